@@ -1,0 +1,1 @@
+//! The relay: publishers hand it events, browsers and programs stream them.
