@@ -1,1 +1,3 @@
-//! placeholder until the first commit
+//! The one configuration document of the relay.
+mod pattern;
+pub use pattern::{ChannelPattern, PatternError};

@@ -1,1 +1,9 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
+//!
+//! Vocabulary (pure): [`channel`], [`event`], [`cursor`], [`frame`], [`filter`].
+
+pub mod channel;
+pub mod cursor;
+pub mod event;
+pub mod filter;
+pub mod frame;

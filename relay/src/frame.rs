@@ -1,0 +1,275 @@
+//! Encoded bytes ready for the wire (WHATWG HTML, "Server-sent events", 9.2.5).
+//!
+//! Lines end with LF, each field has one space after its colon, and fields come as `id`, `event`,
+//! `data`, `retry`: the dialect that every client we met reads correctly.
+
+use crate::{
+    cursor::Place,
+    event::{Ending, Event},
+};
+use bytes::Bytes;
+use memchr::memchr_iter;
+use serde::Serialize;
+
+/// One or more blocks, framed as one chunk of HTTP/1.1's chunked coding (RFC 9112, 7.1). The same
+/// memory serves streams whose framing is somebody else's, without the chunk's head and tail.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    chunk: Bytes,
+    /// Length of the chunk's head.
+    head: u8,
+}
+
+/// How a stream's bytes are delimited on its connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Framing {
+    /// Chunked by us: a plain HTTP/1.1 socket that a shard owns.
+    Chunked,
+    /// By whoever carries it: HTTP/2, or a connection that ends with the stream.
+    Bare,
+}
+
+/// The last chunk: the body is complete.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+impl Frame {
+    fn of(blocks: &[u8]) -> Frame {
+        let head = format!("{:x}\r\n", blocks.len());
+        let mut chunk = Vec::with_capacity(head.len() + blocks.len() + 2);
+        chunk.extend_from_slice(head.as_bytes());
+        chunk.extend_from_slice(blocks);
+        chunk.extend_from_slice(b"\r\n");
+        Frame {
+            chunk: chunk.into(),
+            head: head.len() as u8,
+        }
+    }
+
+    pub fn bytes(&self, framing: Framing) -> &[u8] {
+        match framing {
+            Framing::Chunked => &self.chunk,
+            Framing::Bare => &self.chunk[usize::from(self.head)..self.chunk.len() - 2],
+        }
+    }
+
+    /// An event of a channel; the one that ends its channel is followed by the control event `end`
+    /// in the same frame, so that no stream sees one without the other.
+    pub fn event(place: Place, channel: &str, event: &Event) -> Frame {
+        let mut block = Block::with_capacity(event.size() + 64);
+        block.field("id", &place.text());
+        if let Some(data) = &event.data {
+            if !event.kind.is_default() {
+                block.field("event", event.kind.as_str().as_bytes());
+            }
+            block.data(data.as_str());
+        }
+        if let Some(retry) = event.retry {
+            block.field("retry", retry.to_string().as_bytes());
+        }
+        block.end();
+        if event.ending == Ending::Ends {
+            block.field("id", &place.text());
+            block.control("end", &EndData { channel });
+        }
+        Frame::of(&block.0)
+    }
+
+    /// The first block of a stream: its reconnection time in milliseconds and its cursor. It has no
+    /// data, so it dispatches nothing, but a client that drops now already resumes exactly.
+    pub fn opening(cursor: Option<&str>, retry: u32) -> Frame {
+        let mut block = Block::with_capacity(64);
+        if let Some(cursor) = cursor {
+            block.field("id", cursor.as_bytes());
+        }
+        block.field("retry", retry.to_string().as_bytes());
+        block.end();
+        Frame::of(&block.0)
+    }
+
+    /// A heartbeat that no handler sees: a comment, and the current cursor.
+    pub fn heartbeat_comment(cursor: &str) -> Frame {
+        let mut block = Block::with_capacity(32);
+        block.0.extend_from_slice(b":\n");
+        block.field("id", cursor.as_bytes());
+        block.end();
+        Frame::of(&block.0)
+    }
+
+    /// A control event; `cursor`, when given, becomes the client's last event id.
+    pub fn control(cursor: Option<&str>, kind: &'static str, data: &impl Serialize) -> Frame {
+        let mut block = Block::with_capacity(128);
+        if let Some(cursor) = cursor {
+            block.field("id", cursor.as_bytes());
+        }
+        block.control(kind, data);
+        Frame::of(&block.0)
+    }
+
+    /// A new reconnection time, in milliseconds, for a stream that is about to close.
+    pub fn retry(milliseconds: u32) -> Frame {
+        Frame::opening(None, milliseconds)
+    }
+}
+
+#[derive(Serialize)]
+struct EndData<'a> {
+    channel: &'a str,
+}
+
+/// Data of the control event `connected`.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectedData<'a> {
+    /// The stream's id, as `/v1/connections` lists it.
+    pub connection: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<&'a str>,
+    pub time: String,
+    pub channels: Vec<String>,
+}
+
+/// Data of the control event `heartbeat`.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatData {
+    pub time: String,
+    /// A client that has heard nothing for longer than this may take the stream for dead.
+    pub interval_seconds: f64,
+}
+
+/// Why events are missing from a stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapReason {
+    /// The log no longer has them.
+    Trimmed,
+    /// The log itself may have lost them.
+    Epoch,
+    /// The client came back with an id that this log never gave out.
+    UnknownId,
+    /// The stream could not take them in time, and its policy drops the oldest.
+    Overflow,
+}
+
+/// Data of the control event `gap`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct GapData {
+    pub reason: GapReason,
+    /// Whether something is missing for certain, or nobody can tell any more.
+    pub certain: bool,
+    /// What is missing came after this place; `null` when nobody can tell.
+    pub after: Option<Place>,
+    /// And not after this one.
+    pub until: Option<Place>,
+    /// Channels concerned, the first few by name; empty when it may be any channel of the stream.
+    pub channels: Vec<String>,
+}
+
+struct Block(Vec<u8>);
+
+impl Block {
+    fn with_capacity(capacity: usize) -> Block {
+        Block(Vec::with_capacity(capacity))
+    }
+
+    /// `value` holds no line end: ids, legal types and numbers are the callers' only values.
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        self.0.extend_from_slice(value);
+        self.0.push(b'\n');
+    }
+
+    fn data(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut start = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            self.field("data", &bytes[start..end]);
+            start = end + 1;
+        }
+        self.field("data", &bytes[start..]);
+    }
+
+    fn control(&mut self, kind: &str, data: &impl Serialize) {
+        self.field("event", kind.as_bytes());
+        let json =
+            serde_json::to_string(data).expect("control data are plain structs with string keys");
+        self.data(&json);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.0.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cursor::{Epoch, EventId, Partition},
+        event::{Data, EventType},
+    };
+
+    fn place() -> Place {
+        Place {
+            partition: Partition::ONLY,
+            epoch: Epoch::from_random(7),
+            id: EventId::new(9).unwrap(),
+        }
+    }
+
+    fn text(frame: &Frame) -> String {
+        String::from_utf8(frame.bytes(Framing::Bare).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_id_type_data_lines_and_retry() {
+        let event = Event {
+            kind: EventType::parse("tick").unwrap(),
+            data: Some(Data::text("a\r\nb\n")),
+            retry: Some(250),
+            ..Event::default()
+        };
+        assert_eq!(
+            text(&Frame::event(place(), "c", &event)),
+            "id: -----6--------8\nevent: tick\ndata: a\ndata: b\ndata: \nretry: 250\n\n"
+        );
+        assert_eq!(
+            text(&Frame::event(place(), "c", &Event::text(""))),
+            "id: -----6--------8\ndata: \n\n"
+        );
+    }
+
+    #[test]
+    fn the_last_event_of_a_channel_brings_its_end() {
+        let last = Event {
+            ending: Ending::Ends,
+            ..Event::text("bye")
+        };
+        assert_eq!(
+            text(&Frame::event(place(), "a\"b", &last)),
+            "id: -----6--------8\ndata: bye\n\nid: -----6--------8\nevent: end\ndata: {\"channel\":\"a\\\"b\"}\n\n"
+        );
+        let bare = Event { data: None, ..last };
+        assert!(text(&Frame::event(place(), "c", &bare)).starts_with("id: -----6--------8\n\nid:"));
+    }
+
+    #[test]
+    fn a_chunk_says_its_length_in_bytes() {
+        let frame = Frame::event(place(), "c", &Event::text("é"));
+        assert_eq!(
+            frame.bytes(Framing::Chunked),
+            b"1e\r\nid: -----6--------8\ndata: \xc3\xa9\n\n\r\n"
+        );
+    }
+
+    #[test]
+    fn openings_and_heartbeats_carry_the_cursor_and_no_data() {
+        assert_eq!(
+            text(&Frame::opening(Some("x"), 3000)),
+            "id: x\nretry: 3000\n\n"
+        );
+        assert_eq!(text(&Frame::heartbeat_comment("x")), ":\nid: x\n\n");
+    }
+}
