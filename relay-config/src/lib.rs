@@ -19,6 +19,8 @@ mod nearest;
 mod origin;
 mod pattern;
 mod process;
+#[cfg(test)]
+mod round_trip;
 mod schema;
 mod shape;
 mod timespan;

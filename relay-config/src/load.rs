@@ -9,7 +9,7 @@ use crate::error::{LoadError, Located, Unknown};
 use crate::nearest::nearest;
 use crate::origin::Origin;
 use crate::schema::schema;
-use crate::shape::unknown_keys;
+use crate::shape::{list_for_object, unknown_keys};
 use crate::tree::{Kind, Node, read_file, read_variable};
 use crate::validate::Problem;
 use crate::variables::{Field, NOT_CONFIGURATION, PREFIX, Syntax, variables};
@@ -39,7 +39,7 @@ impl Config {
 type Origins = BTreeMap<String, Origin>;
 
 /// Everything but validation.
-fn read(
+pub(crate) fn read(
     file: Option<(&str, &str)>,
     vars: &BTreeMap<String, String>,
 ) -> Result<(Config, Origins), LoadError> {
@@ -57,7 +57,17 @@ fn read(
     if !unknown.is_empty() {
         return Err(LoadError::Unknown(unknown));
     }
-    typed(tree)
+    let misplaced = list_for_object(&schema, &tree, "");
+    let mut origins = Origins::new();
+    let value = tree.into_value("", &mut origins);
+    let typed = match misplaced {
+        Some(problem) => Err(problem),
+        None => typed(value),
+    };
+    match typed {
+        Ok(config) => Ok((config, origins)),
+        Err(problem) => Err(LoadError::WrongValue(locate(problem, &origins))),
+    }
 }
 
 /// Sets in `tree` what the variables say. They come sorted, so a section's variable comes before
@@ -111,22 +121,15 @@ fn at<'a>(schema: &'a Value, path: &[String]) -> &'a Value {
     })
 }
 
-fn typed(tree: Node) -> Result<(Config, Origins), LoadError> {
-    let mut origins = Origins::new();
-    let value = match tree.into_value("", &mut origins) {
+fn typed(value: Value) -> Result<Config, Problem> {
+    let value = match value {
         Value::Null => Value::Object(serde_json::Map::new()),
         value => value,
     };
-    match serde_path_to_error::deserialize(value) {
-        Ok(config) => Ok((config, origins)),
-        Err(error) => {
-            let problem = Problem {
-                path: error.path().to_string(),
-                message: error.inner().to_string(),
-            };
-            Err(LoadError::WrongValue(locate(problem, &origins)))
-        }
-    }
+    serde_path_to_error::deserialize(value).map_err(|error| Problem {
+        path: error.path().to_string(),
+        message: error.inner().to_string(),
+    })
 }
 
 /// Adds where the field or the innermost section around it was written.

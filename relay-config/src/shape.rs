@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::error::Unknown;
 use crate::nearest::nearest;
 use crate::tree::{Kind, Node};
+use crate::validate::Problem;
 
 /// The schemas of an object's fields; `None` if it is no object.
 pub(crate) fn properties(schema: &Value) -> Option<&Map<String, Value>> {
@@ -62,6 +63,25 @@ pub(crate) fn unknown_keys(schema: &Value, node: &Node, path: &str, unknown: &mu
             }
         }
         Kind::Null | Kind::Scalar(_) => {}
+    }
+}
+
+/// The first list where `schema` wants an object. serde would take its items for the fields in
+/// the order of their declaration.
+pub(crate) fn list_for_object(schema: &Value, node: &Node, path: &str) -> Option<Problem> {
+    match &node.kind {
+        Kind::List(_) if properties(schema).is_some() => Some(Problem {
+            path: path.to_owned(),
+            message: "is a list; write keys and values".to_owned(),
+        }),
+        Kind::List(nodes) => nodes.iter().enumerate().find_map(|(index, node)| {
+            list_for_object(items(schema)?, node, &format!("{path}[{index}]"))
+        }),
+        Kind::Map(entries) => entries.iter().find_map(|entry| {
+            let schema = properties(schema)?.get(&entry.key)?;
+            list_for_object(schema, &entry.node, &join(path, &entry.key))
+        }),
+        Kind::Null | Kind::Scalar(_) => None,
     }
 }
 
