@@ -1,3 +1,44 @@
-//! The one configuration document of the relay.
+//! The one document that the operator writes and sse-relay reads.
+//!
+//! [`Config`] is the document: every field has a default and a description, [`schema`] is its
+//! JSON Schema. [`Config::from_sources`] reads it from YAML and environment variables, refuses
+//! unknown keys with the nearest right name, and returns only what [`Config::validate`] finds
+//! right. [`Config::effective`] says what holds for one channel.
+//!
+//! Nothing here does I/O: texts and variables are arguments.
+
+mod byte_size;
+mod channels;
+mod config;
+mod delivery;
+mod error;
+mod http;
+mod load;
+mod log;
+mod nearest;
+mod origin;
 mod pattern;
-pub use pattern::{ChannelPattern, PatternError};
+mod process;
+#[cfg(test)]
+mod round_trip;
+mod schema;
+mod shape;
+mod timespan;
+mod tree;
+mod validate;
+mod variables;
+
+pub use byte_size::{ByteSize, ByteSizeError};
+pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
+pub use config::Config;
+pub use delivery::{Heartbeat, HeartbeatAs, Overflow, Stream};
+pub use error::{LoadError, Located, Unknown};
+pub use http::Http;
+pub use log::{Data, EventLimits, Fsync, Idempotency, Retention};
+pub use origin::Origin;
+pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
+pub use process::{Demo, Drain, LogFormat, Logging};
+pub use schema::schema;
+pub use timespan::{Timespan, TimespanError};
+pub use validate::Problem;
+pub use variables::{NOT_CONFIGURATION, PREFIX, variable_names};

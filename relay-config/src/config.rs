@@ -1,0 +1,89 @@
+//! The document as a whole.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::byte_size::ByteSize;
+use crate::channels::ChannelRule;
+use crate::delivery::{Heartbeat, Stream};
+use crate::http::Http;
+use crate::log::{Data, EventLimits, Idempotency, Retention};
+use crate::process::{Demo, Drain, Logging};
+
+/// The configuration of one sse-relay. Every field has a default; an empty document is legal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port for publishers and subscribers.
+    #[schemars(with = "String", example = "0.0.0.0:8080", example = "[::]:8080")]
+    pub listen: SocketAddr,
+    /// Address and port for health, metrics and administration.
+    #[schemars(with = "String", example = "0.0.0.0:8081")]
+    pub admin_listen: SocketAddr,
+    /// Whether to listen beyond the loopback interface although no credentials are configured,
+    /// so that everybody who reaches the port may publish and subscribe.
+    pub insecure_open: bool,
+    /// Name of the environment, the label `env` in logs.
+    pub environment: String,
+    /// What the process writes about itself.
+    pub logging: Logging,
+    /// Where the event log is kept between starts.
+    pub data: Data,
+    /// How much of each channel the event log keeps: whatever bound is reached first.
+    pub retention: Retention,
+    /// Bytes that the event log keeps for all channels together; past it the oldest events give
+    /// way.
+    pub max_log_bytes: ByteSize,
+    /// Rules for channels. For each field the first matching rule that sets it wins; without
+    /// one, the defaults of the rest of this document hold.
+    pub channels: Vec<ChannelRule>,
+    /// What one event may contain.
+    pub event: EventLimits,
+    /// How long repeated publishes with the same `Idempotency-Key` are recognised.
+    pub idempotency: Idempotency,
+    /// The sign of life on quiet streams.
+    pub heartbeat: Heartbeat,
+    /// What one stream may ask for and how much of it may wait.
+    pub stream: Stream,
+    /// Protocols, deadlines and limits of HTTP.
+    pub http: Http,
+    /// How the process leaves: its streams move to other replicas before it exits.
+    pub drain: Drain,
+    /// Events made up by the relay itself, to try it out.
+    pub demo: Demo,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            insecure_open: false,
+            environment: "production".to_owned(),
+            logging: Logging::default(),
+            data: Data::default(),
+            retention: Retention::default(),
+            max_log_bytes: ByteSize::from_mib(1024),
+            channels: Vec::new(),
+            event: EventLimits::default(),
+            idempotency: Idempotency::default(),
+            heartbeat: Heartbeat::default(),
+            stream: Stream::default(),
+            http: Http::default(),
+            drain: Drain::default(),
+            demo: Demo::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The whole document as YAML, with every default written out.
+    ///
+    /// [`Config::from_sources`] reads the same configuration back.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        serde_saphyr::to_string(self).expect("only strings, numbers, lists and string-keyed maps")
+    }
+}

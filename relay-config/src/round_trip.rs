@@ -1,0 +1,270 @@
+//! Any configuration, written as YAML and read back, is the same.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use crate::load::read;
+use crate::{
+    Access, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync, Heartbeat,
+    HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention, RetentionOverride,
+    Stream, Timespan,
+};
+
+fn span() -> impl Strategy<Value = Timespan> {
+    (0..=Timespan::MAX.as_millis()).prop_map(Timespan::from_millis)
+}
+
+fn bytes() -> impl Strategy<Value = ByteSize> {
+    any::<u64>().prop_map(ByteSize)
+}
+
+/// Any text, often one that YAML would take for something else.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[ -~\\n\\t\\r]{0,20}",
+        "(?s).{0,200}",
+        prop::sample::select(vec![
+            "",
+            " ",
+            "~",
+            "null",
+            "true",
+            "no",
+            "off",
+            "1",
+            "0x1",
+            "1e3",
+            ".nan",
+            ".inf",
+            "-",
+            "- a",
+            "a: b",
+            "# a",
+            "a #b",
+            "'",
+            "\"",
+            "*a",
+            "&a",
+            "!a",
+            "|",
+            ">",
+            "%a",
+            "@a",
+            "`a",
+            "---",
+            "...",
+            "[",
+            "{",
+            "<<",
+            "=",
+            "2026-01-01",
+            "1:20",
+            "\n",
+            " a",
+            "a ",
+            "a\n",
+            "\u{85}",
+            "\u{2028}",
+            "\u{feff}",
+            "\\",
+            "?",
+            "? a",
+            ": a",
+            ",",
+            "\0",
+            "\u{7f}",
+            "1_000",
+            "+1",
+            "-0",
+            "0o7",
+            "Null",
+            "TRUE",
+            "y",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+/// Without an IPv6 flow label, which has no notation.
+fn address() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn overflow() -> impl Strategy<Value = Overflow> {
+    use Overflow::{Coalesce, Disconnect, DropOldest};
+    prop::sample::select(vec![Disconnect, DropOldest, Coalesce])
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    prop::sample::select(vec![Access::Allow, Access::Deny])
+}
+
+fn rule() -> impl Strategy<Value = ChannelRule> {
+    let retention = (of(any::<u64>()), of(span()), of(bytes()))
+        .prop_map(|(events, age, bytes)| RetentionOverride { events, age, bytes });
+    (
+        text(),
+        of(retention),
+        of(overflow()),
+        of(text()),
+        of(bytes()),
+        of(access()),
+        of(access()),
+    )
+        .prop_map(
+            |(r#match, retention, overflow, coalesce_by, max_event_bytes, publish, subscribe)| {
+                ChannelRule {
+                    r#match,
+                    retention,
+                    overflow,
+                    coalesce_by,
+                    max_event_bytes,
+                    publish,
+                    subscribe,
+                }
+            },
+        )
+}
+
+fn log() -> impl Strategy<Value = (Data, Retention, EventLimits, Idempotency)> {
+    let fsync = prop::sample::select(vec![Fsync::Always, Fsync::Interval, Fsync::Never]);
+    let data = (of(text()), fsync, span(), bytes()).prop_map(
+        |(dir, fsync, fsync_interval, compact_at)| Data {
+            dir: dir.map(Into::into),
+            fsync,
+            fsync_interval,
+            compact_at,
+        },
+    );
+    let retention = (any::<u64>(), span(), bytes()).prop_map(|(events, age, bytes)| Retention {
+        events,
+        age,
+        bytes,
+    });
+    let event = (bytes(), any::<usize>()).prop_map(|(max_bytes, max_attributes)| EventLimits {
+        max_bytes,
+        max_attributes,
+    });
+    let idempotency =
+        (span(), any::<u64>()).prop_map(|(window, max_keys)| Idempotency { window, max_keys });
+    (data, retention, event, idempotency)
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    (
+        (
+            span(),
+            prop::num::f64::NORMAL | prop::num::f64::ZERO,
+            any::<bool>(),
+        ),
+        (bytes(), bytes(), overflow()),
+        (any::<usize>(), any::<usize>(), of(any::<usize>())),
+    )
+        .prop_map(
+            |(
+                (retry, retry_jitter, connected_event),
+                (max_queue_bytes, max_memory, overflow),
+                (max_channels, max_filter_values, max_connections),
+            )| Stream {
+                retry,
+                retry_jitter,
+                connected_event,
+                max_queue_bytes,
+                max_memory,
+                overflow,
+                max_channels,
+                max_filter_values,
+                max_connections,
+            },
+        )
+}
+
+fn http() -> impl Strategy<Value = Http> {
+    (
+        (any::<bool>(), any::<bool>(), any::<u32>()),
+        (span(), span(), bytes(), bytes()),
+        (any::<usize>(), of(any::<usize>())),
+    )
+        .prop_map(
+            |(
+                (http1, http2, max_concurrent_streams),
+                (head_timeout, idle_timeout, max_head_bytes, max_body_bytes),
+                (max_batch_events, threads),
+            )| Http {
+                http1,
+                http2,
+                max_concurrent_streams,
+                head_timeout,
+                idle_timeout,
+                max_head_bytes,
+                max_body_bytes,
+                max_batch_events,
+                threads,
+            },
+        )
+}
+
+fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {
+    let formats = prop::sample::select(vec![LogFormat::Text, LogFormat::Json]);
+    let logging = (formats, text()).prop_map(|(format, level)| Logging { format, level });
+    let kinds = prop::sample::select(vec![HeartbeatAs::Comment, HeartbeatAs::Event]);
+    let heartbeat = (span(), kinds).prop_map(|(interval, r#as)| Heartbeat { interval, r#as });
+    let drain = (span(), span(), span()).prop_map(|(propagation, window, timeout)| Drain {
+        propagation,
+        window,
+        timeout,
+    });
+    let demo = (any::<bool>(), span(), text()).prop_map(|(enabled, interval, prefix)| Demo {
+        enabled,
+        interval,
+        prefix,
+    });
+    (logging, heartbeat, drain, demo)
+}
+
+prop_compose! {
+    fn config()(
+        (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
+        (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
+        (data, retention, event, idempotency) in log(),
+        (logging, heartbeat, drain, demo) in process(),
+        stream in stream(),
+        http in http(),
+    ) -> Config {
+        Config {
+            listen, admin_listen, insecure_open, environment, logging, data, retention,
+            max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_reads_back_from_its_yaml(config in config()) {
+        let yaml = config.to_yaml();
+        let (read, _) = read(Some(("x", &yaml)), &BTreeMap::new())
+            .unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+        prop_assert_eq!(read, config, "{}", yaml);
+    }
+
+    #[test]
+    fn no_text_panics(yaml in text()) {
+        let _ = read(Some(("x", &yaml)), &BTreeMap::new());
+    }
+}
+
+#[test]
+fn the_defaults_are_valid_and_read_back_from_their_yaml() {
+    let config = Config::default();
+    assert_eq!(config.validate(), Ok(()));
+    let yaml = config.to_yaml();
+    assert_eq!(
+        Config::from_sources(Some(("x", &yaml)), &BTreeMap::new()),
+        Ok(config)
+    );
+}

@@ -1,0 +1,92 @@
+//! Every field can be set by its environment variable alone.
+
+use std::collections::BTreeMap;
+
+use relay_config::{Config, schema, variable_names};
+use serde_json::{Value, json};
+
+/// A legal value other than the default for the leaf `path` of this schema.
+fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
+    match path {
+        "listen" | "adminListen" => return json!("127.0.0.1:1"),
+        "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
+        "stream.overflow" => return json!("dropOldest"),
+        "stream.maxMemory" => return json!("512Mi"),
+        "event.maxBytes" => return json!("512Ki"),
+        "http.maxBodyBytes" => return json!("2Mi"),
+        "http.maxHeadBytes" => return json!("32Ki"),
+        "stream.maxQueueBytes" => return json!("2Mi"),
+        "drain.timeout" => return json!("60s"),
+        _ => {}
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let names = choices.iter().map(|choice| choice["const"].clone());
+        return names.filter(|name| name != default).next_back().unwrap();
+    }
+    let pattern = schema["pattern"].as_str().unwrap_or_default();
+    match (default, &schema["examples"]) {
+        (Value::Bool(on), _) => json!(!on),
+        (Value::Number(_), _) => json!(2),
+        _ if pattern.contains("ms") => json!("1001ms"),
+        _ if pattern.contains("Mi") => json!("65Mi"),
+        (Value::String(_), _) => json!("debug"),
+        (_, Value::Array(examples)) => examples[0].clone(),
+        _ => json!(2),
+    }
+}
+
+fn leaves(schema: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    let Some(fields) = schema["properties"].as_object() else {
+        found.push((path.to_owned(), schema.clone()));
+        return;
+    };
+    for (name, schema) in fields {
+        let inner = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
+        leaves(schema, &inner, found);
+    }
+}
+
+fn variable(path: &str) -> String {
+    let mut name = String::from("SSE_RELAY_");
+    for c in path.chars() {
+        match c {
+            '.' => name.push_str("__"),
+            c if c.is_uppercase() => name.extend(['_', c]),
+            c => name.extend(c.to_uppercase()),
+        }
+    }
+    name
+}
+
+#[test]
+fn every_leaf_of_the_schema_is_set_by_its_variable() {
+    let defaults = serde_json::to_value(Config::default()).unwrap();
+    let names = variable_names();
+    let mut found = Vec::new();
+    leaves(&schema(), "", &mut found);
+    assert!(found.len() > 40, "walked only {} leaves", found.len());
+    for (path, schema) in found {
+        let name = variable(&path);
+        assert!(names.contains(&name), "{name}");
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let default = defaults.pointer(&pointer).unwrap_or(&Value::Null);
+        let wanted = other_value(&path, &schema, default);
+        let text = wanted.as_str().map_or(wanted.to_string(), str::to_owned);
+        let vars = BTreeMap::from([(name.clone(), text)]);
+        let config = Config::from_sources(None, &vars).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut expected = defaults.clone();
+        set(&mut expected, &path, wanted);
+        let expected: Config = serde_json::from_value(expected).unwrap();
+        assert_ne!(expected, Config::default(), "{name}: the test sets nothing");
+        assert_eq!(config, expected, "{name}");
+    }
+}
+
+fn set(value: &mut Value, path: &str, wanted: Value) {
+    let inner = path.split('.').fold(value, |value, key| &mut value[key]);
+    *inner = wanted;
+}
