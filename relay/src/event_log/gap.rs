@@ -1,0 +1,86 @@
+//! The gap rule (decision record 0001): what a reader that stands after `cursor` misses in a channel.
+//!
+//! Let e be the channel's first event after the cursor. Something is missing for certain exactly if
+//! e's predecessor is greater than the cursor. All else that is forgotten is a possible gap.
+
+use crate::{
+    channel::ChannelName,
+    cursor::{EventId, Predecessor},
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Certainty {
+    Possible,
+    Certain,
+}
+
+/// Events missing after `after`, up to and including `until`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    pub certainty: Certainty,
+    pub after: EventId,
+    pub until: EventId,
+    /// Of which channels: the first few.
+    pub channels: Vec<ChannelName>,
+}
+
+/// Names that a gap lists at most; a reader of many channels gets one gap, not thousands.
+const MAX_CHANNELS: usize = 20;
+
+/// What the log knows of a channel after a cursor.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// The predecessor of the first event after the cursor.
+    Next(Predecessor),
+    /// No event after the cursor is left; the channel's last id.
+    Last(EventId),
+    /// The channel is not known; the highest id among channels that the log has forgotten.
+    Forgotten(EventId),
+}
+
+/// The range that is missing, up to its last id, and whether that is certain.
+pub fn missing(cursor: EventId, known: Known) -> Option<(Certainty, EventId)> {
+    let (certainty, until) = match known {
+        Known::Next(Predecessor::Known(id)) | Known::Last(id) => (Certainty::Certain, id),
+        Known::Next(Predecessor::AtMost(id)) | Known::Forgotten(id) => (Certainty::Possible, id),
+    };
+    (until > cursor).then_some((certainty, until))
+}
+
+impl Gap {
+    /// Adds what one channel misses.
+    pub fn add(gap: &mut Option<Gap>, after: EventId, missing: (Certainty, EventId), channel: &ChannelName) {
+        let (certainty, until) = missing;
+        let gap = gap.get_or_insert(Gap { certainty, after, until, channels: Vec::new() });
+        gap.certainty = gap.certainty.max(certainty);
+        gap.until = gap.until.max(until);
+        if gap.channels.len() < MAX_CHANNELS {
+            gap.channels.push(channel.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(value: u64) -> EventId {
+        EventId::new(value).unwrap()
+    }
+
+    #[test]
+    fn a_predecessor_after_the_cursor_is_missing_for_certain() {
+        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(5)))), None);
+        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(4)))), None);
+        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(6)))), Some((Certainty::Certain, id(6))));
+        assert_eq!(missing(id(5), Known::Last(id(9))), Some((Certainty::Certain, id(9))));
+        assert_eq!(missing(id(9), Known::Last(id(9))), None);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_possibly_missing() {
+        assert_eq!(missing(id(5), Known::Forgotten(id(8))), Some((Certainty::Possible, id(8))));
+        assert_eq!(missing(id(8), Known::Forgotten(id(8))), None);
+        assert_eq!(missing(id(5), Known::Next(Predecessor::AtMost(id(8)))), Some((Certainty::Possible, id(8))));
+    }
+}

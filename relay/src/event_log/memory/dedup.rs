@@ -1,0 +1,120 @@
+//! Idempotency keys that were used lately: bounded by age and by number.
+
+use crate::{
+    channel::ChannelName,
+    cursor::{EventId, UnixMillis},
+    event_log::IdempotencyKey,
+    journal::Idempotency,
+};
+use std::collections::{HashMap, VecDeque};
+
+type Scope = (ChannelName, Box<str>);
+
+struct Used {
+    fingerprint: [u8; 32],
+    /// Ids of the events that the publish appended.
+    ids: Vec<EventId>,
+    at: UnixMillis,
+}
+
+/// What a key says of a publish.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    Never,
+    Before(Vec<EventId>),
+    ForAnother,
+}
+
+pub struct Dedup {
+    used: HashMap<Scope, Used>,
+    /// Scopes in the order of their first use.
+    order: VecDeque<(UnixMillis, Scope)>,
+    window: UnixMillis,
+    max: usize,
+}
+
+impl Dedup {
+    pub fn new(window: UnixMillis, max: usize) -> Dedup {
+        Dedup { used: HashMap::new(), order: VecDeque::new(), window, max }
+    }
+
+    pub fn look_up(&self, channel: &ChannelName, key: &IdempotencyKey, now: UnixMillis) -> Seen {
+        match self.used.get(&(channel.clone(), key.key.clone())) {
+            Some(used) if used.at + self.window < now => Seen::Never,
+            Some(used) if used.fingerprint == key.fingerprint => Seen::Before(used.ids.clone()),
+            Some(_) => Seen::ForAnother,
+            None => Seen::Never,
+        }
+    }
+
+    pub fn remember(&mut self, channel: &ChannelName, key: &IdempotencyKey, ids: Vec<EventId>, at: UnixMillis) {
+        if self.max == 0 {
+            return;
+        }
+        let scope = (channel.clone(), key.key.clone());
+        self.order.push_back((at, scope.clone()));
+        self.used.insert(scope, Used { fingerprint: key.fingerprint, ids, at });
+        self.forget(at);
+    }
+
+    /// The keys by the ids of their events, for a compacted journal.
+    pub fn by_event(&self) -> HashMap<EventId, Idempotency> {
+        let of = |((_, key), used): (&Scope, &Used)| {
+            let record = |(index, id): (usize, &EventId)| {
+                let (count, index) = (used.ids.len() as u32, index as u32);
+                (*id, Idempotency { key: key.to_string(), fingerprint: used.fingerprint, count, index })
+            };
+            used.ids.iter().enumerate().map(record).collect::<Vec<_>>()
+        };
+        self.used.iter().flat_map(of).collect()
+    }
+
+    /// Drops what is past the window or the bound.
+    pub fn forget(&mut self, now: UnixMillis) {
+        while let Some((at, _)) = self.order.front()
+            && (at + self.window < now || self.order.len() > self.max)
+        {
+            let Some((at, scope)) = self.order.pop_front() else { return };
+            // a key that expired and was used again stands in `order` twice
+            if self.used.get(&scope).is_some_and(|used| used.at == at) {
+                self.used.remove(&scope);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str, body: u8) -> IdempotencyKey {
+        IdempotencyKey { key: text.into(), fingerprint: [body; 32] }
+    }
+
+    fn channel() -> ChannelName {
+        ChannelName::parse("c").unwrap()
+    }
+
+    #[test]
+    fn a_key_answers_the_same_within_its_window() {
+        let mut dedup = Dedup::new(100, 10);
+        assert_eq!(dedup.look_up(&channel(), &key("k", 1), 0), Seen::Never);
+        dedup.remember(&channel(), &key("k", 1), vec![EventId::ZERO], 0);
+        assert_eq!(dedup.look_up(&channel(), &key("k", 1), 100), Seen::Before(vec![EventId::ZERO]));
+        assert_eq!(dedup.look_up(&channel(), &key("k", 2), 100), Seen::ForAnother);
+        assert_eq!(dedup.look_up(&channel(), &key("k", 1), 101), Seen::Never);
+        let other = ChannelName::parse("d").unwrap();
+        assert_eq!(dedup.look_up(&other, &key("k", 1), 50), Seen::Never);
+    }
+
+    #[test]
+    fn the_oldest_keys_give_way_past_the_bound() {
+        let mut dedup = Dedup::new(100, 2);
+        for (at, name) in ["a", "b", "c"].iter().enumerate() {
+            dedup.remember(&channel(), &key(name, 1), vec![], at as u64);
+        }
+        assert_eq!(dedup.look_up(&channel(), &key("a", 1), 3), Seen::Never);
+        assert_eq!(dedup.look_up(&channel(), &key("b", 1), 3), Seen::Before(vec![]));
+        assert_eq!((dedup.used.len(), dedup.order.len()), (2, 2));
+    }
+}

@@ -1,0 +1,414 @@
+//! What the embedded log's lock guards.
+
+use super::{
+    MAX_CHANNELS, MemoryOptions,
+    dedup::{Dedup, Seen},
+    history::{History, weight},
+};
+use crate::{
+    channel::{ChannelName, Selector},
+    cursor::{Epoch, EventId, Partition, Place, Predecessor, UnixMillis},
+    event::Ending,
+    event_log::{
+        AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals, Page, Publication,
+        Read, Tail,
+        gap::{Gap, Known, missing},
+        resume::{EndedEpoch, MAX_ENDED_EPOCHS},
+    },
+    journal::{Idempotency, Record},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    sync::Arc,
+};
+
+/// Channels looked at by one sweep, so that it holds the lock for a short time.
+const SWEEP_STEP: usize = 10_000;
+
+pub struct State {
+    pub epoch: Epoch,
+    pub ended: Vec<EndedEpoch>,
+    /// Newest id ever given out.
+    pub last: EventId,
+    /// Newest id handed to the tail; what readers may see.
+    pub delivered: EventId,
+    /// Highest last id among channels that were forgotten.
+    forgotten: EventId,
+    channels: BTreeMap<ChannelName, History>,
+    /// The index of channels by their last id.
+    by_last: BTreeMap<EventId, ChannelName>,
+    /// Channels by the id of their oldest event: who gives way first.
+    by_first: BTreeMap<EventId, ChannelName>,
+    events: usize,
+    bytes: usize,
+    dedup: Dedup,
+    swept: EventId,
+    options: MemoryOptions,
+    tail: Arc<dyn Tail>,
+}
+
+/// A publish that has its ids but is not stored yet.
+pub struct Prepared {
+    pub entries: Vec<Arc<Entry>>,
+    repeat: Option<Vec<EventId>>,
+}
+
+impl State {
+    pub fn new(epoch: Epoch, options: MemoryOptions, tail: Arc<dyn Tail>) -> State {
+        State {
+            epoch,
+            ended: Vec::new(),
+            last: EventId::ZERO,
+            delivered: EventId::ZERO,
+            forgotten: EventId::ZERO,
+            channels: BTreeMap::new(),
+            by_last: BTreeMap::new(),
+            by_first: BTreeMap::new(),
+            events: 0,
+            bytes: 0,
+            dedup: Dedup::new(options.idempotency_window.as_millis() as u64, options.max_idempotency_keys),
+            swept: EventId::ZERO,
+            options,
+            tail,
+        }
+    }
+
+    pub fn place(&self, id: EventId) -> Place {
+        Place { partition: Partition::ONLY, epoch: self.epoch, id }
+    }
+
+    /// Decides about a publish and gives its events their ids. Changes nothing.
+    pub fn prepare(&self, publication: &Publication, now: UnixMillis) -> Result<Prepared, AppendError> {
+        let channel = &publication.channel;
+        if let Some(key) = &publication.idempotency {
+            match self.dedup.look_up(channel, key, now) {
+                Seen::Never => {}
+                Seen::Before(ids) => return Ok(Prepared { entries: Vec::new(), repeat: Some(ids) }),
+                Seen::ForAnother => return Err(AppendError::KeyReused),
+            }
+        }
+        let history = self.channels.get(channel);
+        if history.is_some_and(|history| history.ending == Ending::Ends) {
+            return Err(AppendError::Ended(channel.clone()));
+        }
+        if history.is_none() && self.channels.len() >= MAX_CHANNELS {
+            return Err(AppendError::TooManyChannels(MAX_CHANNELS));
+        }
+        let mut predecessor = match history {
+            Some(history) => history.predecessor(),
+            None if self.forgotten == EventId::ZERO => Predecessor::Known(EventId::ZERO),
+            None => Predecessor::AtMost(self.forgotten),
+        };
+        let mut last = self.last;
+        let mut entries = Vec::with_capacity(publication.events.len());
+        for event in &publication.events {
+            let id = EventId::following(last, now)
+                .ok_or_else(|| AppendError::Unavailable("the clock of event ids ends in 2090".into()))?;
+            entries.push(Arc::new(Entry { channel: channel.clone(), id, predecessor, event: event.clone() }));
+            (last, predecessor) = (id, Predecessor::Known(id));
+        }
+        Ok(Prepared { entries, repeat: None })
+    }
+
+    /// Keeps what was prepared; it is not visible before [`State::deliver`].
+    pub fn store(&mut self, prepared: Prepared, publication: &Publication, now: UnixMillis) -> Appended {
+        if let Some(ids) = prepared.repeat {
+            return Appended::Repeat(ids.into_iter().map(|id| self.place(id)).collect());
+        }
+        let ids: Vec<EventId> = prepared.entries.iter().map(|entry| entry.id).collect();
+        if let Some(key) = &publication.idempotency {
+            self.dedup.remember(&publication.channel, key, ids.clone(), now);
+        }
+        for entry in prepared.entries {
+            self.last = entry.id;
+            self.insert(entry, now);
+        }
+        self.trim(&publication.channel, now);
+        self.give_way();
+        Appended::New(ids.into_iter().map(|id| self.place(id)).collect())
+    }
+
+    /// Hands entries to the tail, in order of ids.
+    pub fn deliver(&mut self, entries: &[Arc<Entry>]) {
+        if let Some(last) = entries.last() {
+            self.delivered = last.id;
+            self.tail.deliver(self.epoch, entries);
+        }
+    }
+
+    fn insert(&mut self, entry: Arc<Entry>, now: UnixMillis) {
+        let name = entry.channel.clone();
+        let history = self.channels.entry(name.clone()).or_insert_with(|| {
+            let retention = (self.options.retention)(name.as_str());
+            History::new(EventId::ZERO, Ending::Continues, retention)
+        });
+        self.by_last.remove(&history.last);
+        if history.len() == 0 {
+            self.by_first.insert(entry.id, name.clone());
+        }
+        self.by_last.insert(entry.id, name);
+        self.events += 1;
+        self.bytes += weight(&entry);
+        history.push(entry, now);
+    }
+
+    /// Brings one channel within its limits.
+    fn trim(&mut self, name: &ChannelName, now: UnixMillis) {
+        while self.channels.get(name).is_some_and(|history| history.over(now)) {
+            self.pop(name);
+        }
+    }
+
+    /// Brings all channels together within their limit.
+    fn give_way(&mut self) {
+        while self.bytes > self.options.max_bytes
+            && let Some((_, name)) = self.by_first.first_key_value()
+        {
+            let name = name.clone();
+            self.pop(&name);
+        }
+    }
+
+    fn pop(&mut self, name: &ChannelName) {
+        let Some(history) = self.channels.get_mut(name) else { return };
+        let Some(first) = history.first() else { return };
+        self.by_first.remove(&first);
+        if let Some(weight) = history.pop() {
+            self.events -= 1;
+            self.bytes -= weight;
+        }
+        if let Some(first) = history.first() {
+            self.by_first.insert(first, name.clone());
+        }
+    }
+
+    /// Drops events that are too old, and forgets channels that were idle for twice their age.
+    pub fn sweep(&mut self, now: UnixMillis) {
+        self.dedup.forget(now);
+        let step: Vec<(EventId, ChannelName)> = self
+            .by_last
+            .range((std::ops::Bound::Excluded(self.swept), std::ops::Bound::Unbounded))
+            .take(SWEEP_STEP)
+            .map(|(id, name)| (*id, name.clone()))
+            .collect();
+        self.swept = if step.len() < SWEEP_STEP { EventId::ZERO } else { step[SWEEP_STEP - 1].0 };
+        for (last, name) in step {
+            self.trim(&name, now);
+            let Some(history) = self.channels.get(&name) else { continue };
+            let keep = 2 * history.retention.age.as_millis() as u64;
+            if history.len() == 0 && last.unix_millis() + keep < now {
+                self.channels.remove(&name);
+                self.by_last.remove(&last);
+                self.forgotten = self.forgotten.max(last);
+            }
+        }
+    }
+
+    /// Reads selected channels after an id, merged in order of ids.
+    pub fn read(&self, read: &Read) -> Page {
+        let upto = read.upto.min(self.delivered);
+        let names = self.moved_after(&read.selectors, read.after, upto);
+        let mut gap = None;
+        if read.gaps == Gaps::Report {
+            for name in &names {
+                if let Some(missing) = self.channels.get(name).and_then(|h| missing(read.after, h.known_after(read.after))) {
+                    Gap::add(&mut gap, read.after, missing, name);
+                }
+            }
+            for selector in read.selectors.iter() {
+                if let Selector::Channel(name) = selector
+                    && !self.channels.contains_key(name)
+                    && let Some(missing) = missing(read.after, Known::Forgotten(self.forgotten))
+                {
+                    Gap::add(&mut gap, read.after, missing, name);
+                }
+            }
+        }
+        let (entries, completeness) = self.merge(&names, read, upto);
+        let through = match (completeness, entries.last()) {
+            (Completeness::More, Some(entry)) => entry.id,
+            _ => upto.max(read.after),
+        };
+        Page { gap, entries, through, completeness }
+    }
+
+    /// Whether all selected channels ended at or before an id.
+    pub fn finished(&self, selectors: &[Selector], after: EventId) -> bool {
+        selectors.iter().all(|selector| match selector {
+            Selector::Pattern(_) => false,
+            Selector::Channel(name) => self
+                .channels
+                .get(name)
+                .is_some_and(|history| history.ending == Ending::Ends && history.last <= after),
+        })
+    }
+
+    /// Selected channels that have, or had, an event after an id.
+    fn moved_after(&self, selectors: &[Selector], after: EventId, upto: EventId) -> Vec<ChannelName> {
+        if after >= upto {
+            return Vec::new();
+        }
+        let mut names: Vec<ChannelName> = Vec::new();
+        let mut patterns = Vec::new();
+        for selector in selectors {
+            match selector {
+                Selector::Channel(name) if self.channels.get(name).is_some_and(|history| history.last > after) => {
+                    names.push(name.clone());
+                }
+                Selector::Channel(_) => {}
+                Selector::Pattern(pattern) => patterns.push(pattern),
+            }
+        }
+        if !patterns.is_empty() {
+            let moved = self.by_last.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+            names.extend(
+                moved
+                    .filter(|(_, name)| patterns.iter().any(|pattern| pattern.matches(name.as_str())))
+                    .map(|(_, name)| name.clone()),
+            );
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn merge(&self, names: &[ChannelName], read: &Read, upto: EventId) -> (Vec<Arc<Entry>>, Completeness) {
+        let mut sources: Vec<_> = names
+            .iter()
+            .filter_map(|name| self.channels.get(name))
+            .map(|history| history.after(read.after).take_while(|entry| entry.id <= upto))
+            .collect();
+        let mut next: BinaryHeap<Reverse<(EventId, usize)>> = BinaryHeap::new();
+        let mut heads: Vec<Option<&Arc<Entry>>> = sources.iter_mut().map(Iterator::next).collect();
+        for (index, head) in heads.iter().enumerate() {
+            next.extend(head.map(|entry| Reverse((entry.id, index))));
+        }
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(Reverse((_, index))) = next.pop() {
+            if bytes >= read.max_bytes || entries.len() >= read.max_events {
+                return (entries, Completeness::More);
+            }
+            let following = sources[index].next();
+            next.extend(following.map(|entry| Reverse((entry.id, index))));
+            if let Some(entry) = std::mem::replace(&mut heads[index], following) {
+                bytes += weight(entry);
+                entries.push(entry.clone());
+            }
+        }
+        (entries, Completeness::Complete)
+    }
+
+    pub fn list(&self, after: Option<&str>, limit: usize, now: UnixMillis) -> Vec<ChannelInfo> {
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.channels
+            .range::<str, _>((start, std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(name, history)| self.describe(name, history, now))
+            .collect()
+    }
+
+    pub fn info(&self, name: &ChannelName, now: UnixMillis) -> Option<ChannelInfo> {
+        self.channels.get(name).map(|history| self.describe(name, history, now))
+    }
+
+    fn describe(&self, name: &ChannelName, history: &History, now: UnixMillis) -> ChannelInfo {
+        ChannelInfo {
+            name: name.clone(),
+            events: history.len(),
+            bytes: history.bytes(),
+            first: history.first().map(|id| self.place(id)),
+            last: (history.last > EventId::ZERO).then(|| self.place(history.last)),
+            last_at: (history.last > EventId::ZERO).then(|| history.last.unix_millis()),
+            rate: history.rate(now),
+            ending: history.ending,
+        }
+    }
+
+    pub fn totals(&self) -> LogTotals {
+        LogTotals { channels: self.channels.len(), events: self.events, bytes: self.bytes }
+    }
+
+    /// Takes back one record of a journal, in its order.
+    pub fn restore(&mut self, record: Record, now: UnixMillis) {
+        match record {
+            Record::Event { channel, id, predecessor, event, idempotency } => {
+                self.last = self.last.max(id);
+                if let Some(used) = idempotency {
+                    self.restore_key(&channel, used, id);
+                }
+                self.insert(Arc::new(Entry { channel: channel.clone(), id, predecessor, event }), id.unix_millis());
+                self.trim(&channel, now);
+                self.give_way();
+            }
+            Record::Head { last, forgotten } => {
+                self.last = self.last.max(last);
+                self.forgotten = self.forgotten.max(forgotten);
+            }
+            Record::EpochEnded { epoch, fork } => {
+                self.ended.push(EndedEpoch { epoch, fork });
+                let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
+                self.ended.drain(..surplus);
+            }
+            Record::Channel { channel, last, ending } => {
+                self.last = self.last.max(last);
+                let retention = (self.options.retention)(channel.as_str());
+                self.by_last.insert(last, channel.clone());
+                self.channels.insert(channel, History::new(last, ending, retention));
+            }
+        }
+    }
+
+    fn restore_key(&mut self, channel: &ChannelName, used: Idempotency, id: EventId) {
+        let key = IdempotencyKey { key: used.key.into(), fingerprint: used.fingerprint };
+        let at = id.unix_millis();
+        let mut ids = match self.dedup.look_up(channel, &key, at) {
+            Seen::Before(ids) if used.index > 0 => ids,
+            _ => Vec::new(),
+        };
+        ids.push(id);
+        self.dedup.remember(channel, &key, ids, at);
+    }
+
+    /// The journal was read to its end.
+    pub fn restored(&mut self, now: UnixMillis) {
+        self.delivered = self.last;
+        self.sweep(now);
+    }
+
+    /// Everything that a compacted journal must hold. Cheap under the lock: entries are shared.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut records = vec![Record::Head { last: self.last, forgotten: self.forgotten }];
+        records.extend(self.ended.iter().map(|ended| Record::EpochEnded { epoch: ended.epoch, fork: ended.fork }));
+        let mut entries = Vec::with_capacity(self.events);
+        for (name, history) in &self.channels {
+            if history.len() == 0 {
+                records.push(Record::Channel { channel: name.clone(), last: history.last, ending: history.ending });
+            }
+            entries.extend(history.iter().cloned());
+        }
+        Snapshot { records, entries, keys: self.dedup.by_event() }
+    }
+}
+
+/// What is alive at one moment, for a compacted journal.
+pub struct Snapshot {
+    records: Vec<Record>,
+    entries: Vec<Arc<Entry>>,
+    keys: HashMap<EventId, Idempotency>,
+}
+
+impl Snapshot {
+    /// Records that restore to the same state, in the order of ids.
+    pub fn into_records(mut self) -> impl Iterator<Item = Record> {
+        self.entries.sort_by_key(|entry| entry.id);
+        let Snapshot { records, entries, mut keys } = self;
+        records.into_iter().chain(entries.into_iter().map(move |entry| Record::Event {
+            channel: entry.channel.clone(),
+            id: entry.id,
+            predecessor: entry.predecessor,
+            event: entry.event.clone(),
+            idempotency: keys.remove(&entry.id),
+        }))
+    }
+}

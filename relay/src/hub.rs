@@ -1,0 +1,169 @@
+//! Fan-out inside one process: shards that own sockets, and the feeds that they share.
+
+pub mod feed;
+pub mod inbox;
+pub mod interest;
+pub mod open;
+pub mod shard;
+pub mod sink;
+
+use crate::{
+    channel::{ChannelName, Selector},
+    cursor::{Epoch, EventId, Partition, Place},
+    event_log::{Entry, Tail},
+    frame::Frame,
+    stats::Stats,
+};
+use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
+use interest::{Interest, MAX_SHARDS};
+use parking_lot::RwLock;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, oneshot};
+
+/// What the shards of a process have in common.
+pub struct Hub {
+    interest: RwLock<Interest>,
+    inboxes: Vec<Arc<Inbox>>,
+    /// Connections and streams by shard.
+    loads: Vec<AtomicUsize>,
+    /// Everything up to this id stands in the inboxes of the shards that want it.
+    head: AtomicU64,
+    numbers: AtomicU64,
+    /// Bytes that wait for streams, in feeds and backlogs.
+    pub queue_bytes: AtomicUsize,
+    /// Rings when a stream has closed.
+    pub closed: Notify,
+    pub stats: Arc<Stats>,
+}
+
+impl Hub {
+    /// `shards` is 1 to 64; more is cut to 64.
+    pub fn new(shards: usize, stats: Arc<Stats>) -> Arc<Hub> {
+        let shards = shards.clamp(1, MAX_SHARDS);
+        Arc::new(Hub {
+            interest: RwLock::default(),
+            inboxes: (0..shards).map(|_| Arc::default()).collect(),
+            loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            head: AtomicU64::new(0),
+            numbers: AtomicU64::new(1),
+            queue_bytes: AtomicUsize::new(0),
+            closed: Notify::new(),
+            stats,
+        })
+    }
+
+    pub fn shards(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    pub fn inbox(&self, shard: usize) -> &Arc<Inbox> {
+        &self.inboxes[shard]
+    }
+
+    /// A number for a new stream, greater than all before.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Everything up to here has been queued for the shards.
+    pub fn head(&self) -> EventId {
+        EventId::new(self.head.load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    /// What the log already holds when the process starts.
+    pub fn start_at(&self, head: EventId) {
+        self.head.store(head.get(), Ordering::Release);
+    }
+
+    pub fn want(&self, selectors: &[Selector], shard: usize) {
+        let mut interest = self.interest.write();
+        selectors.iter().for_each(|selector| interest.add(selector, shard));
+    }
+
+    pub fn want_no_more<'a>(&self, selectors: impl Iterator<Item = &'a Selector>, shard: usize) {
+        let mut interest = self.interest.write();
+        selectors.for_each(|selector| interest.remove(selector, shard));
+    }
+
+    /// The shard with the fewest connections.
+    pub fn least_loaded(&self) -> usize {
+        let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
+        loads.enumerate().min_by_key(|(_, load)| *load).map_or(0, |(shard, _)| shard)
+    }
+
+    pub fn load(&self, shard: usize) -> &AtomicUsize {
+        &self.loads[shard]
+    }
+
+    /// Connections and streams that shards own, in all.
+    pub fn connections(&self) -> usize {
+        self.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Closes all streams, spread over a time.
+    pub fn drain(&self, window: Duration) {
+        for inbox in &self.inboxes {
+            inbox.send(Command::Drain(window));
+        }
+    }
+
+    /// Streams in the order in which they opened, from all shards.
+    pub async fn list(&self, query: ListQuery) -> Vec<StreamReport> {
+        let answers = self.ask(|answer| Command::List(query.clone(), answer)).await;
+        let mut streams: Vec<StreamReport> = answers.into_iter().flatten().collect();
+        streams.sort_by_key(|stream| stream.info.number);
+        streams.truncate(query.limit);
+        streams
+    }
+
+    /// How many streams receive each of these channels.
+    pub async fn count_streams(&self, channels: &[ChannelName]) -> Vec<usize> {
+        let answers = self.ask(|answer| Command::CountStreams(channels.to_vec(), answer)).await;
+        let mut totals = vec![0; channels.len()];
+        for counts in answers {
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+        }
+        totals
+    }
+
+    async fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.inboxes.len());
+        for inbox in &self.inboxes {
+            let (answer, answered) = oneshot::channel();
+            inbox.send(command(answer));
+            answers.push(answered);
+        }
+        // a shard that is gone (the process is ending) has no streams
+        futures_util::future::join_all(answers).await.into_iter().filter_map(Result::ok).collect()
+    }
+}
+
+impl Tail for Hub {
+    fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let shards = self.interest.read().of(&first.channel);
+        if shards != 0 {
+            let appended = Instant::now();
+            let deliveries: Vec<Delivery> = entries
+                .iter()
+                .map(|entry| {
+                    let place = Place { partition: Partition::ONLY, epoch, id: entry.id };
+                    let frame = Frame::event(place, entry.channel.as_str(), &entry.event);
+                    Delivery { entry: entry.clone(), frame, appended }
+                })
+                .collect();
+            for (shard, inbox) in self.inboxes.iter().enumerate() {
+                if shards & (1 << shard) != 0 {
+                    inbox.send_all(deliveries.iter().cloned().map(Command::Deliver));
+                }
+            }
+        }
+        self.head.store(last.id.get(), Ordering::Release);
+    }
+}

@@ -1,0 +1,99 @@
+//! What other threads tell a shard. However many commands wait, the shard is woken once.
+
+use super::{
+    open::{Opening, StreamInfo},
+    sink::Pipe,
+};
+use crate::{channel::ChannelName, event_log::Entry, frame::Frame};
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// An event on its way to streams, encoded once.
+#[derive(Clone)]
+pub struct Delivery {
+    pub entry: Arc<Entry>,
+    pub frame: Frame,
+    pub appended: Instant,
+}
+
+pub enum Command {
+    Deliver(Delivery),
+    /// A connection without a byte read.
+    Accepted(OwnedFd),
+    /// A subscribe that hyper read and the shard takes over, socket and all.
+    TakeOver(OwnedFd, Box<Opening>),
+    /// A subscribe that hyper goes on carrying.
+    Carry(Arc<Pipe>, Box<Opening>),
+    /// A body has room again.
+    Writable(u64),
+    /// A body's reader is gone.
+    Gone(u64),
+    /// Close all streams, spread over a time.
+    Drain(Duration),
+    List(ListQuery, oneshot::Sender<Vec<StreamReport>>),
+    CountStreams(Vec<ChannelName>, oneshot::Sender<Vec<usize>>),
+}
+
+/// Which streams a list asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// After the stream with this number.
+    pub after: u64,
+    pub limit: usize,
+    pub channel: Option<ChannelName>,
+}
+
+/// A stream as `GET /v1/connections` shows it.
+#[derive(Clone, Debug)]
+pub struct StreamReport {
+    pub info: Arc<StreamInfo>,
+    pub cursor: String,
+    pub queue_bytes: u64,
+    pub delivered: u64,
+    pub filtered: u64,
+    pub dropped: u64,
+}
+
+#[derive(Default)]
+pub struct Inbox {
+    commands: Mutex<Vec<Command>>,
+    rung: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Inbox {
+    pub fn send(&self, command: Command) {
+        self.commands.lock().push(command);
+        self.ring();
+    }
+
+    pub fn send_all(&self, commands: impl Iterator<Item = Command>) {
+        self.commands.lock().extend(commands);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Must be called before [`Inbox::take`] in a poll, so that no ring is lost.
+    pub fn listen(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+        self.rung.store(false, Ordering::Release);
+    }
+
+    pub fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.commands.lock())
+    }
+}

@@ -1,0 +1,101 @@
+//! What a stream is opened with.
+
+use super::feed::FeedKey;
+use crate::cursor::Cursor;
+use relay_config::HeartbeatAs;
+use std::{net::SocketAddr, time::SystemTime};
+
+/// A subscription that was allowed, not yet a stream.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub key: FeedKey,
+    pub cursor: Cursor,
+    pub heartbeat: HeartbeatAs,
+    pub greeting: Greeting,
+    pub info: StreamInfo,
+}
+
+/// Whether the stream begins with a `connected` event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Greeting {
+    #[default]
+    None,
+    Connected,
+}
+
+/// What a stream is listed with; it does not change while the stream lives.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// Unique in this process; ordered by when the stream opened.
+    pub number: u64,
+    /// As others see it: the replica's id and the number.
+    pub id: Box<str>,
+    /// The name that the client gave itself.
+    pub client: Option<Box<str>>,
+    pub remote: Option<SocketAddr>,
+    pub user_agent: Option<Box<str>>,
+    pub transport: Transport,
+    pub opened: SystemTime,
+    pub channels: std::sync::Arc<[crate::channel::Selector]>,
+    pub filter: std::sync::Arc<crate::filter::Filter>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Transport {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Http10 => "http/1.0",
+            Transport::Http11 => "http/1.1",
+            Transport::Http2 => "http/2",
+        }
+    }
+}
+
+/// Why a stream ended: the label of `disconnected{reason}` and of `events.disconnected`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// The client went away.
+    Client,
+    /// Its channels ended.
+    Ended,
+    /// It was too far behind.
+    Slow,
+    /// The process's memory for streams was used up, and it was the furthest behind.
+    Memory,
+    /// The relay is draining.
+    Draining,
+    /// The client sent what no subscriber sends.
+    Protocol,
+    /// The log could not be read.
+    Log,
+}
+
+impl CloseReason {
+    pub const ALL: [CloseReason; 7] = [
+        CloseReason::Client,
+        CloseReason::Ended,
+        CloseReason::Slow,
+        CloseReason::Memory,
+        CloseReason::Draining,
+        CloseReason::Protocol,
+        CloseReason::Log,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::Client => "client",
+            CloseReason::Ended => "ended",
+            CloseReason::Slow => "slow",
+            CloseReason::Memory => "memory",
+            CloseReason::Draining => "draining",
+            CloseReason::Protocol => "protocol",
+            CloseReason::Log => "log",
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the relay counts. Plain atomics; `metrics` gives them names.
+
+use crate::{event_log::resume::Verdict, frame::GapReason, hub::open::CloseReason};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows.
+#[derive(Default, Debug)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        if n > 0 {
+            self.0.fetch_add(n, Relaxed);
+        }
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One counter for each value of a closed enum.
+#[derive(Debug)]
+pub struct Family<K: 'static, const N: usize> {
+    keys: &'static [K; N],
+    counters: [Counter; N],
+}
+
+impl<K: PartialEq + Copy, const N: usize> Family<K, N> {
+    fn new(keys: &'static [K; N]) -> Self {
+        Family { keys, counters: std::array::from_fn(|_| Counter::default()) }
+    }
+
+    pub fn of(&self, key: K) -> &Counter {
+        let index = self.keys.iter().position(|known| *known == key).expect("the keys list every variant");
+        &self.counters[index]
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
+        self.keys.iter().copied().zip(self.counters.iter().map(Counter::get))
+    }
+}
+
+/// Seconds from an append to the write that delivered it, in buckets.
+#[derive(Default, Debug)]
+pub struct Latency {
+    buckets: [Counter; LATENCY_BOUNDS.len() + 1],
+    sum_nanos: Counter,
+}
+
+/// Upper bounds of the latency's buckets, in seconds.
+pub const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+impl Latency {
+    /// Counts `n` deliveries that took the same time.
+    pub fn observe(&self, took: std::time::Duration, n: u64) {
+        let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < took.as_secs_f64());
+        self.buckets[bucket].add(n);
+        self.sum_nanos.add((took.as_nanos() as u64).saturating_mul(n));
+    }
+
+    /// Counts by bucket, the last one without a bound, and the sum in seconds.
+    pub fn get(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], f64) {
+        (std::array::from_fn(|i| self.buckets[i].get()), self.sum_nanos.get() as f64 / 1e9)
+    }
+}
+
+/// Why a stream did not get an event that its channels had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropReason {
+    /// Too slow, and the policy drops the oldest; a gap event told it.
+    Overflow,
+    /// Too slow, and a newer event of the same key replaced it.
+    Coalesced,
+    /// Still waiting when the stream was closed; the client resumes from the log.
+    Closed,
+}
+
+impl DropReason {
+    pub const ALL: [DropReason; 3] = [DropReason::Overflow, DropReason::Coalesced, DropReason::Closed];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::Overflow => "overflow",
+            DropReason::Coalesced => "coalesced",
+            DropReason::Closed => "closed",
+        }
+    }
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PublishOutcome {
+    Accepted,
+    Repeated,
+    /// The request was wrong.
+    Refused,
+    /// The log could not take it.
+    Failed,
+}
+
+impl PublishOutcome {
+    pub const ALL: [PublishOutcome; 4] =
+        [PublishOutcome::Accepted, PublishOutcome::Repeated, PublishOutcome::Refused, PublishOutcome::Failed];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PublishOutcome::Accepted => "accepted",
+            PublishOutcome::Repeated => "repeated",
+            PublishOutcome::Refused => "refused",
+            PublishOutcome::Failed => "failed",
+        }
+    }
+}
+
+/// Why a connection was turned away before a request was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The configured number of connections is reached.
+    Limit,
+    /// The process has no file descriptor left.
+    Descriptors,
+    /// No request came in time.
+    HeadTimeout,
+}
+
+impl Refusal {
+    pub const ALL: [Refusal; 3] = [Refusal::Limit, Refusal::Descriptors, Refusal::HeadTimeout];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::Limit => "limit",
+            Refusal::Descriptors => "descriptors",
+            Refusal::HeadTimeout => "head-timeout",
+        }
+    }
+}
+
+const VERDICTS: [Verdict; 4] = [Verdict::Fresh, Verdict::Exact, Verdict::OtherEpoch, Verdict::Unknown];
+const GAPS: [GapReason; 4] = [GapReason::Trimmed, GapReason::Epoch, GapReason::UnknownId, GapReason::Overflow];
+
+/// Everything that is counted, from the start of the process.
+#[derive(Debug)]
+pub struct Stats {
+    pub published: Counter,
+    pub publishes: Family<PublishOutcome, 4>,
+    pub delivered: Counter,
+    pub delivered_bytes: Counter,
+    pub filtered: Counter,
+    pub dropped: Family<DropReason, 3>,
+    pub gaps: Family<GapReason, 4>,
+    pub opened: Family<Verdict, 4>,
+    pub closed: Family<CloseReason, 7>,
+    pub refused: Family<Refusal, 3>,
+    /// Writes to sockets, and those that the socket could not take whole.
+    pub writes: Counter,
+    pub short_writes: Counter,
+    pub latency: Latency,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            published: Counter::default(),
+            publishes: Family::new(&PublishOutcome::ALL),
+            delivered: Counter::default(),
+            delivered_bytes: Counter::default(),
+            filtered: Counter::default(),
+            dropped: Family::new(&DropReason::ALL),
+            gaps: Family::new(&GAPS),
+            opened: Family::new(&VERDICTS),
+            closed: Family::new(&CloseReason::ALL),
+            refused: Family::new(&Refusal::ALL),
+            writes: Counter::default(),
+            short_writes: Counter::default(),
+            latency: Latency::default(),
+        }
+    }
+}
+
+impl Stats {
+    /// Streams that are open now.
+    pub fn streams(&self) -> u64 {
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
+        let opened = sum(&mut self.opened.iter().map(|(_, n)| n));
+        opened.saturating_sub(sum(&mut self.closed.iter().map(|(_, n)| n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn latencies_fall_into_the_first_bucket_that_holds_them() {
+        let latency = Latency::default();
+        latency.observe(Duration::from_micros(500), 3);
+        latency.observe(Duration::from_secs(60), 1);
+        let (buckets, sum) = latency.get();
+        assert_eq!((buckets[0], buckets[12]), (3, 1));
+        assert!((sum - 60.0015).abs() < 1e-6);
+    }
+
+    #[test]
+    fn open_streams_are_those_opened_and_not_closed() {
+        let stats = Stats::default();
+        stats.opened.of(Verdict::Fresh).add(3);
+        stats.closed.of(CloseReason::Client).add(1);
+        assert_eq!(stats.streams(), 2);
+    }
+}
