@@ -81,7 +81,7 @@ impl Default for Config {
 impl Config {
     /// The whole document as YAML, with every default written out.
     ///
-    /// [`Config::from_sources`] reads the same configuration back.
+    /// [`Config::from_sources`] reads the same configuration back if it is a valid one.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(self).expect("only strings, numbers, lists and string-keyed maps")

@@ -22,6 +22,7 @@ mod process;
 #[cfg(test)]
 mod round_trip;
 mod schema;
+mod service_links;
 mod shape;
 mod timespan;
 mod tree;

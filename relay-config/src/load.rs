@@ -9,7 +9,8 @@ use crate::error::{LoadError, Located, Unknown};
 use crate::nearest::nearest;
 use crate::origin::Origin;
 use crate::schema::schema;
-use crate::shape::{list_for_object, unknown_keys};
+use crate::service_links::is_service_link;
+use crate::shape::{list_for_object, properties, unknown_keys};
 use crate::tree::{Kind, Node, read_file, read_variable};
 use crate::validate::Problem;
 use crate::variables::{Field, NOT_CONFIGURATION, PREFIX, Syntax, variables};
@@ -22,7 +23,8 @@ impl Config {
     /// between levels: `SSE_RELAY_STREAM__MAX_QUEUE_BYTES=2Mi`. Lists and whole sections are
     /// written as JSON and replace those of the file; a variable of a field goes before one of
     /// its section. An empty variable counts as not set. Variables without the prefix, and
-    /// [`NOT_CONFIGURATION`], are passed over.
+    /// [`NOT_CONFIGURATION`], are passed over, as are those that Kubernetes sets for a Service
+    /// called `sse-relay`.
     pub fn from_sources(
         file: Option<(&str, &str)>,
         vars: &BTreeMap<String, String>,
@@ -84,6 +86,7 @@ fn overlay(
             continue;
         }
         match fields.get(name) {
+            None if is_service_link(name, text) => {}
             None => unknown.push(Unknown::Variable {
                 name: name.clone(),
                 nearest: nearest(name, fields.keys().map(String::as_str))
@@ -115,7 +118,7 @@ fn value(name: &str, text: &str, field: &Field) -> Result<Node, LoadError> {
 
 fn at<'a>(schema: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(schema, |schema, key| {
-        crate::shape::properties(schema)
+        properties(schema)
             .and_then(|fields| fields.get(key))
             .unwrap_or(&Value::Null)
     })
@@ -127,7 +130,10 @@ fn typed(value: Value) -> Result<Config, Problem> {
         value => value,
     };
     serde_path_to_error::deserialize(value).map_err(|error| Problem {
-        path: error.path().to_string(),
+        path: match error.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
+        },
         message: error.inner().to_string(),
     })
 }

@@ -53,11 +53,11 @@ pub(crate) fn read_variable(name: &str, text: &str) -> Result<Node, LoadError> {
 fn read(text: &str, origin: &impl Fn(Location) -> Origin) -> Result<Node, LoadError> {
     // `off` and `no` are texts, as in YAML 1.2: nobody means a boolean by `environment: no`.
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let raw: Option<Raw> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| LoadError::Syntax {
-            origin: origin(error.location().unwrap_or(Location::UNKNOWN)),
-            message: message(&error),
-        })?;
+    let raw: Option<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let origin = origin(error.location().unwrap_or(Location::UNKNOWN));
+        let message = message(&error, &origin);
+        LoadError::Syntax { origin, message }
+    })?;
     Ok(match raw {
         Some(raw) => raw.place(origin),
         None => Node {
@@ -67,9 +67,27 @@ fn read(text: &str, origin: &impl Fn(Location) -> Origin) -> Result<Node, LoadEr
     })
 }
 
-/// What the parser says, without the place, which is said before it.
-fn message(error: &serde_saphyr::Error) -> String {
-    error.to_string()
+/// What the parser says, without the place if `origin` has said it.
+fn message(error: &serde_saphyr::Error, origin: &Origin) -> String {
+    let rendered = match error {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("key `{key}` is there twice; remove one")
+        }
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "a second document begins; write one document only".to_owned()
+        }
+        other => other.render_with_formatter(&serde_saphyr::UserMessageFormatter),
+    };
+    let place = error
+        .location()
+        .map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+    match (
+        origin,
+        place.and_then(|place| rendered.strip_suffix(&place).map(str::to_owned)),
+    ) {
+        (Origin::File { .. }, Some(message)) => message,
+        _ => rendered,
+    }
 }
 
 impl Node {
@@ -81,13 +99,14 @@ impl Node {
         }
     }
 
-    /// Puts `node` where `path` leads, making the maps on the way.
+    /// Puts `node` where `path` leads, making the maps on the way. A list or scalar on the way
+    /// stays: it is a mistake, which must not vanish behind a variable.
     pub(crate) fn set(&mut self, path: &[String], node: Self) {
         let [key, inner @ ..] = path else {
             *self = node;
             return;
         };
-        if !matches!(self.kind, Kind::Map(_)) {
+        if matches!(self.kind, Kind::Null) {
             self.kind = Kind::Map(Vec::new());
         }
         let Kind::Map(entries) = &mut self.kind else {

@@ -25,7 +25,7 @@ const MAX_THREADS: usize = 1_024;
 /// One thing to correct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The field, as in `drain.window` or `channels[0].match`.
+    /// The field, as in `drain.window` or `channels[0].match`; empty for the whole document.
     pub path: String,
     /// What is wrong and what to do.
     pub message: String,
@@ -33,7 +33,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self.path.as_str(), "" | ".") {
+        if self.path.is_empty() {
             return f.write_str(&self.message);
         }
         write!(f, "{}: {}", self.path, self.message)

@@ -16,7 +16,9 @@ fn load(yaml: &str, variables: &[(&str, &str)]) -> Result<Config, LoadError> {
 }
 
 fn error(yaml: &str, variables: &[(&str, &str)]) -> String {
-    load(yaml, variables).unwrap_err().to_string()
+    load(yaml, variables)
+        .expect_err("the document is refused")
+        .to_string()
 }
 
 #[test]
@@ -111,9 +113,8 @@ fn a_key_written_twice_is_an_error_with_its_place() {
         "drain:\n  window: 1s\n  window: 2s\n",
     ] {
         let message = error(yaml, &[]);
-        println!("{message}");
         assert!(message.starts_with("relay.yaml:3:"), "{message}");
-        assert!(message.contains("duplicate"), "{message}");
+        assert!(message.contains("is there twice; remove one"), "{message}");
         assert_eq!(message.lines().count(), 1, "{message}");
     }
     let message = error(
@@ -121,6 +122,19 @@ fn a_key_written_twice_is_an_error_with_its_place() {
         &[("SSE_RELAY_DRAIN", r#"{"window":"1s","window":"2s"}"#)],
     );
     assert!(message.starts_with("SSE_RELAY_DRAIN: "), "{message}");
+}
+
+#[test]
+fn a_parser_s_complaint_says_its_place_once() {
+    assert_eq!(error("a: [", &[]), "relay.yaml:1:4: unclosed bracket '['");
+    assert_eq!(
+        error("environment: a\n---\nenvironment: b\n", &[]),
+        "relay.yaml:3:1: a second document begins; write one document only"
+    );
+    assert_eq!(
+        error("", &[("SSE_RELAY_CHANNELS", "[{")]),
+        "SSE_RELAY_CHANNELS: unclosed bracket '{' at line 1, column 2"
+    );
 }
 
 #[test]
@@ -132,7 +146,6 @@ fn what_is_not_yaml_is_an_error_with_its_place() {
         "a\n---\nb",
     ] {
         let message = error(yaml, &[]);
-        println!("{message}");
         assert!(message.starts_with("relay.yaml:"), "{yaml:?}: {message}");
         assert!(!message.contains("relay.yaml:0"), "{yaml:?}: {message}");
         assert_eq!(message.lines().count(), 1, "{yaml:?}: {message}");
@@ -177,6 +190,10 @@ fn a_value_of_the_wrong_type_is_named_with_place_and_path() {
             "relay.yaml:1:21: retention.events: invalid value: integer `-1`, expected u64",
         ),
         (
+            "x",
+            "relay.yaml:1:1: invalid type: string \"x\", expected struct Config",
+        ),
+        (
             "drain: [1s, 2s, 3s]",
             "relay.yaml:1:8: drain: is a list; write keys and values",
         ),
@@ -217,6 +234,15 @@ fn a_variable_goes_before_the_file_and_a_field_s_before_its_section_s() {
 }
 
 #[test]
+fn a_mistake_in_the_file_does_not_vanish_behind_a_variable() {
+    for yaml in ["drain: [1s]", "drain: 1s", "[]", "x"] {
+        let found = load(yaml, &[("SSE_RELAY_DRAIN__WINDOW", "2s")]).unwrap_err();
+        assert_eq!(found.reason(), "WrongValue", "{yaml}");
+        assert!(found.to_string().starts_with("relay.yaml:1:"), "{found}");
+    }
+}
+
+#[test]
 fn text_in_a_variable_is_text_and_cannot_become_another_key() {
     for text in ["12", "true", "a: b", "\"quoted\"", "#x", "[1]", "null"] {
         let config = load("", &[("SSE_RELAY_ENVIRONMENT", text)]).unwrap();
@@ -233,6 +259,8 @@ fn variables_that_are_empty_or_not_configuration_change_nothing() {
         ("SSE_RELAY_URL", "http://localhost"),
         ("SSE_RELAY_HTTP__THREADS", ""),
         ("SSE_RELAY_ENVIRONMENT", ""),
+        ("SSE_RELAY_PORT", "tcp://10.0.0.1:8080"),
+        ("SSE_RELAY_SERVICE_HOST", "10.0.0.1"),
         ("PATH", "/bin"),
     ];
     assert_eq!(load("", &variables), Ok(Config::default()));

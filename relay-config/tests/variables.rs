@@ -20,8 +20,10 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         _ => {}
     }
     if let Some(choices) = schema["oneOf"].as_array() {
-        let names = choices.iter().map(|choice| choice["const"].clone());
-        return names.filter(|name| name != default).next_back().unwrap();
+        let mut names = choices.iter().map(|choice| choice["const"].clone());
+        return names
+            .rfind(|name| name != default)
+            .expect("a choice has more than one name");
     }
     let pattern = schema["pattern"].as_str().unwrap_or_default();
     match (default, &schema["examples"]) {

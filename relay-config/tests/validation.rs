@@ -1,0 +1,169 @@
+//! What cannot work is refused, field by field, and all of it at once.
+
+use std::collections::BTreeMap;
+
+use relay_config::{Config, LoadError, Problem};
+
+fn problems(yaml: &str) -> Vec<Problem> {
+    match Config::from_sources(Some(("x", yaml)), &BTreeMap::new()) {
+        Ok(_) => Vec::new(),
+        Err(LoadError::Invalid(located)) => located.into_iter().map(|l| l.problem).collect(),
+        Err(other) => panic!("{yaml:?}: {other}"),
+    }
+}
+
+#[test]
+fn each_rule_names_its_field() {
+    let long = format!("environment: {}", "x".repeat(101));
+    let long_prefix = format!("demo: {{prefix: {}}}", "x".repeat(101));
+    let long_match = format!("channels: [{{match: {}, publish: deny}}]", "x".repeat(201));
+    let cases = [
+        ("adminListen: 127.0.0.1:8080", "adminListen"),
+        ("environment: \"\"", "environment"),
+        (r#"environment: "a\nb""#, "environment"),
+        (&long, "environment"),
+        ("logging: {level: \" \"}", "logging.level"),
+        (r#"logging: {level: "a\nb"}"#, "logging.level"),
+        ("data: {dir: \"\"}", "data.dir"),
+        ("data: {fsyncInterval: 0s}", "data.fsyncInterval"),
+        ("data: {fsyncInterval: 11m}", "data.fsyncInterval"),
+        ("data: {compactAt: 0}", "data.compactAt"),
+        ("retention: {events: 0}", "retention.events"),
+        ("retention: {age: 0s}", "retention.age"),
+        ("retention: {bytes: 0}", "retention.bytes"),
+        ("channels: [{match: a}]", "channels[0]"),
+        (
+            "channels: [{match: a..b, publish: deny}]",
+            "channels[0].match",
+        ),
+        (&long_match, "channels[0].match"),
+        (
+            "channels: [{match: a, retention: {events: 0}}]",
+            "channels[0].retention.events",
+        ),
+        (
+            "channels: [{match: a, retention: {age: 0s}}]",
+            "channels[0].retention.age",
+        ),
+        (
+            "channels: [{match: a, retention: {bytes: 0}}]",
+            "channels[0].retention.bytes",
+        ),
+        (
+            "channels: [{match: a, overflow: coalesce}]",
+            "channels[0].coalesceBy",
+        ),
+        (
+            "channels: [{match: a, overflow: dropOldest, coalesceBy: b}]",
+            "channels[0].coalesceBy",
+        ),
+        (
+            "channels: [{match: a, coalesceBy: \"\"}]",
+            "channels[0].coalesceBy",
+        ),
+        (
+            "channels: [{match: a, maxEventBytes: 0}]",
+            "channels[0].maxEventBytes",
+        ),
+        (
+            "channels: [{match: a, maxEventBytes: 2Mi}]",
+            "channels[0].maxEventBytes",
+        ),
+        ("event: {maxBytes: 0}", "event.maxBytes"),
+        ("event: {maxBytes: 1048577}", "event.maxBytes"),
+        ("maxLogBytes: 1048575", "event.maxBytes"),
+        ("http: {maxBodyBytes: 1048575}", "event.maxBytes"),
+        ("idempotency: {window: 999ms}", "idempotency.window"),
+        ("idempotency: {window: 25h}", "idempotency.window"),
+        ("idempotency: {maxKeys: 0}", "idempotency.maxKeys"),
+        ("heartbeat: {interval: 999ms}", "heartbeat.interval"),
+        ("heartbeat: {interval: 10m1ms}", "heartbeat.interval"),
+        ("stream: {retry: 0s}", "stream.retry"),
+        ("stream: {retry: 61m}", "stream.retry"),
+        ("stream: {retryJitter: -0.1}", "stream.retryJitter"),
+        ("stream: {retryJitter: 10.1}", "stream.retryJitter"),
+        ("stream: {maxQueueBytes: 0}", "stream.maxQueueBytes"),
+        ("stream: {maxQueueBytes: 257Mi}", "stream.maxQueueBytes"),
+        ("stream: {overflow: coalesce}", "stream.overflow"),
+        ("stream: {maxChannels: 0}", "stream.maxChannels"),
+        ("stream: {maxConnections: 0}", "stream.maxConnections"),
+        ("http: {http1: false, http2: false}", "http.http1"),
+        (
+            "http: {maxConcurrentStreams: 0}",
+            "http.maxConcurrentStreams",
+        ),
+        ("http: {headTimeout: 0s}", "http.headTimeout"),
+        ("http: {idleTimeout: 0s}", "http.idleTimeout"),
+        ("http: {maxHeadBytes: 8191}", "http.maxHeadBytes"),
+        ("http: {maxHeadBytes: 1025Ki}", "http.maxHeadBytes"),
+        ("http: {maxBatchEvents: 0}", "http.maxBatchEvents"),
+        ("http: {threads: 0}", "http.threads"),
+        ("http: {threads: 1025}", "http.threads"),
+        ("drain: {timeout: 24s}", "drain.timeout"),
+        ("drain: {timeout: 11m}", "drain.timeout"),
+        ("demo: {interval: 9ms}", "demo.interval"),
+        ("demo: {prefix: a.*}", "demo.prefix"),
+        (&long_prefix, "demo.prefix"),
+    ];
+    for (yaml, path) in cases {
+        let paths: Vec<_> = problems(yaml).into_iter().map(|p| p.path).collect();
+        assert_eq!(paths, [path], "{yaml}");
+    }
+}
+
+#[test]
+fn what_is_just_legal_is_accepted() {
+    for yaml in [
+        "adminListen: 127.0.0.1:0\nlisten: 127.0.0.1:0",
+        "listen: 0.0.0.0:8080",
+        "heartbeat: {interval: 1s}",
+        "heartbeat: {interval: 10m}",
+        "drain: {propagation: 5s, window: 20s, timeout: 25s}",
+        "drain: {propagation: 0s, window: 0s, timeout: 0s}",
+        "drain: {propagation: 0s, window: 10m, timeout: 10m}",
+        "stream: {maxQueueBytes: 256Mi}",
+        "stream: {retryJitter: 0}",
+        "stream: {retryJitter: 10}",
+        "event: {maxBytes: 1Mi, maxAttributes: 0}",
+        "http: {http1: false}",
+        "channels: [{match: a, coalesceBy: b}]",
+        "channels: [{match: \"**\", overflow: coalesce, coalesceBy: b}]",
+    ] {
+        assert_eq!(problems(yaml), [], "{yaml}");
+    }
+}
+
+#[test]
+fn draining_that_cannot_fit_says_how_long_it_takes() {
+    let found = problems("drain: {propagation: 10s, window: 11m, timeout: 30s}");
+    let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "drain.window: is 11m; write a time from 0s to 10m",
+            "drain.timeout: is 30s, but `propagation` and `window` together take 11m10s; \
+             raise it to at least that, or shorten them",
+        ]
+    );
+}
+
+#[test]
+fn a_bound_on_nothing_at_all_is_refused_wherever_it_is() {
+    let yaml = "maxLogBytes: 0\nstream: {maxMemory: 0}\nhttp: {maxBodyBytes: 0}\n";
+    let paths: Vec<_> = problems(yaml).into_iter().map(|p| p.path).collect();
+    for path in ["maxLogBytes", "stream.maxQueueBytes", "http.maxBodyBytes"] {
+        assert!(paths.iter().any(|p| p == path), "{path} in {paths:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_written_as_text_is_refused() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let mut config = Config::default();
+    config.data.dir = Some(OsString::from_vec(vec![0xff]).into());
+    let found = config.validate().unwrap_err();
+    assert_eq!(found[0].path, "data.dir");
+}
