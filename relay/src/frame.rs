@@ -74,6 +74,14 @@ impl Frame {
         Frame::of(&block.0)
     }
 
+    /// Only the end of a channel, for a stream whose filter rejects the event that ends it.
+    pub fn end(place: Place, channel: &str) -> Frame {
+        let mut block = Block::with_capacity(64);
+        block.field("id", &place.text());
+        block.control("end", &EndData { channel });
+        Frame::of(&block.0)
+    }
+
     /// The first block of a stream: its reconnection time in milliseconds and its cursor. It has no
     /// data, so it dispatches nothing, but a client that drops now already resumes exactly.
     pub fn opening(cursor: Option<&str>, retry: u32) -> Frame {

@@ -117,10 +117,19 @@ impl ByteLog {
         let gone = self.marks.partition_point(|mark| mark.end <= cursor);
         if let Some(last) = gone.checked_sub(1) {
             let edge = self.marks[last].end;
+            if ((edge - self.base) as usize) < self.bytes.len() / 2 {
+                return; // moving the rest would cost more than it frees
+            }
             self.bytes.drain(..(edge - self.base) as usize);
             self.base = edge;
             self.marks.drain(..gone);
         }
+    }
+
+    /// The newest frame that ended at or before an offset.
+    pub fn last_before(&self, cursor: u64) -> Option<EventId> {
+        let started_at = self.marks.partition_point(|mark| mark.end <= cursor);
+        Some(self.marks.get(started_at.checked_sub(1)?)?.id)
     }
 
     /// The first frame's edge at which at most `bytes` wait, for a stream that skips the oldest:
@@ -196,6 +205,8 @@ mod tests {
         let frame = log.end() / 3;
         log.trim(frame + 3);
         assert_eq!(data(log.from(frame)), ["2", "3"]);
+        log.trim(2 * frame + 3);
+        assert_eq!((log.len() as u64, data(log.from(2 * frame))), (frame, vec!["3".to_owned()]));
         assert_eq!(log.frames_at(2 * frame), 2);
         let end = log.end();
         log.trim(end);

@@ -56,7 +56,8 @@ pub struct ListQuery {
 #[derive(Clone, Debug)]
 pub struct StreamReport {
     pub info: Arc<StreamInfo>,
-    pub cursor: String,
+    /// `None` while it reads history.
+    pub cursor: Option<String>,
     pub queue_bytes: u64,
     pub delivered: u64,
     pub filtered: u64,

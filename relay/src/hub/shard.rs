@@ -1,0 +1,248 @@
+//! A delivery thread: it owns sockets, and sends each stream what its feed has for it.
+//!
+//! One task per shard, on a single-threaded runtime of its own. A round drains the inbox, takes what
+//! the sockets report, and serves every feed that has something new, in slices, so that accepts and
+//! publishes get in between. Each stream gets all that waits for it in one write.
+
+mod accept;
+mod attach;
+mod close;
+mod feeds;
+pub mod head;
+mod poller;
+mod replay;
+mod report;
+mod serve;
+mod slow;
+mod stream;
+mod tick;
+
+use super::{
+    Hub,
+    inbox::{Command, Inbox},
+    open::Opening,
+};
+use crate::{cursor::EventId, event_log::EventLog};
+use bytes::Bytes;
+use feeds::Feeds;
+use futures_util::stream::FuturesUnordered;
+use head::Head;
+use poller::{Poller, Token};
+use relay_config::Config;
+use replay::Reading;
+use rustix::event::epoll::EventFlags;
+use slab::Slab;
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+use stream::Stream;
+use tick::Ticker;
+
+/// What a shard can decide about a first request without waiting.
+pub enum Decision {
+    /// A subscribe: the shard keeps the socket.
+    Open(Box<Opening>),
+    /// Anything else is hyper's.
+    HandOver,
+}
+
+/// What the edge gives a shard.
+pub struct Edge {
+    pub decide: Box<dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision>,
+    /// Takes a connection with the bytes that were read from it.
+    pub hand_over: Box<dyn Fn(OwnedFd, Bytes, Option<SocketAddr>)>,
+}
+
+/// What all shards are made from.
+#[derive(Clone)]
+pub struct Shared {
+    pub hub: Arc<Hub>,
+    pub log: Arc<dyn EventLog>,
+    pub config: Arc<Config>,
+}
+
+/// A socket of the shard, by the age of its request.
+enum Connection {
+    Head(Box<Head>),
+    Stream(Stream),
+}
+
+/// The slot of a connection; `generation` tells it from the one that had the slot before.
+struct Slot {
+    generation: u32,
+    connection: Connection,
+}
+
+pub struct Shard {
+    index: usize,
+    shared: Shared,
+    edge: Edge,
+    inbox: Arc<Inbox>,
+    poller: Poller,
+    listener: Option<accept::Listener>,
+    slots: Slab<Slot>,
+    generation: u32,
+    feeds: Feeds,
+    /// Feeds with something to serve.
+    dirty: VecDeque<u32>,
+    /// Every event up to here has been handed to the feeds that want it.
+    through: EventId,
+    reading: FuturesUnordered<Reading>,
+    ticker: Ticker,
+    now: Instant,
+    /// Reused for reading heads.
+    buffer: Vec<u8>,
+    /// Reused for finding feeds.
+    concerned: Vec<u32>,
+    log_budget: close::LogBudget,
+    draining: tick::Draining,
+}
+
+/// The listener's token; no slot has it.
+const LISTENER: Token = Token::MAX;
+/// Batches of socket events that are handled before delivery goes on.
+const BATCHES: usize = 4;
+/// Writes of one slice.
+const SLICE: usize = 256;
+
+impl Shard {
+    /// On the runtime that will run it. One shard has the listener and deals connections to all.
+    pub fn new(
+        index: usize,
+        shared: Shared,
+        edge: Edge,
+        listener: Option<std::net::TcpListener>,
+    ) -> io::Result<Shard> {
+        let poller = Poller::new()?;
+        let listener = listener.map(accept::Listener::new).transpose()?;
+        if let Some(listener) = &listener {
+            poller.add(listener, LISTENER, EventFlags::IN)?;
+        }
+        Ok(Shard {
+            index,
+            inbox: shared.hub.inbox(index).clone(),
+            poller,
+            listener,
+            slots: Slab::new(),
+            generation: 0,
+            feeds: Feeds::default(),
+            dirty: VecDeque::new(),
+            through: shared.hub.head(),
+            reading: FuturesUnordered::new(),
+            ticker: Ticker::new(shared.config.heartbeat.interval.std()),
+            now: Instant::now(),
+            buffer: vec![0; 64 * 1024],
+            concerned: Vec::new(),
+            log_budget: close::LogBudget::default(),
+            draining: tick::Draining::No,
+            shared,
+            edge,
+        })
+    }
+
+    fn insert(&mut self, connection: Connection) -> (u32, Token) {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = Slot { generation: self.generation, connection };
+        let index = self.slots.insert(slot) as u32;
+        (index, token(self.generation, index))
+    }
+
+    /// The slot that a token means, unless another connection has it by now.
+    fn slot_of(&self, token: Token) -> Option<u32> {
+        let (generation, index) = ((token >> 32) as u32, token as u32);
+        let slot = self.slots.get(index as usize)?;
+        (slot.generation == generation).then_some(index)
+    }
+
+    fn token_of(&self, index: u32) -> Token {
+        token(self.slots[index as usize].generation, index)
+    }
+
+    fn stream(&self, index: u32) -> Option<&Stream> {
+        match self.slots.get(index as usize) {
+            Some(Slot { connection: Connection::Stream(stream), .. }) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn stream_mut(&mut self, index: u32) -> Option<&mut Stream> {
+        match self.slots.get_mut(index as usize) {
+            Some(Slot { connection: Connection::Stream(stream), .. }) => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Deliver(delivery) => self.deliver(&delivery),
+            Command::Accepted(socket) => self.accepted(socket),
+            Command::TakeOver(socket, opening) => self.take_over(socket, *opening),
+            Command::Carry(pipe, opening) => self.carry(pipe, *opening),
+            Command::Writable(token) => self.writable(token),
+            Command::Gone(token) => self.gone(token),
+            Command::Drain(window) => self.drain(window),
+            Command::List(query, answer) => {
+                let _ = answer.send(self.list(&query));
+            }
+            Command::CountStreams(channels, answer) => {
+                let _ = answer.send(self.count_streams(&channels));
+            }
+        }
+    }
+
+    fn ready(&mut self, ready: poller::Ready) {
+        if ready.token == LISTENER {
+            return self.accept();
+        }
+        let Some(index) = self.slot_of(ready.token) else { return };
+        match &self.slots[index as usize].connection {
+            Connection::Head(_) => self.read_head(index),
+            Connection::Stream(_) => self.stream_ready(index, ready.flags),
+        }
+    }
+}
+
+fn token(generation: u32, index: u32) -> Token {
+    u64::from(generation) << 32 | u64::from(index)
+}
+
+impl Future for Shard {
+    type Output = ();
+
+    /// Never ready: the shard lives as long as its thread's runtime.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let shard = &mut *self;
+        shard.now = Instant::now();
+        shard.inbox.listen(cx.waker());
+        // before the inbox is emptied: everything up to this id is in it
+        let head = shard.shared.hub.head();
+        for command in shard.inbox.take() {
+            shard.command(command);
+        }
+        shard.through = shard.through.max(head);
+        let mut again = true;
+        for _ in 0..BATCHES {
+            let Poll::Ready(ready) = shard.poller.poll(cx) else {
+                again = false;
+                break;
+            };
+            ready.into_iter().for_each(|ready| shard.ready(ready));
+        }
+        shard.poll_tick(cx);
+        again |= !shard.serve(SLICE);
+        shard.poll_reading(cx);
+        again |= !shard.dirty.is_empty();
+        if again {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}

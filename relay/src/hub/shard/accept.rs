@@ -1,0 +1,226 @@
+//! New connections, and their first request.
+
+use super::{
+    Command, Connection, Decision, Head, Shard,
+    head::{self, Parsed},
+    poller::{READ_WRITE, Token},
+};
+use crate::stats::Refusal;
+use bytes::Bytes;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SocketFlags, recv, sockopt},
+};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::Ordering,
+    time::Instant,
+};
+
+/// Connections accepted in one go, so that a storm does not hold up delivery.
+const ACCEPTS: usize = 64;
+
+pub struct Listener {
+    socket: TcpListener,
+    /// Given up for a moment when no descriptor is left, to tell the client so.
+    reserve: Option<File>,
+}
+
+impl Listener {
+    pub fn new(socket: TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket, reserve: Some(File::open("/dev/null")?) })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// An answer for a connection that is turned away unread. Browsers that open an EventSource come
+/// back only after a broken connection, so nothing is said to them that would be a final answer.
+const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+    retry-after: 5\r\nconnection: close\r\ncontent-length: 117\r\n\r\n\
+    {\"type\":\"about:blank#overloaded\",\"title\":\"too many connections\",\"status\":503,\"detail\":\"Try again in a few seconds.\"}  \n";
+
+impl Shard {
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &mut self.listener else { return };
+            match rustix::net::accept_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(socket) => self.deal(socket),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::MFILE | Errno::NFILE) => return self.out_of_descriptors(),
+                // the peer gave up, or the network did: not the listener's end
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Gives a new connection to the shard with the fewest.
+    fn deal(&mut self, socket: OwnedFd) {
+        let limit = self.shared.config.stream.max_connections;
+        if limit.is_some_and(|limit| self.shared.hub.connections() >= limit) {
+            return self.refuse(&socket, Refusal::Limit);
+        }
+        let shard = self.shared.hub.least_loaded();
+        self.shared.hub.load(shard).fetch_add(1, Ordering::Relaxed);
+        if shard == self.index {
+            self.accepted(socket);
+        } else {
+            self.shared.hub.inbox(shard).send(Command::Accepted(socket));
+        }
+    }
+
+    fn refuse(&mut self, socket: &OwnedFd, why: Refusal) {
+        self.shared.hub.stats.refused.of(why).add(1);
+        let _ = rustix::net::send(socket, OVERLOADED, rustix::net::SendFlags::NOSIGNAL);
+    }
+
+    fn out_of_descriptors(&mut self) {
+        let Some(listener) = &mut self.listener else { return };
+        listener.reserve = None;
+        let refused = rustix::net::accept_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC).ok();
+        if let Some(socket) = refused {
+            self.refuse(&socket, Refusal::Descriptors);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.reserve = File::open("/dev/null").ok();
+        }
+        if self.log_budget.allows(self.now) {
+            tracing::error!(
+                event = "connections.refused",
+                reason = "descriptors",
+                "no file descriptor left: new connections are turned away, open streams go on; raise the limit of open files (ulimit -n)"
+            );
+        }
+    }
+
+    /// A connection that this shard owns from now on; its load is already counted.
+    pub(super) fn accepted(&mut self, socket: OwnedFd) {
+        let _ = sockopt::set_tcp_nodelay(&socket, true);
+        let peer = rustix::net::getpeername(&socket).ok().and_then(|addr| SocketAddr::try_from(addr?).ok());
+        let deadline = self.now + self.shared.config.http.head_timeout.std();
+        let head = Head { socket, peer, bytes: Vec::new(), deadline };
+        let (index, token) = self.insert(Connection::Head(Box::new(head)));
+        self.ticker.heads.push_back((deadline, token));
+        let Connection::Head(head) = &self.slots[index as usize].connection else { return };
+        // reports at once what has come already
+        if self.poller.add(&head.socket, token, READ_WRITE).is_err() {
+            self.drop_head(index);
+        }
+    }
+
+    /// Forgets a connection without a request.
+    pub(super) fn drop_head(&mut self, index: u32) {
+        if let Connection::Head(_) = self.slots[index as usize].connection {
+            self.slots.remove(index as usize);
+            self.shared.hub.load(self.index).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads into the shard's one buffer; bytes are kept per connection only if a head comes in pieces.
+    pub(super) fn read_head(&mut self, index: u32) {
+        let max = self.shared.config.http.max_head_bytes.as_usize();
+        loop {
+            let Connection::Head(head) = &mut self.slots[index as usize].connection else { return };
+            let received = recv(&head.socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map(|(_, n)| n);
+            let n = match received {
+                Ok(0) => return self.drop_head(index),
+                Ok(n) => n,
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => continue,
+                Err(_) => return self.drop_head(index),
+            };
+            let mut whole = std::mem::take(&mut head.bytes);
+            let peer = head.peer;
+            let bytes = if whole.is_empty() {
+                &self.buffer[..n]
+            } else {
+                whole.extend_from_slice(&self.buffer[..n]);
+                &whole[..]
+            };
+            let decision = match head::parse(bytes, max) {
+                Parsed::Partial => None,
+                Parsed::Request { request, .. } => Some((self.edge.decide)(&request, peer)),
+                Parsed::Foreign => Some(Decision::HandOver),
+            };
+            match decision {
+                None => {
+                    let bytes = bytes.to_vec();
+                    if let Connection::Head(head) = &mut self.slots[index as usize].connection {
+                        head.bytes = bytes;
+                    }
+                }
+                Some(Decision::HandOver) => {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    return self.hand_over(index, bytes);
+                }
+                Some(Decision::Open(opening)) => return self.open_socket(index, *opening),
+            }
+        }
+    }
+
+    /// Hyper gets the socket and what was read; it answers errors too. The load stays counted, and
+    /// whoever serves the connection gives it back.
+    fn hand_over(&mut self, index: u32, bytes: Bytes) {
+        let slot = self.slots.remove(index as usize);
+        let Connection::Head(head) = slot.connection else { return };
+        if self.poller.remove(&head.socket).is_ok() {
+            (self.edge.hand_over)(head.socket, bytes, head.peer);
+        }
+    }
+
+    /// Connections whose request did not come in time.
+    pub(super) fn expire_heads(&mut self) {
+        while let Some((deadline, token)) = self.ticker.heads.front().copied()
+            && deadline <= self.now
+        {
+            self.ticker.heads.pop_front();
+            if let Some(index) = self.slot_of(token)
+                && let Connection::Head(head) = &self.slots[index as usize].connection
+            {
+                if !head.bytes.is_empty() {
+                    let late: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                    let _ = rustix::net::send(&head.socket, late, rustix::net::SendFlags::NOSIGNAL);
+                }
+                self.shared.hub.stats.refused.of(Refusal::HeadTimeout).add(1);
+                self.drop_head(index);
+            }
+        }
+    }
+
+    /// No new connections; the listener's port is free at once.
+    pub(super) fn stop_accepting(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            let _ = self.poller.remove(&listener);
+        }
+    }
+}
+
+/// Heads in the order of their deadlines, since all have the same time.
+pub type Heads = VecDeque<(Instant, Token)>;
+
+/// What a stream's socket is made into when tokio and hyper go on with it.
+pub fn into_std(socket: OwnedFd) -> TcpStream {
+    TcpStream::from(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_refused_connection_is_whole_http() {
+        let text = std::str::from_utf8(OVERLOADED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        serde_json::from_str::<serde_json::Value>(body).unwrap();
+    }
+}

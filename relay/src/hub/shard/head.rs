@@ -1,0 +1,75 @@
+//! A connection whose first request is not complete yet.
+
+use std::{net::SocketAddr, os::fd::OwnedFd, time::Instant};
+
+pub struct Head {
+    pub socket: OwnedFd,
+    pub peer: Option<SocketAddr>,
+    /// What came so far; empty unless the head came in pieces.
+    pub bytes: Vec<u8>,
+    pub deadline: Instant,
+}
+
+/// What the first bytes of a connection are.
+#[derive(Debug)]
+pub enum Parsed<'b> {
+    /// Not yet a whole head.
+    Partial,
+    /// A request whose body, if it has one, starts at `body`.
+    Request { request: Request<'b>, body: usize },
+    /// HTTP/2 with prior knowledge, a head that is too long, or no HTTP at all: for hyper to answer.
+    Foreign,
+}
+
+/// A request's head, borrowed from the read buffer.
+#[derive(Debug)]
+pub struct Request<'b> {
+    pub method: &'b str,
+    pub target: &'b str,
+    /// Minor version of HTTP/1.
+    pub minor: u8,
+    pub headers: Vec<httparse::Header<'b>>,
+}
+
+/// Header lines of a request at most; hyper's own limit.
+const MAX_HEADERS: usize = 100;
+
+/// Looks at what a connection sent. `max` bounds the head, in bytes.
+pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Partial) if bytes.len() < max => Parsed::Partial,
+        Ok(httparse::Status::Complete(body)) => match (request.method, request.path, request.version) {
+            (Some(method), Some(target), Some(minor)) => {
+                Parsed::Request { request: Request { method, target, minor, headers: request.headers.to_vec() }, body }
+            }
+            _ => Parsed::Foreign,
+        },
+        _ => Parsed::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_partial_until_its_blank_line() {
+        let whole = b"GET /v1/events?channel=a HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 7\r\n\r\nrest";
+        for length in 0..whole.len() - 4 {
+            assert!(matches!(parse(&whole[..length], 1024), Parsed::Partial), "{length}");
+        }
+        let Parsed::Request { request, body } = parse(whole, 1024) else { panic!("whole") };
+        assert_eq!((request.method, request.target, request.minor), ("GET", "/v1/events?channel=a", 1));
+        assert_eq!(request.headers[1].value, b"7");
+        assert_eq!(&whole[body..], b"rest");
+    }
+
+    #[test]
+    fn what_is_no_http_1_request_is_foreign() {
+        assert!(matches!(parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1024), Parsed::Foreign));
+        assert!(matches!(parse(b"\x16\x03\x01", 1024), Parsed::Foreign));
+        assert!(matches!(parse(&[b'G'; 64], 64), Parsed::Foreign), "too long without an end");
+    }
+}

@@ -1,0 +1,332 @@
+//! Delivery: from an event to feeds, from feeds to sockets.
+
+use super::{
+    Connection, Shard,
+    feeds::{Feed, Finished, Round},
+    poller::Token,
+    stream::{Flow, Stream, Then},
+};
+use crate::{
+    event::{Ending, Event},
+    frame::Frame,
+    hub::{inbox::Delivery, open::CloseReason, sink::Sent},
+};
+use relay_config::Overflow;
+use rustix::{
+    event::epoll::EventFlags,
+    net::{RecvFlags, recv},
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+/// Bytes that a subscriber may send after its request before it is taken for something else.
+const MAX_CHATTER: usize = 64 * 1024;
+
+impl Shard {
+    /// Appends an event to the feeds that want it.
+    pub(super) fn deliver(&mut self, delivery: &Delivery) {
+        let entry = &delivery.entry;
+        self.through = self.through.max(entry.id);
+        let mut concerned = std::mem::take(&mut self.concerned);
+        self.feeds.of(&entry.channel, &mut concerned);
+        for index in concerned.iter().copied() {
+            let feed = self.feeds.get_mut(index);
+            if !feed.considers(entry.id) {
+                continue;
+            }
+            let accepted = feed.key.filter.accepts(&entry.event.attributes);
+            let ends = entry.event.ending == Ending::Ends;
+            if !accepted {
+                feed.filtered += 1;
+                self.shared.hub.stats.filtered.add(feed.members.len() as u64);
+            }
+            if accepted && feed.overflow == Overflow::Coalesce {
+                let settings = self.shared.config.effective(entry.channel.as_str());
+                let key = coalesce_key(entry.channel.as_str(), &entry.event, settings.coalesce_by.as_deref());
+                push(feed, entry.id, &delivery.frame, key, delivery.appended);
+            } else if accepted {
+                push(feed, entry.id, &delivery.frame, None, delivery.appended);
+            } else if ends {
+                let place = self.shared.log.place(entry.id);
+                push(feed, entry.id, &Frame::end(place, entry.channel.as_str()), None, delivery.appended);
+            }
+            if ends {
+                self.check_finished(index, entry.id);
+            }
+            if accepted || ends {
+                self.mark_dirty(index);
+            }
+        }
+        self.concerned = concerned;
+    }
+
+    /// The feed is served in this round, from its first member.
+    pub(super) fn mark_dirty(&mut self, index: u32) {
+        let feed = self.feeds.get_mut(index);
+        feed.next = 0;
+        if !std::mem::replace(&mut feed.queued, true) {
+            self.dirty.push_back(index);
+        }
+    }
+
+    /// Serves feeds that have something new; false when the slice was used up before the end.
+    pub(super) fn serve(&mut self, mut slice: usize) -> bool {
+        while let Some(index) = self.dirty.front().copied() {
+            // a feed may be gone, and its index another's: that one is not queued, or queued again
+            if self.feeds.contains(index) && self.feeds.get(index).queued && !self.serve_feed(index, &mut slice) {
+                return false;
+            }
+            self.dirty.pop_front();
+        }
+        true
+    }
+
+    fn serve_feed(&mut self, index: u32, slice: &mut usize) -> bool {
+        loop {
+            let pass = self.pass(index, slice);
+            self.count(index, &pass);
+            for stream in pass.dead {
+                self.close(stream, CloseReason::Client);
+            }
+            for stream in pass.slow {
+                self.overflowed(stream);
+            }
+            if !self.feeds.contains(index) {
+                return true;
+            }
+            let feed = self.feeds.get_mut(index);
+            if feed.next >= feed.members.len() {
+                break;
+            }
+            if *slice == 0 {
+                return false;
+            }
+        }
+        let feed = self.feeds.get_mut(index);
+        feed.round = Round::Idle;
+        feed.queued = false;
+        if feed.finished == Finished::Yes {
+            let members = feed.members.clone();
+            let done: Vec<u32> = members.into_iter().filter(|member| self.has_ended(*member)).collect();
+            done.into_iter().for_each(|member| self.finish(member, CloseReason::Ended));
+        }
+        self.settle(index);
+        true
+    }
+
+    fn count(&self, index: u32, pass: &Pass) {
+        let stats = &self.shared.hub.stats;
+        stats.writes.add(pass.writes);
+        stats.short_writes.add(pass.short_writes);
+        stats.delivered.add(pass.frames);
+        stats.delivered_bytes.add(pass.bytes);
+        if let Round::Serving { oldest, .. } = self.feeds.get(index).round
+            && pass.frames > 0
+        {
+            stats.latency.observe(oldest.elapsed(), pass.frames);
+        }
+    }
+
+    /// Offers the feed's members what waits for them, until the slice is used up.
+    fn pass(&mut self, index: u32, slice: &mut usize) -> Pass {
+        let mut pass = Pass::default();
+        let max = self.shared.config.stream.max_queue_bytes.get();
+        let feed = self.feeds.get_mut(index);
+        let end = feed.log.end();
+        while *slice > 0
+            && let Some(member) = feed.members.get(feed.next).copied()
+        {
+            feed.next += 1;
+            let Connection::Stream(stream) = &mut self.slots[member as usize].connection else { continue };
+            if stream.cursor == end {
+                continue;
+            }
+            if stream.flow == Flow::Blocked || stream.backlog.is_some() {
+                if end - stream.cursor > max {
+                    pass.slow.push(member);
+                }
+                continue;
+            }
+            *slice -= 1;
+            if pass.offer(feed, stream) == Sent::Dead {
+                pass.dead.push(member);
+            }
+        }
+        pass
+    }
+
+    /// Forgets bytes that all members have, and holds the process to its memory.
+    fn settle(&mut self, index: u32) {
+        if !self.feeds.contains(index) {
+            return;
+        }
+        let total = self.retrim(index);
+        if total > self.shared.config.stream.max_memory.as_usize() {
+            self.relieve();
+        }
+    }
+
+    /// Forgets bytes that all members have; the bytes that the process then holds for streams.
+    pub(super) fn retrim(&mut self, index: u32) -> usize {
+        let feed = self.feeds.get_mut(index);
+        let cursors = feed.members.iter().filter_map(|member| match &self.slots[*member as usize].connection {
+            Connection::Stream(stream) => Some(stream.cursor),
+            Connection::Head(_) => None,
+        });
+        let needed = cursors.min().unwrap_or(feed.log.end());
+        feed.log.trim(needed);
+        let (before, now) = (feed.accounted, feed.log.len());
+        feed.accounted = now;
+        let hub = &self.shared.hub;
+        hub.queue_bytes.fetch_add(now, Ordering::Relaxed);
+        hub.queue_bytes.fetch_sub(before, Ordering::Relaxed) - before
+    }
+
+    /// Sends a stream what waits for it: first its backlog, then its feed.
+    pub(super) fn pump(&mut self, index: u32) {
+        loop {
+            let Connection::Stream(stream) = &mut self.slots[index as usize].connection else { return };
+            if let Some(backlog) = &mut stream.backlog {
+                if backlog.then == Then::Wait {
+                    return;
+                }
+                let sent = if backlog.waiting().is_empty() { Sent::All } else { stream.sink.send(backlog.waiting()) };
+                match sent {
+                    Sent::All => backlog.sent = backlog.bytes.len(),
+                    Sent::Part(n) => {
+                        backlog.sent += n;
+                        stream.flow = Flow::Blocked;
+                        return;
+                    }
+                    Sent::Dead => return self.close(index, CloseReason::Client),
+                }
+                stream.flow = Flow::Open;
+                let frames = std::mem::take(&mut backlog.frames);
+                let (then, bytes) = (backlog.then, backlog.bytes.len() as u64);
+                stream.counts.replayed += frames;
+                self.shared.hub.stats.delivered.add(frames);
+                self.shared.hub.stats.delivered_bytes.add(bytes);
+                self.clear_backlog(index);
+                match then {
+                    Then::Feed => continue,
+                    Then::Read(after) => return self.read(index, after),
+                    Then::Wait => return,
+                    Then::Close(reason) => return self.close(index, reason),
+                }
+            }
+            let feed = self.feeds.get(stream.feed);
+            if stream.flow == Flow::Blocked && feed.overflow == Overflow::Coalesce && self.coalesce(index) {
+                continue;
+            }
+            return self.pump_feed(index);
+        }
+    }
+
+    fn pump_feed(&mut self, index: u32) {
+        let Connection::Stream(stream) = &mut self.slots[index as usize].connection else { return };
+        let feed = self.feeds.get(stream.feed);
+        let mut pass = Pass::default();
+        stream.flow = Flow::Open;
+        if stream.cursor < feed.log.end() && pass.offer(feed, stream) == Sent::Dead {
+            return self.close(index, CloseReason::Client);
+        }
+        let feed = stream.feed;
+        self.shared.hub.stats.writes.add(pass.writes);
+        self.shared.hub.stats.delivered.add(pass.frames);
+        self.shared.hub.stats.delivered_bytes.add(pass.bytes);
+        if self.has_ended(index) {
+            self.finish(index, CloseReason::Ended);
+        }
+        if pass.writes > 0 && self.feeds.contains(feed) {
+            self.mark_dirty(feed); // for what nobody needs any more
+        }
+    }
+
+    pub(super) fn stream_ready(&mut self, index: u32, flags: EventFlags) {
+        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            return self.close(index, CloseReason::Client);
+        }
+        if flags.contains(EventFlags::IN) && !self.ignore_input(index) {
+            return self.close(index, CloseReason::Protocol);
+        }
+        if flags.contains(EventFlags::OUT) && self.stream(index).is_some_and(|stream| stream.flow == Flow::Blocked) {
+            self.pump(index);
+        }
+    }
+
+    /// A subscriber has nothing to say; a little is read and forgotten. False when it is too much.
+    fn ignore_input(&mut self, index: u32) -> bool {
+        let Connection::Stream(stream) = &self.slots[index as usize].connection else { return true };
+        let crate::hub::sink::Sink::Socket(socket) = &stream.sink else { return true };
+        let n = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map_or(0, |(_, n)| n);
+        n < MAX_CHATTER
+    }
+
+    pub(super) fn writable(&mut self, token: Token) {
+        if let Some(index) = self.slot_of(token)
+            && self.stream(index).is_some_and(|stream| stream.flow == Flow::Blocked)
+        {
+            self.pump(index);
+        }
+    }
+
+    pub(super) fn gone(&mut self, token: Token) {
+        if let Some(index) = self.slot_of(token) {
+            self.close(index, CloseReason::Client);
+        }
+    }
+}
+
+/// What one pass over a feed's members did.
+#[derive(Default)]
+struct Pass {
+    writes: u64,
+    short_writes: u64,
+    frames: u64,
+    bytes: u64,
+    dead: Vec<u32>,
+    slow: Vec<u32>,
+}
+
+impl Pass {
+    /// One write of all that waits for a member.
+    fn offer(&mut self, feed: &Feed, stream: &mut Stream) -> Sent {
+        let (from, end) = (stream.cursor, feed.log.end());
+        let sent = stream.sink.send(feed.log.from(from));
+        self.writes += 1;
+        match sent {
+            Sent::All => stream.cursor = end,
+            Sent::Part(n) => {
+                stream.cursor += n as u64;
+                stream.flow = Flow::Blocked;
+                self.short_writes += 1;
+            }
+            Sent::Dead => return sent,
+        }
+        self.bytes += stream.cursor - from;
+        self.frames += match feed.round {
+            Round::Serving { from: round, frames, .. } if round == from && stream.cursor == end => frames,
+            _ => feed.log.frames_at(stream.cursor) - feed.log.frames_at(from),
+        };
+        sent
+    }
+}
+
+fn push(feed: &mut Feed, id: crate::cursor::EventId, frame: &Frame, key: Option<Arc<str>>, appended: Instant) {
+    if feed.members.is_empty() {
+        return;
+    }
+    feed.round = match feed.round {
+        Round::Idle => Round::Serving { from: feed.log.end(), frames: 1, oldest: appended },
+        Round::Serving { from, frames, oldest } => Round::Serving { from, frames: frames + 1, oldest },
+    };
+    feed.log.push(id, frame, feed.key.framing, key);
+}
+
+/// What makes two events of a feed replace each other: channel and the attribute's value.
+fn coalesce_key(channel: &str, event: &Event, attribute: Option<&str>) -> Option<Arc<str>> {
+    let value = event.attributes.get(attribute?)?;
+    Some(format!("{channel}\n{value}").into())
+}
