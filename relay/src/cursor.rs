@@ -57,6 +57,15 @@ impl EventId {
     }
 }
 
+/// What is known of the event before an event in its channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Predecessor {
+    /// The channel's previous event; [`EventId::ZERO`]: it is the channel's first.
+    Known(EventId),
+    /// The previous event is forgotten; its id is at most this.
+    AtMost(EventId),
+}
+
 /// One unbroken life of a partition's log. It changes when acknowledged events may have been lost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Epoch(u32);
