@@ -244,15 +244,6 @@ impl Cursor {
     }
 }
 
-/// What an event says of the one before it in its channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Predecessor {
-    /// The channel's previous event; [`EventId::ZERO`] for its first.
-    Known(EventId),
-    /// The previous event, if there was one, is forgotten; its id is at most this.
-    AtMost(EventId),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

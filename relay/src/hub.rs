@@ -83,7 +83,9 @@ impl Hub {
 
     pub fn want(&self, selectors: &[Selector], shard: usize) {
         let mut interest = self.interest.write();
-        selectors.iter().for_each(|selector| interest.add(selector, shard));
+        selectors
+            .iter()
+            .for_each(|selector| interest.add(selector, shard));
     }
 
     pub fn want_no_more<'a>(&self, selectors: impl Iterator<Item = &'a Selector>, shard: usize) {
@@ -94,7 +96,10 @@ impl Hub {
     /// The shard with the fewest connections.
     pub fn least_loaded(&self) -> usize {
         let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
-        loads.enumerate().min_by_key(|(_, load)| *load).map_or(0, |(shard, _)| shard)
+        loads
+            .enumerate()
+            .min_by_key(|(_, load)| *load)
+            .map_or(0, |(shard, _)| shard)
     }
 
     pub fn load(&self, shard: usize) -> &AtomicUsize {
@@ -103,7 +108,10 @@ impl Hub {
 
     /// Connections and streams that shards own, in all.
     pub fn connections(&self) -> usize {
-        self.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+        self.loads
+            .iter()
+            .map(|load| load.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Closes all streams, spread over a time.
@@ -115,7 +123,9 @@ impl Hub {
 
     /// Streams in the order in which they opened, from all shards.
     pub async fn list(&self, query: ListQuery) -> Vec<StreamReport> {
-        let answers = self.ask(|answer| Command::List(query.clone(), answer)).await;
+        let answers = self
+            .ask(|answer| Command::List(query.clone(), answer))
+            .await;
         let mut streams: Vec<StreamReport> = answers.into_iter().flatten().collect();
         streams.sort_by_key(|stream| stream.info.number);
         streams.truncate(query.limit);
@@ -124,10 +134,15 @@ impl Hub {
 
     /// How many streams receive each of these channels.
     pub async fn count_streams(&self, channels: &[ChannelName]) -> Vec<usize> {
-        let answers = self.ask(|answer| Command::CountStreams(channels.to_vec(), answer)).await;
+        let answers = self
+            .ask(|answer| Command::CountStreams(channels.to_vec(), answer))
+            .await;
         let mut totals = vec![0; channels.len()];
         for counts in answers {
-            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+            totals
+                .iter_mut()
+                .zip(counts)
+                .for_each(|(total, count)| *total += count);
         }
         totals
     }
@@ -140,22 +155,36 @@ impl Hub {
             answers.push(answered);
         }
         // a shard that is gone (the process is ending) has no streams
-        futures_util::future::join_all(answers).await.into_iter().filter_map(Result::ok).collect()
+        futures_util::future::join_all(answers)
+            .await
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect()
     }
 }
 
 impl Tail for Hub {
     fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]) {
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
         let shards = self.interest.read().of(&first.channel);
         if shards != 0 {
             let appended = Instant::now();
             let deliveries: Vec<Delivery> = entries
                 .iter()
                 .map(|entry| {
-                    let place = Place { partition: Partition::ONLY, epoch, id: entry.id };
+                    let place = Place {
+                        partition: Partition::ONLY,
+                        epoch,
+                        id: entry.id,
+                    };
                     let frame = Frame::event(place, entry.channel.as_str(), &entry.event);
-                    Delivery { entry: entry.clone(), frame, appended }
+                    Delivery {
+                        entry: entry.clone(),
+                        frame,
+                        appended,
+                    }
                 })
                 .collect();
             for (shard, inbox) in self.inboxes.iter().enumerate() {

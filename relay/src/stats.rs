@@ -28,16 +28,26 @@ pub struct Family<K: 'static, const N: usize> {
 
 impl<K: PartialEq + Copy, const N: usize> Family<K, N> {
     fn new(keys: &'static [K; N]) -> Self {
-        Family { keys, counters: std::array::from_fn(|_| Counter::default()) }
+        Family {
+            keys,
+            counters: std::array::from_fn(|_| Counter::default()),
+        }
     }
 
     pub fn of(&self, key: K) -> &Counter {
-        let index = self.keys.iter().position(|known| *known == key).expect("the keys list every variant");
+        let index = self
+            .keys
+            .iter()
+            .position(|known| *known == key)
+            .expect("the keys list every variant");
         &self.counters[index]
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
-        self.keys.iter().copied().zip(self.counters.iter().map(Counter::get))
+        self.keys
+            .iter()
+            .copied()
+            .zip(self.counters.iter().map(Counter::get))
     }
 }
 
@@ -49,19 +59,25 @@ pub struct Latency {
 }
 
 /// Upper bounds of the latency's buckets, in seconds.
-pub const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+pub const LATENCY_BOUNDS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
 
 impl Latency {
     /// Counts `n` deliveries that took the same time.
     pub fn observe(&self, took: std::time::Duration, n: u64) {
         let bucket = LATENCY_BOUNDS.partition_point(|bound| *bound < took.as_secs_f64());
         self.buckets[bucket].add(n);
-        self.sum_nanos.add((took.as_nanos() as u64).saturating_mul(n));
+        self.sum_nanos
+            .add((took.as_nanos() as u64).saturating_mul(n));
     }
 
     /// Counts by bucket, the last one without a bound, and the sum in seconds.
     pub fn get(&self) -> ([u64; LATENCY_BOUNDS.len() + 1], f64) {
-        (std::array::from_fn(|i| self.buckets[i].get()), self.sum_nanos.get() as f64 / 1e9)
+        (
+            std::array::from_fn(|i| self.buckets[i].get()),
+            self.sum_nanos.get() as f64 / 1e9,
+        )
     }
 }
 
@@ -77,7 +93,11 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    pub const ALL: [DropReason; 3] = [DropReason::Overflow, DropReason::Coalesced, DropReason::Closed];
+    pub const ALL: [DropReason; 3] = [
+        DropReason::Overflow,
+        DropReason::Coalesced,
+        DropReason::Closed,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -100,8 +120,12 @@ pub enum PublishOutcome {
 }
 
 impl PublishOutcome {
-    pub const ALL: [PublishOutcome; 4] =
-        [PublishOutcome::Accepted, PublishOutcome::Repeated, PublishOutcome::Refused, PublishOutcome::Failed];
+    pub const ALL: [PublishOutcome; 4] = [
+        PublishOutcome::Accepted,
+        PublishOutcome::Repeated,
+        PublishOutcome::Refused,
+        PublishOutcome::Failed,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -136,8 +160,18 @@ impl Refusal {
     }
 }
 
-const VERDICTS: [Verdict; 4] = [Verdict::Fresh, Verdict::Exact, Verdict::OtherEpoch, Verdict::Unknown];
-const GAPS: [GapReason; 4] = [GapReason::Trimmed, GapReason::Epoch, GapReason::UnknownId, GapReason::Overflow];
+const VERDICTS: [Verdict; 4] = [
+    Verdict::Fresh,
+    Verdict::Exact,
+    Verdict::OtherEpoch,
+    Verdict::Unknown,
+];
+const GAPS: [GapReason; 4] = [
+    GapReason::Trimmed,
+    GapReason::Epoch,
+    GapReason::UnknownId,
+    GapReason::Overflow,
+];
 
 /// Everything that is counted, from the start of the process.
 #[derive(Debug)]

@@ -49,9 +49,19 @@ pub fn missing(cursor: EventId, known: Known) -> Option<(Certainty, EventId)> {
 
 impl Gap {
     /// Adds what one channel misses.
-    pub fn add(gap: &mut Option<Gap>, after: EventId, missing: (Certainty, EventId), channel: &ChannelName) {
+    pub fn add(
+        gap: &mut Option<Gap>,
+        after: EventId,
+        missing: (Certainty, EventId),
+        channel: &ChannelName,
+    ) {
         let (certainty, until) = missing;
-        let gap = gap.get_or_insert(Gap { certainty, after, until, channels: Vec::new() });
+        let gap = gap.get_or_insert(Gap {
+            certainty,
+            after,
+            until,
+            channels: Vec::new(),
+        });
         gap.certainty = gap.certainty.max(certainty);
         gap.until = gap.until.max(until);
         if gap.channels.len() < MAX_CHANNELS {
@@ -72,15 +82,27 @@ mod tests {
     fn a_predecessor_after_the_cursor_is_missing_for_certain() {
         assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(5)))), None);
         assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(4)))), None);
-        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(6)))), Some((Certainty::Certain, id(6))));
-        assert_eq!(missing(id(5), Known::Last(id(9))), Some((Certainty::Certain, id(9))));
+        assert_eq!(
+            missing(id(5), Known::Next(Predecessor::Known(id(6)))),
+            Some((Certainty::Certain, id(6)))
+        );
+        assert_eq!(
+            missing(id(5), Known::Last(id(9))),
+            Some((Certainty::Certain, id(9)))
+        );
         assert_eq!(missing(id(9), Known::Last(id(9))), None);
     }
 
     #[test]
     fn what_is_forgotten_is_possibly_missing() {
-        assert_eq!(missing(id(5), Known::Forgotten(id(8))), Some((Certainty::Possible, id(8))));
+        assert_eq!(
+            missing(id(5), Known::Forgotten(id(8))),
+            Some((Certainty::Possible, id(8)))
+        );
         assert_eq!(missing(id(8), Known::Forgotten(id(8))), None);
-        assert_eq!(missing(id(5), Known::Next(Predecessor::AtMost(id(8)))), Some((Certainty::Possible, id(8))));
+        assert_eq!(
+            missing(id(5), Known::Next(Predecessor::AtMost(id(8)))),
+            Some((Certainty::Possible, id(8)))
+        );
     }
 }

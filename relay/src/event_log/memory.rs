@@ -9,7 +9,7 @@ mod history;
 mod state;
 
 use super::*;
-use crate::{cursor::Epoch, journal::{Journal, JournalError, Options, Recovered, Tail as FileTail}};
+use crate::journal::{Journal, JournalError, Options, Tail as FileTail};
 use committer::Committer;
 use futures_util::future::ready;
 use parking_lot::Mutex;
@@ -53,7 +53,11 @@ impl MemoryLog {
     /// A log that a restart forgets. `epoch` is random.
     pub fn new(options: MemoryOptions, epoch: Epoch, tail: Arc<dyn Tail>) -> MemoryLog {
         let state = State::new(epoch, options.clone(), tail);
-        MemoryLog { state: Arc::new(Mutex::new(state)), committer: None, options }
+        MemoryLog {
+            state: Arc::new(Mutex::new(state)),
+            committer: None,
+            options,
+        }
     }
 
     /// A log kept in a directory. `epoch` is random and used if one must start.
@@ -64,18 +68,26 @@ impl MemoryLog {
         tail: Arc<dyn Tail>,
     ) -> Result<(MemoryLog, Opened), JournalError> {
         let fsync = file.fsync;
-        let (journal, Recovered { epoch, records, tail: file_tail }) = Journal::open(file, epoch)?;
-        let mut state = State::new(epoch, options.clone(), tail);
         let now = (options.clock)();
-        for record in records {
-            state.restore(record, now);
-        }
-        state.restored(now);
+        let mut state = State::new(epoch, options.clone(), tail);
+        let (journal, recovered) = Journal::open(file, epoch, |record| state.restore(record, now))?;
+        state.restored(&recovered, now);
         let totals = state.totals();
-        let opened = Opened { events: totals.events, channels: totals.channels, tail: file_tail };
+        let opened = Opened {
+            events: totals.events,
+            channels: totals.channels,
+            tail: recovered.tail,
+        };
         let state = Arc::new(Mutex::new(state));
         let committer = Committer::start(journal, fsync, state.clone(), options.clock.clone());
-        Ok((MemoryLog { state, committer: Some(committer), options }, opened))
+        Ok((
+            MemoryLog {
+                state,
+                committer: Some(committer),
+                options,
+            },
+            opened,
+        ))
     }
 }
 

@@ -52,26 +52,46 @@ pub const MAX_ENDED_EPOCHS: usize = 16;
 
 /// `joined` is the id after which the subscription gets events live.
 pub fn resume(cursor: &Cursor, joined: EventId, epoch: Epoch, ended: &[EndedEpoch]) -> Start {
-    let at = |epoch, id| Some(Place { partition: Partition::ONLY, epoch, id });
-    let fresh = |after| Start { after, gaps: Gaps::Report, lost: None, verdict: Verdict::Fresh };
+    let at = |epoch, id| {
+        Some(Place {
+            partition: Partition::ONLY,
+            epoch,
+            id,
+        })
+    };
+    let fresh = |after| Start {
+        after,
+        gaps: Gaps::Report,
+        lost: None,
+        verdict: Verdict::Fresh,
+    };
     let unknown = |verdict, reason| Start {
         after: EventId::ZERO,
         gaps: Gaps::Ignore,
-        lost: Some(Lost { reason, certain: false, after: None, until: at(epoch, joined) }),
+        lost: Some(Lost {
+            reason,
+            certain: false,
+            after: None,
+            until: at(epoch, joined),
+        }),
         verdict,
     };
     match cursor {
         Cursor::Latest => fresh(joined),
-        Cursor::Earliest => Start { gaps: Gaps::Ignore, ..fresh(EventId::ZERO) },
+        Cursor::Earliest => Start {
+            gaps: Gaps::Ignore,
+            ..fresh(EventId::ZERO)
+        },
         Cursor::At(time) => fresh(EventId::before(*time).min(joined)),
         Cursor::Unknown => unknown(Verdict::Unknown, GapReason::UnknownId),
         Cursor::After(places) => match places.in_partition(Partition::ONLY) {
             None => unknown(Verdict::Unknown, GapReason::UnknownId),
             // Later than all: an event that was delivered but never acknowledged, in a life that
             // ended before it was written down. Nothing acknowledged is missing.
-            Some(place) if place.epoch == epoch => {
-                Start { verdict: Verdict::Exact, ..fresh(place.id.min(joined)) }
-            }
+            Some(place) if place.epoch == epoch => Start {
+                verdict: Verdict::Exact,
+                ..fresh(place.id.min(joined))
+            },
             Some(place) => match ended.iter().find(|ended| ended.epoch == place.epoch) {
                 None => unknown(Verdict::OtherEpoch, GapReason::Epoch),
                 Some(ended) => Start {
@@ -100,19 +120,29 @@ mod tests {
     }
 
     fn after(epoch: u32, value: u64) -> Cursor {
-        let place = Place { partition: Partition::ONLY, epoch: Epoch::from_random(epoch), id: id(value) };
+        let place = Place {
+            partition: Partition::ONLY,
+            epoch: Epoch::from_random(epoch),
+            id: id(value),
+        };
         Cursor::After(Places::one(place))
     }
 
     fn start(cursor: &Cursor) -> Start {
-        let ended = [EndedEpoch { epoch: Epoch::from_random(1), fork: id(50) }];
+        let ended = [EndedEpoch {
+            epoch: Epoch::from_random(1),
+            fork: id(50),
+        }];
         resume(cursor, id(100), Epoch::from_random(2), &ended)
     }
 
     #[test]
     fn a_place_of_this_epoch_is_resumed_exactly() {
         let start = start(&after(2, 70));
-        assert_eq!((start.after, start.lost, start.verdict), (id(70), None, Verdict::Exact));
+        assert_eq!(
+            (start.after, start.lost, start.verdict),
+            (id(70), None, Verdict::Exact)
+        );
     }
 
     #[test]
@@ -121,7 +151,10 @@ mod tests {
         assert_eq!((start.after, start.verdict), (id(50), Verdict::OtherEpoch));
         let lost = start.lost.unwrap();
         assert!(lost.certain);
-        assert_eq!((lost.after.unwrap().id, lost.until.unwrap().id), (id(50), id(60)));
+        assert_eq!(
+            (lost.after.unwrap().id, lost.until.unwrap().id),
+            (id(50), id(60))
+        );
     }
 
     #[test]
@@ -133,7 +166,10 @@ mod tests {
 
     #[test]
     fn an_unknown_epoch_or_id_gets_a_possible_gap_and_all_there_is() {
-        for (cursor, reason) in [(after(9, 70), GapReason::Epoch), (Cursor::Unknown, GapReason::UnknownId)] {
+        for (cursor, reason) in [
+            (after(9, 70), GapReason::Epoch),
+            (Cursor::Unknown, GapReason::UnknownId),
+        ] {
             let start = start(&cursor);
             assert_eq!(start.after, EventId::ZERO);
             let lost = start.lost.unwrap();
@@ -145,7 +181,11 @@ mod tests {
     fn without_an_id_the_start_is_what_was_asked_for() {
         assert_eq!(start(&Cursor::Latest).after, id(100));
         assert_eq!(start(&Cursor::Earliest).after, EventId::ZERO);
-        assert_eq!(start(&Cursor::At(u64::MAX)).after, id(100), "a time to come is now");
+        assert_eq!(
+            start(&Cursor::At(u64::MAX)).after,
+            id(100),
+            "a time to come is now"
+        );
         assert_eq!(start(&Cursor::At(0)).after, EventId::ZERO);
     }
 }

@@ -47,7 +47,11 @@ const KEEP_CAPACITY: usize = 64 * 1024;
 impl ByteLog {
     pub fn push(&mut self, id: EventId, frame: &Frame, framing: Framing, key: Option<Arc<str>>) {
         self.bytes.extend_from_slice(frame.bytes(framing));
-        self.marks.push_back(Mark { end: self.end(), id, key });
+        self.marks.push_back(Mark {
+            end: self.end(),
+            id,
+            key,
+        });
         self.appended += 1;
     }
 
@@ -147,8 +151,15 @@ impl ByteLog {
     pub fn coalesced(&self, edge: u64) -> (Vec<u8>, u64) {
         let waiting: Vec<&Mark> = self.marks_from(edge).collect();
         let mut newest = std::collections::HashSet::new();
-        let keep: Vec<bool> =
-            waiting.iter().rev().map(|mark| mark.key.as_ref().is_none_or(|key| newest.insert(key.clone()))).collect();
+        let keep: Vec<bool> = waiting
+            .iter()
+            .rev()
+            .map(|mark| {
+                mark.key
+                    .as_ref()
+                    .is_none_or(|key| newest.insert(key.clone()))
+            })
+            .collect();
         let (mut out, mut left_out, mut from) = (Vec::new(), 0, edge);
         for (mark, keep) in waiting.iter().zip(keep.iter().rev()) {
             if *keep {
@@ -171,8 +182,11 @@ mod tests {
     };
 
     fn push(log: &mut ByteLog, id: u64, key: Option<&str>) {
-        let place =
-            Place { partition: Partition::ONLY, epoch: Epoch::from_random(1), id: EventId::new(id).unwrap() };
+        let place = Place {
+            partition: Partition::ONLY,
+            epoch: Epoch::from_random(1),
+            id: EventId::new(id).unwrap(),
+        };
         let frame = Frame::event(place, "c", &Event::text(&id.to_string()));
         log.push(place.id, &frame, Framing::Bare, key.map(Into::into));
     }
@@ -187,7 +201,10 @@ mod tests {
 
     fn data(bytes: &[u8]) -> Vec<String> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+        text.lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -195,8 +212,19 @@ mod tests {
         let log = log(&[None; 3]);
         let frame = log.end() / 3;
         assert_eq!(data(log.from(frame)), ["2", "3"]);
-        assert_eq!((log.frames_at(0), log.frames_at(frame), log.frames_at(frame + 1), log.frames_at(log.end())), (0, 1, 1, 3));
-        assert_eq!((log.frame_edge(0), log.frame_edge(1), log.frame_edge(frame)), (0, frame, frame));
+        assert_eq!(
+            (
+                log.frames_at(0),
+                log.frames_at(frame),
+                log.frames_at(frame + 1),
+                log.frames_at(log.end())
+            ),
+            (0, 1, 1, 3)
+        );
+        assert_eq!(
+            (log.frame_edge(0), log.frame_edge(1), log.frame_edge(frame)),
+            (0, frame, frame)
+        );
     }
 
     #[test]
@@ -206,7 +234,10 @@ mod tests {
         log.trim(frame + 3);
         assert_eq!(data(log.from(frame)), ["2", "3"]);
         log.trim(2 * frame + 3);
-        assert_eq!((log.len() as u64, data(log.from(2 * frame))), (frame, vec!["3".to_owned()]));
+        assert_eq!(
+            (log.len() as u64, data(log.from(2 * frame))),
+            (frame, vec!["3".to_owned()])
+        );
         assert_eq!(log.frames_at(2 * frame), 2);
         let end = log.end();
         log.trim(end);
@@ -220,8 +251,15 @@ mod tests {
     fn skipping_the_oldest_lands_on_an_edge_and_names_the_last_one_skipped() {
         let log = log(&[None; 4]);
         let frame = log.end() / 4;
-        assert_eq!(log.skip_to(0, 2 * frame), Some((2 * frame, EventId::new(2).unwrap())));
-        assert_eq!(log.skip_to(frame + 5, 2 * frame), Some((3 * frame, EventId::new(3).unwrap())), "a cut frame is finished first");
+        assert_eq!(
+            log.skip_to(0, 2 * frame),
+            Some((2 * frame, EventId::new(2).unwrap()))
+        );
+        assert_eq!(
+            log.skip_to(frame + 5, 2 * frame),
+            Some((3 * frame, EventId::new(3).unwrap())),
+            "a cut frame is finished first"
+        );
     }
 
     #[test]

@@ -32,7 +32,10 @@ impl Interest {
 
     pub fn of(&self, channel: &ChannelName) -> ShardMask {
         let exact = self.channels.get(channel).copied().unwrap_or(0);
-        let matching = self.patterns.iter().filter(|(pattern, _)| pattern.matches(channel.as_str()));
+        let matching = self
+            .patterns
+            .iter()
+            .filter(|(pattern, _)| pattern.matches(channel.as_str()));
         matching.fold(exact, |mask, (_, shards)| mask | shards)
     }
 }
@@ -53,12 +56,18 @@ mod tests {
     #[test]
     fn a_channel_concerns_the_shards_that_name_it_or_match_it() {
         let mut interest = Interest::default();
-        let (exact, pattern) = (Selector::parse("orders.eu").unwrap(), Selector::parse("orders.*").unwrap());
+        let (exact, pattern) = (
+            Selector::parse("orders.eu").unwrap(),
+            Selector::parse("orders.*").unwrap(),
+        );
         let name = ChannelName::parse("orders.eu").unwrap();
         interest.add(&exact, 0);
         interest.add(&pattern, 3);
         assert_eq!(interest.of(&name), 0b1001);
-        assert_eq!(interest.of(&ChannelName::parse("orders.us").unwrap()), 0b1000);
+        assert_eq!(
+            interest.of(&ChannelName::parse("orders.us").unwrap()),
+            0b1000
+        );
         interest.remove(&exact, 0);
         interest.remove(&pattern, 3);
         assert_eq!(interest.of(&name), 0);

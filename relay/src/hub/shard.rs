@@ -150,7 +150,10 @@ impl Shard {
 
     fn insert(&mut self, connection: Connection) -> (u32, Token) {
         self.generation = self.generation.wrapping_add(1);
-        let slot = Slot { generation: self.generation, connection };
+        let slot = Slot {
+            generation: self.generation,
+            connection,
+        };
         let index = self.slots.insert(slot) as u32;
         (index, token(self.generation, index))
     }
@@ -168,14 +171,20 @@ impl Shard {
 
     fn stream(&self, index: u32) -> Option<&Stream> {
         match self.slots.get(index as usize) {
-            Some(Slot { connection: Connection::Stream(stream), .. }) => Some(stream),
+            Some(Slot {
+                connection: Connection::Stream(stream),
+                ..
+            }) => Some(stream),
             _ => None,
         }
     }
 
     fn stream_mut(&mut self, index: u32) -> Option<&mut Stream> {
         match self.slots.get_mut(index as usize) {
-            Some(Slot { connection: Connection::Stream(stream), .. }) => Some(stream),
+            Some(Slot {
+                connection: Connection::Stream(stream),
+                ..
+            }) => Some(stream),
             _ => None,
         }
     }
@@ -202,7 +211,9 @@ impl Shard {
         if ready.token == LISTENER {
             return self.accept();
         }
-        let Some(index) = self.slot_of(ready.token) else { return };
+        let Some(index) = self.slot_of(ready.token) else {
+            return;
+        };
         match &self.slots[index as usize].connection {
             Connection::Head(_) => self.read_head(index),
             Connection::Stream(_) => self.stream_ready(index, ready.flags),

@@ -34,12 +34,14 @@ impl Sink {
     /// Never blocks.
     pub fn send(&self, bytes: &[u8]) -> Sent {
         match self {
-            Sink::Socket(socket) => match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(n) if n == bytes.len() => Sent::All,
-                Ok(n) => Sent::Part(n),
-                Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => Sent::Part(0),
-                Err(_) => Sent::Dead,
-            },
+            Sink::Socket(socket) => {
+                match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                    Ok(n) if n == bytes.len() => Sent::All,
+                    Ok(n) => Sent::Part(n),
+                    Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => Sent::Part(0),
+                    Err(_) => Sent::Dead,
+                }
+            }
             Sink::Body(pipe) => pipe.send(bytes),
         }
     }
@@ -76,7 +78,12 @@ struct PipeState {
 
 impl Pipe {
     pub fn new(inbox: Arc<Inbox>) -> (Arc<Pipe>, Body) {
-        let pipe = Arc::new(Pipe { state: Mutex::default(), reader: AtomicWaker::new(), inbox, token: Mutex::default() });
+        let pipe = Arc::new(Pipe {
+            state: Mutex::default(),
+            reader: AtomicWaker::new(),
+            inbox,
+            token: Mutex::default(),
+        });
         (pipe.clone(), Body { pipe })
     }
 
@@ -90,7 +97,9 @@ impl Pipe {
         if state.gone {
             return Sent::Dead;
         }
-        let n = bytes.len().min(PIPE_CAPACITY.saturating_sub(state.waiting.len()));
+        let n = bytes
+            .len()
+            .min(PIPE_CAPACITY.saturating_sub(state.waiting.len()));
         state.waiting.extend_from_slice(&bytes[..n]);
         state.full = n < bytes.len();
         let sent = if state.full { Sent::Part(n) } else { Sent::All };
@@ -122,7 +131,11 @@ impl http_body::Body for Body {
         self.pipe.reader.register(cx.waker());
         let mut state = self.pipe.state.lock();
         if state.waiting.is_empty() {
-            return if state.finished { Poll::Ready(None) } else { Poll::Pending };
+            return if state.finished {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            };
         }
         let bytes = state.waiting.split().freeze();
         let was_full = std::mem::take(&mut state.full);

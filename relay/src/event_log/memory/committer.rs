@@ -40,26 +40,50 @@ pub struct Committer {
 }
 
 impl Committer {
-    pub fn start(journal: Journal, fsync: Fsync, state: Arc<Mutex<State>>, clock: Clock) -> Committer {
+    pub fn start(
+        journal: Journal,
+        fsync: Fsync,
+        state: Arc<Mutex<State>>,
+        clock: Clock,
+    ) -> Committer {
         let (jobs, waiting) = sync_channel(MAX_WAITING);
-        let writer = Writer { journal, fsync, state, clock, compaction: None, synced: Instant::now(), unsynced: false };
+        let writer = Writer {
+            journal,
+            fsync,
+            state,
+            clock,
+            compaction: None,
+            synced: Instant::now(),
+            unsynced: false,
+        };
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run(&waiting))
             .expect("a process that starts can have one more thread");
-        Committer { jobs, thread: Mutex::new(Some(thread)) }
+        Committer {
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        }
     }
 
     pub fn append(&self, publication: Publication) -> BoxFuture<'static, Answer> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.jobs.try_send(Job::Append(Box::new(publication), answer));
+        let sent = self
+            .jobs
+            .try_send(Job::Append(Box::new(publication), answer));
         Box::pin(async move {
             match sent {
-                Ok(()) => answered
-                    .await
-                    .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown("the journal's writer stopped".into()))),
-                Err(TrySendError::Full(_)) => Err(AppendError::Unavailable("too many publishes wait for the disk".into())),
-                Err(TrySendError::Disconnected(_)) => Err(AppendError::Unavailable("the journal is closed".into())),
+                Ok(()) => answered.await.unwrap_or_else(|_| {
+                    Err(AppendError::OutcomeUnknown(
+                        "the journal's writer stopped".into(),
+                    ))
+                }),
+                Err(TrySendError::Full(_)) => Err(AppendError::Unavailable(
+                    "too many publishes wait for the disk".into(),
+                )),
+                Err(TrySendError::Disconnected(_)) => {
+                    Err(AppendError::Unavailable("the journal is closed".into()))
+                }
             }
         })
     }
@@ -121,18 +145,29 @@ impl Writer {
 
     fn until_sync(&self) -> Duration {
         match self.fsync {
-            Fsync::Interval(every) if self.unsynced => every.saturating_sub(self.synced.elapsed()).min(IDLE),
+            Fsync::Interval(every) if self.unsynced => {
+                every.saturating_sub(self.synced.elapsed()).min(IDLE)
+            }
             _ => IDLE,
         }
     }
 
     /// Commits the first job and those that wait with it; the answer to a close, if one is among them.
-    fn group(&mut self, first: Job, waiting: &Receiver<Job>) -> Option<oneshot::Sender<Result<(), AppendError>>> {
+    fn group(
+        &mut self,
+        first: Job,
+        waiting: &Receiver<Job>,
+    ) -> Option<oneshot::Sender<Result<(), AppendError>>> {
         let mut pending = Vec::new();
         let mut closed = None;
-        for job in std::iter::once(first).chain(waiting.try_iter()).take(MAX_GROUP) {
+        for job in std::iter::once(first)
+            .chain(waiting.try_iter())
+            .take(MAX_GROUP)
+        {
             match job {
-                Job::Append(publication, answer) => pending.extend(self.write(&publication, answer)),
+                Job::Append(publication, answer) => {
+                    pending.extend(self.write(&publication, answer))
+                }
                 Job::Close(answer) => {
                     closed = Some(answer);
                     break;
@@ -143,7 +178,11 @@ impl Writer {
         closed
     }
 
-    fn write(&mut self, publication: &Publication, answer: oneshot::Sender<Answer>) -> Option<Pending> {
+    fn write(
+        &mut self,
+        publication: &Publication,
+        answer: oneshot::Sender<Answer>,
+    ) -> Option<Pending> {
         let now = (self.clock)();
         let prepared = match self.state.lock().prepare(publication, now) {
             Ok(prepared) => prepared,
@@ -152,7 +191,10 @@ impl Writer {
                 return None;
             }
         };
-        if let Err(error) = self.journal.append(&records(&prepared.entries, publication)) {
+        if let Err(error) = self
+            .journal
+            .append(&records(&prepared.entries, publication))
+        {
             tracing::error!(event = "journal.failed", %error, "a publish was not written");
             let _ = answer.send(Err(unavailable(&error)));
             return None;
@@ -162,7 +204,11 @@ impl Writer {
         let mut state = self.state.lock();
         let appended = state.store(prepared, publication, now);
         if matches!(self.fsync, Fsync::Always) {
-            return Some(Pending { entries, answer, appended });
+            return Some(Pending {
+                entries,
+                answer,
+                appended,
+            });
         }
         state.deliver(&entries);
         drop(state);
@@ -176,7 +222,12 @@ impl Writer {
         }
         let synced = self.journal.sync();
         self.unsynced = synced.is_err();
-        for Pending { entries, answer, appended } in pending {
+        for Pending {
+            entries,
+            answer,
+            appended,
+        } in pending
+        {
             self.state.lock().deliver(&entries);
             let _ = answer.send(match &synced {
                 Ok(()) => Ok(appended),
@@ -192,7 +243,9 @@ impl Writer {
         {
             match self.journal.sync() {
                 Ok(()) => self.unsynced = false,
-                Err(error) => tracing::error!(event = "journal.failed", %error, "the journal was not synced"),
+                Err(error) => {
+                    tracing::error!(event = "journal.failed", %error, "the journal was not synced")
+                }
             }
             self.synced = Instant::now();
         }
@@ -206,26 +259,48 @@ impl Writer {
         }
         let compaction: Compaction = match self.journal.begin_compaction() {
             Ok(compaction) => compaction,
-            Err(error) => return tracing::error!(event = "journal.failed", %error, "the journal was not compacted"),
+            Err(error) => {
+                return tracing::error!(event = "journal.failed", %error, "the journal was not compacted");
+            }
         };
         let snapshot = self.state.lock().snapshot();
         let thread = std::thread::Builder::new().name("compaction".into());
         match thread.spawn(move || compaction.write(snapshot.into_records())) {
             Ok(thread) => self.compaction = Some(thread),
-            Err(error) => tracing::error!(event = "journal.failed", %error, "the journal was not compacted"),
+            Err(error) => {
+                tracing::error!(event = "journal.failed", %error, "the journal was not compacted")
+            }
         }
     }
 
     fn finish_compaction(&mut self, wait: Wait) {
-        let Some(thread) = self.compaction.take_if(|thread| wait == Wait::Yes || thread.is_finished()) else { return };
+        let Some(thread) = self
+            .compaction
+            .take_if(|thread| wait == Wait::Yes || thread.is_finished())
+        else {
+            return;
+        };
         let finished = match thread.join() {
             Ok(Ok(finished)) => self.journal.finish_compaction(finished),
-            Ok(Err(error)) => Err(error),
-            Err(_) => return tracing::error!(event = "journal.failed", "the compaction's thread panicked"),
+            Ok(Err(error)) => {
+                self.journal.abandon_compaction();
+                Err(error)
+            }
+            Err(_) => {
+                return tracing::error!(
+                    event = "journal.failed",
+                    "the compaction's thread panicked"
+                );
+            }
         };
         match finished {
-            Ok(()) => tracing::info!(event = "journal.compacted", "the journal was rewritten without what is trimmed"),
-            Err(error) => tracing::error!(event = "journal.failed", %error, "the journal was not compacted"),
+            Ok(()) => tracing::info!(
+                event = "journal.compacted",
+                "the journal was rewritten without what is trimmed"
+            ),
+            Err(error) => {
+                tracing::error!(event = "journal.failed", %error, "the journal was not compacted")
+            }
         }
     }
 }

@@ -35,7 +35,12 @@ pub struct Dedup {
 
 impl Dedup {
     pub fn new(window: UnixMillis, max: usize) -> Dedup {
-        Dedup { used: HashMap::new(), order: VecDeque::new(), window, max }
+        Dedup {
+            used: HashMap::new(),
+            order: VecDeque::new(),
+            window,
+            max,
+        }
     }
 
     pub fn look_up(&self, channel: &ChannelName, key: &IdempotencyKey, now: UnixMillis) -> Seen {
@@ -47,13 +52,26 @@ impl Dedup {
         }
     }
 
-    pub fn remember(&mut self, channel: &ChannelName, key: &IdempotencyKey, ids: Vec<EventId>, at: UnixMillis) {
+    pub fn remember(
+        &mut self,
+        channel: &ChannelName,
+        key: &IdempotencyKey,
+        ids: Vec<EventId>,
+        at: UnixMillis,
+    ) {
         if self.max == 0 {
             return;
         }
         let scope = (channel.clone(), key.key.clone());
         self.order.push_back((at, scope.clone()));
-        self.used.insert(scope, Used { fingerprint: key.fingerprint, ids, at });
+        self.used.insert(
+            scope,
+            Used {
+                fingerprint: key.fingerprint,
+                ids,
+                at,
+            },
+        );
         self.forget(at);
     }
 
@@ -62,7 +80,15 @@ impl Dedup {
         let of = |((_, key), used): (&Scope, &Used)| {
             let record = |(index, id): (usize, &EventId)| {
                 let (count, index) = (used.ids.len() as u32, index as u32);
-                (*id, Idempotency { key: key.to_string(), fingerprint: used.fingerprint, count, index })
+                (
+                    *id,
+                    Idempotency {
+                        key: key.to_string(),
+                        fingerprint: used.fingerprint,
+                        count,
+                        index,
+                    },
+                )
             };
             used.ids.iter().enumerate().map(record).collect::<Vec<_>>()
         };
@@ -74,7 +100,9 @@ impl Dedup {
         while let Some((at, _)) = self.order.front()
             && (at + self.window < now || self.order.len() > self.max)
         {
-            let Some((at, scope)) = self.order.pop_front() else { return };
+            let Some((at, scope)) = self.order.pop_front() else {
+                return;
+            };
             // a key that expired and was used again stands in `order` twice
             if self.used.get(&scope).is_some_and(|used| used.at == at) {
                 self.used.remove(&scope);
@@ -88,7 +116,10 @@ mod tests {
     use super::*;
 
     fn key(text: &str, body: u8) -> IdempotencyKey {
-        IdempotencyKey { key: text.into(), fingerprint: [body; 32] }
+        IdempotencyKey {
+            key: text.into(),
+            fingerprint: [body; 32],
+        }
     }
 
     fn channel() -> ChannelName {
@@ -100,8 +131,14 @@ mod tests {
         let mut dedup = Dedup::new(100, 10);
         assert_eq!(dedup.look_up(&channel(), &key("k", 1), 0), Seen::Never);
         dedup.remember(&channel(), &key("k", 1), vec![EventId::ZERO], 0);
-        assert_eq!(dedup.look_up(&channel(), &key("k", 1), 100), Seen::Before(vec![EventId::ZERO]));
-        assert_eq!(dedup.look_up(&channel(), &key("k", 2), 100), Seen::ForAnother);
+        assert_eq!(
+            dedup.look_up(&channel(), &key("k", 1), 100),
+            Seen::Before(vec![EventId::ZERO])
+        );
+        assert_eq!(
+            dedup.look_up(&channel(), &key("k", 2), 100),
+            Seen::ForAnother
+        );
         assert_eq!(dedup.look_up(&channel(), &key("k", 1), 101), Seen::Never);
         let other = ChannelName::parse("d").unwrap();
         assert_eq!(dedup.look_up(&other, &key("k", 1), 50), Seen::Never);
@@ -114,7 +151,10 @@ mod tests {
             dedup.remember(&channel(), &key(name, 1), vec![], at as u64);
         }
         assert_eq!(dedup.look_up(&channel(), &key("a", 1), 3), Seen::Never);
-        assert_eq!(dedup.look_up(&channel(), &key("b", 1), 3), Seen::Before(vec![]));
+        assert_eq!(
+            dedup.look_up(&channel(), &key("b", 1), 3),
+            Seen::Before(vec![])
+        );
         assert_eq!((dedup.used.len(), dedup.order.len()), (2, 2));
     }
 }

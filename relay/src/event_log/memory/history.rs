@@ -27,7 +27,14 @@ pub struct History {
 
 impl History {
     pub fn new(last: EventId, ending: Ending, retention: Retention) -> History {
-        History { entries: VecDeque::new(), bytes: 0, last, ending, retention, rate: Rate::default() }
+        History {
+            entries: VecDeque::new(),
+            bytes: 0,
+            last,
+            ending,
+            retention,
+            rate: Rate::default(),
+        }
     }
 
     pub fn push(&mut self, entry: Arc<Entry>, now: UnixMillis) {
@@ -128,7 +135,11 @@ mod tests {
         for tick in 0..200 {
             rate.count(tick * 250);
         }
-        assert!((3.5..4.5).contains(&rate.at(199 * 250)), "{}", rate.at(199 * 250));
+        assert!(
+            (3.5..4.5).contains(&rate.at(199 * 250)),
+            "{}",
+            rate.at(199 * 250)
+        );
         assert!(rate.at(199 * 250 + 60_000) < 0.02);
     }
 }

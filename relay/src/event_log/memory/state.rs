@@ -10,12 +10,12 @@ use crate::{
     cursor::{Epoch, EventId, Partition, Place, Predecessor, UnixMillis},
     event::Ending,
     event_log::{
-        AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals, Page, Publication,
-        Read, Tail,
+        AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals,
+        Page, Publication, Read, Tail,
         gap::{Gap, Known, missing},
         resume::{EndedEpoch, MAX_ENDED_EPOCHS},
     },
-    journal::{Idempotency, Record},
+    journal::{Idempotency, Record, Recovered},
 };
 use std::{
     cmp::Reverse,
@@ -67,7 +67,10 @@ impl State {
             by_first: BTreeMap::new(),
             events: 0,
             bytes: 0,
-            dedup: Dedup::new(options.idempotency_window.as_millis() as u64, options.max_idempotency_keys),
+            dedup: Dedup::new(
+                options.idempotency_window.as_millis() as u64,
+                options.max_idempotency_keys,
+            ),
             swept: EventId::ZERO,
             options,
             tail,
@@ -75,16 +78,29 @@ impl State {
     }
 
     pub fn place(&self, id: EventId) -> Place {
-        Place { partition: Partition::ONLY, epoch: self.epoch, id }
+        Place {
+            partition: Partition::ONLY,
+            epoch: self.epoch,
+            id,
+        }
     }
 
     /// Decides about a publish and gives its events their ids. Changes nothing.
-    pub fn prepare(&self, publication: &Publication, now: UnixMillis) -> Result<Prepared, AppendError> {
+    pub fn prepare(
+        &self,
+        publication: &Publication,
+        now: UnixMillis,
+    ) -> Result<Prepared, AppendError> {
         let channel = &publication.channel;
         if let Some(key) = &publication.idempotency {
             match self.dedup.look_up(channel, key, now) {
                 Seen::Never => {}
-                Seen::Before(ids) => return Ok(Prepared { entries: Vec::new(), repeat: Some(ids) }),
+                Seen::Before(ids) => {
+                    return Ok(Prepared {
+                        entries: Vec::new(),
+                        repeat: Some(ids),
+                    });
+                }
                 Seen::ForAnother => return Err(AppendError::KeyReused),
             }
         }
@@ -103,22 +119,37 @@ impl State {
         let mut last = self.last;
         let mut entries = Vec::with_capacity(publication.events.len());
         for event in &publication.events {
-            let id = EventId::following(last, now)
-                .ok_or_else(|| AppendError::Unavailable("the clock of event ids ends in 2090".into()))?;
-            entries.push(Arc::new(Entry { channel: channel.clone(), id, predecessor, event: event.clone() }));
+            let id = EventId::following(last, now).ok_or_else(|| {
+                AppendError::Unavailable("the clock of event ids ends in 2090".into())
+            })?;
+            entries.push(Arc::new(Entry {
+                channel: channel.clone(),
+                id,
+                predecessor,
+                event: event.clone(),
+            }));
             (last, predecessor) = (id, Predecessor::Known(id));
         }
-        Ok(Prepared { entries, repeat: None })
+        Ok(Prepared {
+            entries,
+            repeat: None,
+        })
     }
 
     /// Keeps what was prepared; it is not visible before [`State::deliver`].
-    pub fn store(&mut self, prepared: Prepared, publication: &Publication, now: UnixMillis) -> Appended {
+    pub fn store(
+        &mut self,
+        prepared: Prepared,
+        publication: &Publication,
+        now: UnixMillis,
+    ) -> Appended {
         if let Some(ids) = prepared.repeat {
             return Appended::Repeat(ids.into_iter().map(|id| self.place(id)).collect());
         }
         let ids: Vec<EventId> = prepared.entries.iter().map(|entry| entry.id).collect();
         if let Some(key) = &publication.idempotency {
-            self.dedup.remember(&publication.channel, key, ids.clone(), now);
+            self.dedup
+                .remember(&publication.channel, key, ids.clone(), now);
         }
         for entry in prepared.entries {
             self.last = entry.id;
@@ -155,7 +186,11 @@ impl State {
 
     /// Brings one channel within its limits.
     fn trim(&mut self, name: &ChannelName, now: UnixMillis) {
-        while self.channels.get(name).is_some_and(|history| history.over(now)) {
+        while self
+            .channels
+            .get(name)
+            .is_some_and(|history| history.over(now))
+        {
             self.pop(name);
         }
     }
@@ -171,7 +206,9 @@ impl State {
     }
 
     fn pop(&mut self, name: &ChannelName) {
-        let Some(history) = self.channels.get_mut(name) else { return };
+        let Some(history) = self.channels.get_mut(name) else {
+            return;
+        };
         let Some(first) = history.first() else { return };
         self.by_first.remove(&first);
         if let Some(weight) = history.pop() {
@@ -188,14 +225,23 @@ impl State {
         self.dedup.forget(now);
         let step: Vec<(EventId, ChannelName)> = self
             .by_last
-            .range((std::ops::Bound::Excluded(self.swept), std::ops::Bound::Unbounded))
+            .range((
+                std::ops::Bound::Excluded(self.swept),
+                std::ops::Bound::Unbounded,
+            ))
             .take(SWEEP_STEP)
             .map(|(id, name)| (*id, name.clone()))
             .collect();
-        self.swept = if step.len() < SWEEP_STEP { EventId::ZERO } else { step[SWEEP_STEP - 1].0 };
+        self.swept = if step.len() < SWEEP_STEP {
+            EventId::ZERO
+        } else {
+            step[SWEEP_STEP - 1].0
+        };
         for (last, name) in step {
             self.trim(&name, now);
-            let Some(history) = self.channels.get(&name) else { continue };
+            let Some(history) = self.channels.get(&name) else {
+                continue;
+            };
             let keep = 2 * history.retention.age.as_millis() as u64;
             if history.len() == 0 && last.unix_millis() + keep < now {
                 self.channels.remove(&name);
@@ -212,7 +258,11 @@ impl State {
         let mut gap = None;
         if read.gaps == Gaps::Report {
             for name in &names {
-                if let Some(missing) = self.channels.get(name).and_then(|h| missing(read.after, h.known_after(read.after))) {
+                if let Some(missing) = self
+                    .channels
+                    .get(name)
+                    .and_then(|h| missing(read.after, h.known_after(read.after)))
+                {
                     Gap::add(&mut gap, read.after, missing, name);
                 }
             }
@@ -230,7 +280,12 @@ impl State {
             (Completeness::More, Some(entry)) => entry.id,
             _ => upto.max(read.after),
         };
-        Page { gap, entries, through, completeness }
+        Page {
+            gap,
+            entries,
+            through,
+            completeness,
+        }
     }
 
     /// Whether all selected channels ended at or before an id.
@@ -245,7 +300,12 @@ impl State {
     }
 
     /// Selected channels that have, or had, an event after an id.
-    fn moved_after(&self, selectors: &[Selector], after: EventId, upto: EventId) -> Vec<ChannelName> {
+    fn moved_after(
+        &self,
+        selectors: &[Selector],
+        after: EventId,
+        upto: EventId,
+    ) -> Vec<ChannelName> {
         if after >= upto {
             return Vec::new();
         }
@@ -253,7 +313,12 @@ impl State {
         let mut patterns = Vec::new();
         for selector in selectors {
             match selector {
-                Selector::Channel(name) if self.channels.get(name).is_some_and(|history| history.last > after) => {
+                Selector::Channel(name)
+                    if self
+                        .channels
+                        .get(name)
+                        .is_some_and(|history| history.last > after) =>
+                {
                     names.push(name.clone());
                 }
                 Selector::Channel(_) => {}
@@ -261,10 +326,16 @@ impl State {
             }
         }
         if !patterns.is_empty() {
-            let moved = self.by_last.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+            let moved = self
+                .by_last
+                .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
             names.extend(
                 moved
-                    .filter(|(_, name)| patterns.iter().any(|pattern| pattern.matches(name.as_str())))
+                    .filter(|(_, name)| {
+                        patterns
+                            .iter()
+                            .any(|pattern| pattern.matches(name.as_str()))
+                    })
                     .map(|(_, name)| name.clone()),
             );
         }
@@ -273,11 +344,20 @@ impl State {
         names
     }
 
-    fn merge(&self, names: &[ChannelName], read: &Read, upto: EventId) -> (Vec<Arc<Entry>>, Completeness) {
+    fn merge(
+        &self,
+        names: &[ChannelName],
+        read: &Read,
+        upto: EventId,
+    ) -> (Vec<Arc<Entry>>, Completeness) {
         let mut sources: Vec<_> = names
             .iter()
             .filter_map(|name| self.channels.get(name))
-            .map(|history| history.after(read.after).take_while(|entry| entry.id <= upto))
+            .map(|history| {
+                history
+                    .after(read.after)
+                    .take_while(|entry| entry.id <= upto)
+            })
             .collect();
         let mut next: BinaryHeap<Reverse<(EventId, usize)>> = BinaryHeap::new();
         let mut heads: Vec<Option<&Arc<Entry>>> = sources.iter_mut().map(Iterator::next).collect();
@@ -309,7 +389,9 @@ impl State {
     }
 
     pub fn info(&self, name: &ChannelName, now: UnixMillis) -> Option<ChannelInfo> {
-        self.channels.get(name).map(|history| self.describe(name, history, now))
+        self.channels
+            .get(name)
+            .map(|history| self.describe(name, history, now))
     }
 
     fn describe(&self, name: &ChannelName, history: &History, now: UnixMillis) -> ChannelInfo {
@@ -326,18 +408,36 @@ impl State {
     }
 
     pub fn totals(&self) -> LogTotals {
-        LogTotals { channels: self.channels.len(), events: self.events, bytes: self.bytes }
+        LogTotals {
+            channels: self.channels.len(),
+            events: self.events,
+            bytes: self.bytes,
+        }
     }
 
     /// Takes back one record of a journal, in its order.
     pub fn restore(&mut self, record: Record, now: UnixMillis) {
         match record {
-            Record::Event { channel, id, predecessor, event, idempotency } => {
+            Record::Event {
+                channel,
+                id,
+                predecessor,
+                event,
+                idempotency,
+            } => {
                 self.last = self.last.max(id);
                 if let Some(used) = idempotency {
                     self.restore_key(&channel, used, id);
                 }
-                self.insert(Arc::new(Entry { channel: channel.clone(), id, predecessor, event }), id.unix_millis());
+                self.insert(
+                    Arc::new(Entry {
+                        channel: channel.clone(),
+                        id,
+                        predecessor,
+                        event,
+                    }),
+                    id.unix_millis(),
+                );
                 self.trim(&channel, now);
                 self.give_way();
             }
@@ -350,17 +450,25 @@ impl State {
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);
             }
-            Record::Channel { channel, last, ending } => {
+            Record::Channel {
+                channel,
+                last,
+                ending,
+            } => {
                 self.last = self.last.max(last);
                 let retention = (self.options.retention)(channel.as_str());
                 self.by_last.insert(last, channel.clone());
-                self.channels.insert(channel, History::new(last, ending, retention));
+                self.channels
+                    .insert(channel, History::new(last, ending, retention));
             }
         }
     }
 
     fn restore_key(&mut self, channel: &ChannelName, used: Idempotency, id: EventId) {
-        let key = IdempotencyKey { key: used.key.into(), fingerprint: used.fingerprint };
+        let key = IdempotencyKey {
+            key: used.key.into(),
+            fingerprint: used.fingerprint,
+        };
         let at = id.unix_millis();
         let mut ids = match self.dedup.look_up(channel, &key, at) {
             Seen::Before(ids) if used.index > 0 => ids,
@@ -371,23 +479,39 @@ impl State {
     }
 
     /// The journal was read to its end.
-    pub fn restored(&mut self, now: UnixMillis) {
+    pub fn restored(&mut self, recovered: &Recovered, now: UnixMillis) {
+        self.epoch = recovered.epoch;
+        self.last = self.last.max(recovered.last);
         self.delivered = self.last;
         self.sweep(now);
     }
 
     /// Everything that a compacted journal must hold. Cheap under the lock: entries are shared.
     pub fn snapshot(&self) -> Snapshot {
-        let mut records = vec![Record::Head { last: self.last, forgotten: self.forgotten }];
-        records.extend(self.ended.iter().map(|ended| Record::EpochEnded { epoch: ended.epoch, fork: ended.fork }));
+        let mut records = vec![Record::Head {
+            last: self.last,
+            forgotten: self.forgotten,
+        }];
+        records.extend(self.ended.iter().map(|ended| Record::EpochEnded {
+            epoch: ended.epoch,
+            fork: ended.fork,
+        }));
         let mut entries = Vec::with_capacity(self.events);
         for (name, history) in &self.channels {
             if history.len() == 0 {
-                records.push(Record::Channel { channel: name.clone(), last: history.last, ending: history.ending });
+                records.push(Record::Channel {
+                    channel: name.clone(),
+                    last: history.last,
+                    ending: history.ending,
+                });
             }
             entries.extend(history.iter().cloned());
         }
-        Snapshot { records, entries, keys: self.dedup.by_event() }
+        Snapshot {
+            records,
+            entries,
+            keys: self.dedup.by_event(),
+        }
     }
 }
 
@@ -402,13 +526,19 @@ impl Snapshot {
     /// Records that restore to the same state, in the order of ids.
     pub fn into_records(mut self) -> impl Iterator<Item = Record> {
         self.entries.sort_by_key(|entry| entry.id);
-        let Snapshot { records, entries, mut keys } = self;
-        records.into_iter().chain(entries.into_iter().map(move |entry| Record::Event {
-            channel: entry.channel.clone(),
-            id: entry.id,
-            predecessor: entry.predecessor,
-            event: entry.event.clone(),
-            idempotency: keys.remove(&entry.id),
-        }))
+        let Snapshot {
+            records,
+            entries,
+            mut keys,
+        } = self;
+        records
+            .into_iter()
+            .chain(entries.into_iter().map(move |entry| Record::Event {
+                channel: entry.channel.clone(),
+                id: entry.id,
+                predecessor: entry.predecessor,
+                event: entry.event.clone(),
+                idempotency: keys.remove(&entry.id),
+            }))
     }
 }

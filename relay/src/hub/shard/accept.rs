@@ -15,7 +15,7 @@ use std::{
     collections::VecDeque,
     fs::File,
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::atomic::Ordering,
     time::Instant,
@@ -33,7 +33,10 @@ pub struct Listener {
 impl Listener {
     pub fn new(socket: TcpListener) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
-        Ok(Listener { socket, reserve: Some(File::open("/dev/null")?) })
+        Ok(Listener {
+            socket,
+            reserve: Some(File::open("/dev/null")?),
+        })
     }
 }
 
@@ -52,8 +55,13 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: ap
 impl Shard {
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTS {
-            let Some(listener) = &mut self.listener else { return };
-            match rustix::net::accept_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            let Some(listener) = &mut self.listener else {
+                return;
+            };
+            match rustix::net::accept_with(
+                &listener.socket,
+                SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            ) {
                 Ok(socket) => self.deal(socket),
                 Err(Errno::AGAIN) => return,
                 Err(Errno::MFILE | Errno::NFILE) => return self.out_of_descriptors(),
@@ -84,9 +92,15 @@ impl Shard {
     }
 
     fn out_of_descriptors(&mut self) {
-        let Some(listener) = &mut self.listener else { return };
+        let Some(listener) = &mut self.listener else {
+            return;
+        };
         listener.reserve = None;
-        let refused = rustix::net::accept_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC).ok();
+        let refused = rustix::net::accept_with(
+            &listener.socket,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+        )
+        .ok();
         if let Some(socket) = refused {
             self.refuse(&socket, Refusal::Descriptors);
         }
@@ -105,12 +119,21 @@ impl Shard {
     /// A connection that this shard owns from now on; its load is already counted.
     pub(super) fn accepted(&mut self, socket: OwnedFd) {
         let _ = sockopt::set_tcp_nodelay(&socket, true);
-        let peer = rustix::net::getpeername(&socket).ok().and_then(|addr| SocketAddr::try_from(addr?).ok());
+        let peer = rustix::net::getpeername(&socket)
+            .ok()
+            .and_then(|addr| SocketAddr::try_from(addr?).ok());
         let deadline = self.now + self.shared.config.http.head_timeout.std();
-        let head = Head { socket, peer, bytes: Vec::new(), deadline };
+        let head = Head {
+            socket,
+            peer,
+            bytes: Vec::new(),
+            deadline,
+        };
         let (index, token) = self.insert(Connection::Head(Box::new(head)));
         self.ticker.heads.push_back((deadline, token));
-        let Connection::Head(head) = &self.slots[index as usize].connection else { return };
+        let Connection::Head(head) = &self.slots[index as usize].connection else {
+            return;
+        };
         // reports at once what has come already
         if self.poller.add(&head.socket, token, READ_WRITE).is_err() {
             self.drop_head(index);
@@ -121,7 +144,10 @@ impl Shard {
     pub(super) fn drop_head(&mut self, index: u32) {
         if let Connection::Head(_) = self.slots[index as usize].connection {
             self.slots.remove(index as usize);
-            self.shared.hub.load(self.index).fetch_sub(1, Ordering::Relaxed);
+            self.shared
+                .hub
+                .load(self.index)
+                .fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -129,8 +155,11 @@ impl Shard {
     pub(super) fn read_head(&mut self, index: u32) {
         let max = self.shared.config.http.max_head_bytes.as_usize();
         loop {
-            let Connection::Head(head) = &mut self.slots[index as usize].connection else { return };
-            let received = recv(&head.socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map(|(_, n)| n);
+            let Connection::Head(head) = &mut self.slots[index as usize].connection else {
+                return;
+            };
+            let received =
+                recv(&head.socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map(|(_, n)| n);
             let n = match received {
                 Ok(0) => return self.drop_head(index),
                 Ok(n) => n,
@@ -171,7 +200,9 @@ impl Shard {
     /// whoever serves the connection gives it back.
     fn hand_over(&mut self, index: u32, bytes: Bytes) {
         let slot = self.slots.remove(index as usize);
-        let Connection::Head(head) = slot.connection else { return };
+        let Connection::Head(head) = slot.connection else {
+            return;
+        };
         if self.poller.remove(&head.socket).is_ok() {
             (self.edge.hand_over)(head.socket, bytes, head.peer);
         }
@@ -190,7 +221,12 @@ impl Shard {
                     let late: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
                     let _ = rustix::net::send(&head.socket, late, rustix::net::SendFlags::NOSIGNAL);
                 }
-                self.shared.hub.stats.refused.of(Refusal::HeadTimeout).add(1);
+                self.shared
+                    .hub
+                    .stats
+                    .refused
+                    .of(Refusal::HeadTimeout)
+                    .add(1);
                 self.drop_head(index);
             }
         }
@@ -207,11 +243,6 @@ impl Shard {
 /// Heads in the order of their deadlines, since all have the same time.
 pub type Heads = VecDeque<(Instant, Token)>;
 
-/// What a stream's socket is made into when tokio and hyper go on with it.
-pub fn into_std(socket: OwnedFd) -> TcpStream {
-    TcpStream::from(socket)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +251,11 @@ mod tests {
     fn the_answer_to_a_refused_connection_is_whole_http() {
         let text = std::str::from_utf8(OVERLOADED).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
         serde_json::from_str::<serde_json::Value>(body).unwrap();
     }
 }

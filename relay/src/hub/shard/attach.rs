@@ -34,11 +34,16 @@ impl Shard {
     pub(super) fn open_socket(&mut self, index: u32, opening: Opening) {
         let generation = self.slots[index as usize].generation;
         let slot = self.slots.remove(index as usize);
-        let Connection::Head(head) = slot.connection else { return };
+        let Connection::Head(head) = slot.connection else {
+            return;
+        };
         let Head { socket, .. } = *head;
         // the slot that was just given back is the next to be used, so the token stays right
         let stream = self.new_stream(Sink::Socket(socket), &opening);
-        let again = self.slots.insert(super::Slot { generation, connection: Connection::Stream(stream) });
+        let again = self.slots.insert(super::Slot {
+            generation,
+            connection: Connection::Stream(stream),
+        });
         debug_assert_eq!(again as u32, index);
         self.start(index, opening);
     }
@@ -47,7 +52,13 @@ impl Shard {
     pub(super) fn take_over(&mut self, socket: OwnedFd, opening: Opening) {
         let stream = self.new_stream(Sink::Socket(socket), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
-        let Some(Stream { sink: Sink::Socket(socket), .. }) = self.stream(index) else { return };
+        let Some(Stream {
+            sink: Sink::Socket(socket),
+            ..
+        }) = self.stream(index)
+        else {
+            return;
+        };
         let added = self.poller.add(socket, token, READ_WRITE);
         self.start(index, opening);
         if added.is_err() {
@@ -57,7 +68,10 @@ impl Shard {
 
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
-        self.shared.hub.load(self.index).fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .hub
+            .load(self.index)
+            .fetch_add(1, Ordering::Relaxed);
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
@@ -87,7 +101,9 @@ impl Shard {
         if let Some(index) = self.feeds.find(key) {
             return index;
         }
-        let (index, wanted) = self.feeds.add(key.clone(), self.overflow_of(&key.selectors));
+        let (index, wanted) = self
+            .feeds
+            .add(key.clone(), self.overflow_of(&key.selectors));
         self.shared.hub.want(&wanted, self.index);
         // the embedded log answers at once; what it holds up to here is read, not delivered
         let since = self.shared.log.attach(&key.selectors).now_or_never();
@@ -97,14 +113,22 @@ impl Shard {
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
     fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
-        let mut policies = selectors.iter().map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
+        let mut policies = selectors
+            .iter()
+            .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
-        if policies.all(|policy| policy == first) { first } else { Overflow::Disconnect }
+        if policies.all(|policy| policy == first) {
+            first
+        } else {
+            Overflow::Disconnect
+        }
     }
 
     /// The first bytes, and where the stream goes on from.
     fn start(&mut self, index: u32, opening: Opening) {
-        let Some(stream) = self.stream(index) else { return };
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
         let feed = self.feeds.get(stream.feed);
         let (framing, joined) = (feed.key.framing, feed.since.max(self.through));
         let start = self.shared.log.resume(&opening.cursor, joined);
@@ -117,14 +141,26 @@ impl Shard {
         }
         self.greet(&mut bytes, framing, &start, &opening);
         self.log_opened(&opening.info);
-        let then = if start.after < joined { Then::Read(start.after) } else { Then::Feed };
+        let then = if start.after < joined {
+            Then::Read(start.after)
+        } else {
+            Then::Feed
+        };
         if let Some(stream) = self.stream_mut(index) {
             stream.gaps = start.gaps;
         }
         if then == Then::Feed {
             self.join(index);
         }
-        self.set_backlog(index, Backlog { bytes, sent: 0, frames: 0, then });
+        self.set_backlog(
+            index,
+            Backlog {
+                bytes,
+                sent: 0,
+                frames: 0,
+                then,
+            },
+        );
         self.pump(index);
     }
 
@@ -157,7 +193,9 @@ impl Shard {
 
     /// The stream's cursor is in its feed from now on; what comes is kept for it.
     pub(super) fn join(&mut self, index: u32) {
-        let Some(feed) = self.stream(index).map(|stream| stream.feed) else { return };
+        let Some(feed) = self.stream(index).map(|stream| stream.feed) else {
+            return;
+        };
         let feed = self.feeds.get_mut(feed);
         let (position, cursor) = (feed.members.len() as u32, feed.log.end());
         let (joined_at, filtered) = (feed.log.frames_at(cursor), feed.filtered);
@@ -172,7 +210,9 @@ impl Shard {
 
     /// Takes the stream's cursor out of its feed; it reads from the event log instead.
     pub(super) fn leave(&mut self, index: u32) {
-        let Some(stream) = self.stream_mut(index) else { return };
+        let Some(stream) = self.stream_mut(index) else {
+            return;
+        };
         let (feed, position) = (stream.feed, stream.position);
         if position == NOT_JOINED {
             return;
@@ -191,15 +231,24 @@ impl Shard {
 
     pub(super) fn set_backlog(&mut self, index: u32, backlog: Backlog) {
         self.clear_backlog(index);
-        self.shared.hub.queue_bytes.fetch_add(backlog.bytes.len(), Ordering::Relaxed);
+        self.shared
+            .hub
+            .queue_bytes
+            .fetch_add(backlog.bytes.len(), Ordering::Relaxed);
         if let Some(stream) = self.stream_mut(index) {
             stream.backlog = Some(Box::new(backlog));
         }
     }
 
     pub(super) fn clear_backlog(&mut self, index: u32) {
-        if let Some(backlog) = self.stream_mut(index).and_then(|stream| stream.backlog.take()) {
-            self.shared.hub.queue_bytes.fetch_sub(backlog.bytes.len(), Ordering::Relaxed);
+        if let Some(backlog) = self
+            .stream_mut(index)
+            .and_then(|stream| stream.backlog.take())
+        {
+            self.shared
+                .hub
+                .queue_bytes
+                .fetch_sub(backlog.bytes.len(), Ordering::Relaxed);
         }
     }
 
@@ -213,7 +262,13 @@ impl Shard {
 }
 
 fn gap_data(lost: &Lost) -> GapData {
-    GapData { reason: lost.reason, certain: lost.certain, after: lost.after, until: lost.until, channels: Vec::new() }
+    GapData {
+        reason: lost.reason,
+        certain: lost.certain,
+        after: lost.after,
+        until: lost.until,
+        channels: Vec::new(),
+    }
 }
 
 fn connected(info: &StreamInfo) -> ConnectedData<'_> {

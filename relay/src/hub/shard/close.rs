@@ -18,7 +18,9 @@ impl Shard {
     /// Ends a stream that has a whole frame behind it with a proper end of its body: for a drain with
     /// a new reconnection time before it. One that is in the middle of a frame is cut.
     pub(super) fn finish(&mut self, index: u32, reason: CloseReason) {
-        let Some(stream) = self.stream(index) else { return };
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
         if stream.flow == Flow::Blocked || stream.backlog.is_some() {
             return self.close(index, reason);
         }
@@ -30,7 +32,15 @@ impl Shard {
         if framing == Framing::Chunked {
             bytes.extend_from_slice(LAST_CHUNK);
         }
-        self.set_backlog(index, Backlog { bytes, sent: 0, frames: 0, then: Then::Close(reason) });
+        self.set_backlog(
+            index,
+            Backlog {
+                bytes,
+                sent: 0,
+                frames: 0,
+                then: Then::Close(reason),
+            },
+        );
         self.pump(index);
     }
 
@@ -42,11 +52,21 @@ impl Shard {
         let (delivered, filtered, waiting) = self.account(index);
         self.clear_backlog(index);
         self.leave(index);
-        let Connection::Stream(stream) = self.slots.remove(index as usize).connection else { return };
+        let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {
+            return;
+        };
         stream.sink.finish();
-        self.shared.hub.load(self.index).fetch_sub(1, Ordering::Relaxed);
+        self.shared
+            .hub
+            .load(self.index)
+            .fetch_sub(1, Ordering::Relaxed);
         self.shared.hub.stats.closed.of(reason).add(1);
-        self.shared.hub.stats.dropped.of(DropReason::Closed).add(waiting);
+        self.shared
+            .hub
+            .stats
+            .dropped
+            .of(DropReason::Closed)
+            .add(waiting);
         self.log_closed(&stream, reason, delivered, filtered);
         self.release_feed(stream.feed);
         self.shared.hub.closed.notify_waiters();
@@ -58,12 +78,20 @@ impl Shard {
             let feed = self.feeds.get(stream.feed);
             let waiting_before = stream.backlog.as_ref().map_or(0, |backlog| backlog.frames);
             if stream.position == super::stream::NOT_JOINED {
-                return (stream.counts.replayed, stream.counts.filtered, waiting_before);
+                return (
+                    stream.counts.replayed,
+                    stream.counts.filtered,
+                    waiting_before,
+                );
             }
             let had = feed.log.frames_at(stream.cursor);
             let delivered = stream.counts.replayed + had - stream.counts.joined_at;
             let filtered = stream.counts.filtered + feed.filtered - stream.counts.filtered_before;
-            (delivered, filtered, waiting_before + feed.log.frames_at(feed.log.end()) - had)
+            (
+                delivered,
+                filtered,
+                waiting_before + feed.log.frames_at(feed.log.end()) - had,
+            )
         })
     }
 
@@ -77,7 +105,10 @@ impl Shard {
             }
             return;
         }
-        self.shared.hub.queue_bytes.fetch_sub(feed.accounted, Ordering::Relaxed);
+        self.shared
+            .hub
+            .queue_bytes
+            .fetch_sub(feed.accounted, Ordering::Relaxed);
         let unwanted = self.feeds.remove(index);
         self.shared.hub.want_no_more(unwanted.iter(), self.index);
     }
@@ -129,7 +160,10 @@ pub struct LogBudget {
 impl LogBudget {
     /// Whether one more line may be written now.
     pub fn allows(&mut self, now: Instant) -> bool {
-        if self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1)) {
+        if self
+            .second
+            .is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1))
+        {
             self.flush();
             (self.second, self.used) = (Some(now), 0);
         }
@@ -143,7 +177,11 @@ impl LogBudget {
     pub fn flush(&mut self) {
         let suppressed = std::mem::take(&mut self.suppressed);
         if suppressed > 0 {
-            tracing::info!(event = "events.suppressed", lines = suppressed, "more streams opened or closed than are logged one by one");
+            tracing::info!(
+                event = "events.suppressed",
+                lines = suppressed,
+                "more streams opened or closed than are logged one by one"
+            );
         }
     }
 }
@@ -156,7 +194,10 @@ mod tests {
     fn a_storm_is_logged_by_its_first_lines_and_a_count() {
         let (mut budget, now) = (LogBudget::default(), Instant::now());
         let allowed = (0..1000).filter(|_| budget.allows(now)).count();
-        assert_eq!((allowed, budget.suppressed), (LINES_PER_SECOND as usize, 900));
+        assert_eq!(
+            (allowed, budget.suppressed),
+            (LINES_PER_SECOND as usize, 900)
+        );
         assert!(budget.allows(now + Duration::from_secs(1)));
         assert_eq!(budget.suppressed, 0);
     }

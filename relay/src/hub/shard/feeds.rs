@@ -45,7 +45,11 @@ pub enum Finished {
 #[derive(Clone, Copy, Debug)]
 pub enum Round {
     Idle,
-    Serving { from: u64, frames: u64, oldest: Instant },
+    Serving {
+        from: u64,
+        frames: u64,
+        oldest: Instant,
+    },
 }
 
 #[derive(Default)]
@@ -92,7 +96,11 @@ impl Feeds {
                 self.by_channel.entry(name.clone()).or_default().push(index);
             }
         }
-        if key.selectors.iter().any(|selector| matches!(selector, Selector::Pattern(_))) {
+        if key
+            .selectors
+            .iter()
+            .any(|selector| matches!(selector, Selector::Pattern(_)))
+        {
             self.with_patterns.push(index);
         }
         self.by_key.insert(key, index);
@@ -143,7 +151,9 @@ impl Feeds {
         out.extend(self.by_channel.get(channel).into_iter().flatten());
         out.extend(self.with_patterns.iter().filter(|index| {
             let selectors = &self.feeds[**index as usize].key.selectors;
-            selectors.iter().any(|selector| matches!(selector, Selector::Pattern(p) if p.matches(channel.as_str())))
+            selectors.iter().any(
+                |selector| matches!(selector, Selector::Pattern(p) if p.matches(channel.as_str())),
+            )
         }));
     }
 

@@ -40,12 +40,20 @@ pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Partial) if bytes.len() < max => Parsed::Partial,
-        Ok(httparse::Status::Complete(body)) => match (request.method, request.path, request.version) {
-            (Some(method), Some(target), Some(minor)) => {
-                Parsed::Request { request: Request { method, target, minor, headers: request.headers.to_vec() }, body }
+        Ok(httparse::Status::Complete(body)) => {
+            match (request.method, request.path, request.version) {
+                (Some(method), Some(target), Some(minor)) => Parsed::Request {
+                    request: Request {
+                        method,
+                        target,
+                        minor,
+                        headers: request.headers.to_vec(),
+                    },
+                    body,
+                },
+                _ => Parsed::Foreign,
             }
-            _ => Parsed::Foreign,
-        },
+        }
         _ => Parsed::Foreign,
     }
 }
@@ -58,18 +66,32 @@ mod tests {
     fn a_head_is_partial_until_its_blank_line() {
         let whole = b"GET /v1/events?channel=a HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 7\r\n\r\nrest";
         for length in 0..whole.len() - 4 {
-            assert!(matches!(parse(&whole[..length], 1024), Parsed::Partial), "{length}");
+            assert!(
+                matches!(parse(&whole[..length], 1024), Parsed::Partial),
+                "{length}"
+            );
         }
-        let Parsed::Request { request, body } = parse(whole, 1024) else { panic!("whole") };
-        assert_eq!((request.method, request.target, request.minor), ("GET", "/v1/events?channel=a", 1));
+        let Parsed::Request { request, body } = parse(whole, 1024) else {
+            panic!("whole")
+        };
+        assert_eq!(
+            (request.method, request.target, request.minor),
+            ("GET", "/v1/events?channel=a", 1)
+        );
         assert_eq!(request.headers[1].value, b"7");
         assert_eq!(&whole[body..], b"rest");
     }
 
     #[test]
     fn what_is_no_http_1_request_is_foreign() {
-        assert!(matches!(parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1024), Parsed::Foreign));
+        assert!(matches!(
+            parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 1024),
+            Parsed::Foreign
+        ));
         assert!(matches!(parse(b"\x16\x03\x01", 1024), Parsed::Foreign));
-        assert!(matches!(parse(&[b'G'; 64], 64), Parsed::Foreign), "too long without an end");
+        assert!(
+            matches!(parse(&[b'G'; 64], 64), Parsed::Foreign),
+            "too long without an end"
+        );
     }
 }

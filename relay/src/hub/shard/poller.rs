@@ -22,7 +22,9 @@ pub struct Ready {
 const BATCH: usize = 512;
 
 /// What a subscriber's or a new connection's socket is watched for, edge-triggered.
-pub const READ: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+pub const READ: EventFlags = EventFlags::IN
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
 /// The same, while bytes wait for room.
 pub const READ_WRITE: EventFlags = READ.union(EventFlags::OUT);
 
@@ -39,15 +41,19 @@ impl Poller {
         // back; `OwnedFd` cannot.
         #[allow(deprecated)]
         let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
-        Ok(Poller { epoll, events: Vec::with_capacity(BATCH) })
+        Ok(Poller {
+            epoll,
+            events: Vec::with_capacity(BATCH),
+        })
     }
 
     pub fn add(&self, socket: impl AsFd, token: Token, flags: EventFlags) -> io::Result<()> {
-        Ok(epoll::add(self.epoll.get_ref(), socket, EventData::new_u64(token), flags)?)
-    }
-
-    pub fn modify(&self, socket: impl AsFd, token: Token, flags: EventFlags) -> io::Result<()> {
-        Ok(epoll::modify(self.epoll.get_ref(), socket, EventData::new_u64(token), flags)?)
+        Ok(epoll::add(
+            self.epoll.get_ref(),
+            socket,
+            EventData::new_u64(token),
+            flags,
+        )?)
     }
 
     pub fn remove(&self, socket: impl AsFd) -> io::Result<()> {
@@ -57,9 +63,14 @@ impl Poller {
     /// The next ready sockets; `Pending` when there are none, with the task to be woken for more.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Ready>> {
         loop {
-            let Poll::Ready(Ok(mut guard)) = self.epoll.poll_read_ready(cx) else { return Poll::Pending };
+            let Poll::Ready(Ok(mut guard)) = self.epoll.poll_read_ready(cx) else {
+                return Poll::Pending;
+            };
             self.events.clear();
-            let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            let timeout = rustix::event::Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
             let spare = rustix::buffer::spare_capacity(&mut self.events);
             let ready = epoll::wait(self.epoll.get_ref(), spare, Some(&timeout)).unwrap_or(0);
             if ready < BATCH {
@@ -68,7 +79,14 @@ impl Poller {
             }
             if ready > 0 {
                 let events = self.events.iter();
-                return Poll::Ready(events.map(|e| Ready { token: e.data.u64(), flags: e.flags }).collect());
+                return Poll::Ready(
+                    events
+                        .map(|e| Ready {
+                            token: e.data.u64(),
+                            flags: e.flags,
+                        })
+                        .collect(),
+                );
             }
         }
     }

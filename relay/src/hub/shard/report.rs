@@ -11,21 +11,26 @@ use crate::{
 
 impl Shard {
     pub(super) fn list(&self, query: &ListQuery) -> Vec<StreamReport> {
-        let mut found: Vec<(u32, &Stream)> = self
-            .slots
-            .iter()
-            .filter_map(|(index, slot)| match &slot.connection {
-                Connection::Stream(stream) => Some((index as u32, stream)),
-                Connection::Head(_) => None,
-            })
-            .filter(|(_, stream)| stream.info.number > query.after)
-            .filter(|(_, stream)| {
-                query.channel.as_ref().is_none_or(|channel| stream.info.channels.iter().any(|s| s.matches(channel)))
-            })
-            .collect();
+        let mut found: Vec<(u32, &Stream)> =
+            self.slots
+                .iter()
+                .filter_map(|(index, slot)| match &slot.connection {
+                    Connection::Stream(stream) => Some((index as u32, stream)),
+                    Connection::Head(_) => None,
+                })
+                .filter(|(_, stream)| stream.info.number > query.after)
+                .filter(|(_, stream)| {
+                    query.channel.as_ref().is_none_or(|channel| {
+                        stream.info.channels.iter().any(|s| s.matches(channel))
+                    })
+                })
+                .collect();
         found.sort_by_key(|(_, stream)| stream.info.number);
         found.truncate(query.limit);
-        found.into_iter().map(|(index, stream)| self.report(index, stream)).collect()
+        found
+            .into_iter()
+            .map(|(index, stream)| self.report(index, stream))
+            .collect()
     }
 
     fn report(&self, index: u32, stream: &Stream) -> StreamReport {
@@ -51,16 +56,29 @@ impl Shard {
 
     /// Bytes that wait for a stream.
     pub(super) fn waiting(&self, stream: &Stream) -> u64 {
-        let backlog = stream.backlog.as_ref().map_or(0, |backlog| backlog.waiting().len() as u64);
+        let backlog = stream
+            .backlog
+            .as_ref()
+            .map_or(0, |backlog| backlog.waiting().len() as u64);
         let joined = stream.position != NOT_JOINED;
-        backlog + if joined { self.feeds.get(stream.feed).log.end() - stream.cursor } else { 0 }
+        backlog
+            + if joined {
+                self.feeds.get(stream.feed).log.end() - stream.cursor
+            } else {
+                0
+            }
     }
 
     pub(super) fn count_streams(&self, channels: &[ChannelName]) -> Vec<usize> {
         let mut counts = vec![0; channels.len()];
         for (_, feed) in self.feeds.iter() {
             for (count, channel) in counts.iter_mut().zip(channels) {
-                if feed.key.selectors.iter().any(|selector: &Selector| selector.matches(channel)) {
+                if feed
+                    .key
+                    .selectors
+                    .iter()
+                    .any(|selector: &Selector| selector.matches(channel))
+                {
                     *count += feed.users;
                 }
             }

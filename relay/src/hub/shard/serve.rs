@@ -40,17 +40,31 @@ impl Shard {
             let ends = entry.event.ending == Ending::Ends;
             if !accepted {
                 feed.filtered += 1;
-                self.shared.hub.stats.filtered.add(feed.members.len() as u64);
+                self.shared
+                    .hub
+                    .stats
+                    .filtered
+                    .add(feed.members.len() as u64);
             }
             if accepted && feed.overflow == Overflow::Coalesce {
                 let settings = self.shared.config.effective(entry.channel.as_str());
-                let key = coalesce_key(entry.channel.as_str(), &entry.event, settings.coalesce_by.as_deref());
+                let key = coalesce_key(
+                    entry.channel.as_str(),
+                    &entry.event,
+                    settings.coalesce_by.as_deref(),
+                );
                 push(feed, entry.id, &delivery.frame, key, delivery.appended);
             } else if accepted {
                 push(feed, entry.id, &delivery.frame, None, delivery.appended);
             } else if ends {
                 let place = self.shared.log.place(entry.id);
-                push(feed, entry.id, &Frame::end(place, entry.channel.as_str()), None, delivery.appended);
+                push(
+                    feed,
+                    entry.id,
+                    &Frame::end(place, entry.channel.as_str()),
+                    None,
+                    delivery.appended,
+                );
             }
             if ends {
                 self.check_finished(index, entry.id);
@@ -75,7 +89,10 @@ impl Shard {
     pub(super) fn serve(&mut self, mut slice: usize) -> bool {
         while let Some(index) = self.dirty.front().copied() {
             // a feed may be gone, and its index another's: that one is not queued, or queued again
-            if self.feeds.contains(index) && self.feeds.get(index).queued && !self.serve_feed(index, &mut slice) {
+            if self.feeds.contains(index)
+                && self.feeds.get(index).queued
+                && !self.serve_feed(index, &mut slice)
+            {
                 return false;
             }
             self.dirty.pop_front();
@@ -109,8 +126,12 @@ impl Shard {
         feed.queued = false;
         if feed.finished == Finished::Yes {
             let members = feed.members.clone();
-            let done: Vec<u32> = members.into_iter().filter(|member| self.has_ended(*member)).collect();
-            done.into_iter().for_each(|member| self.finish(member, CloseReason::Ended));
+            let done: Vec<u32> = members
+                .into_iter()
+                .filter(|member| self.has_ended(*member))
+                .collect();
+            done.into_iter()
+                .for_each(|member| self.finish(member, CloseReason::Ended));
         }
         self.settle(index);
         true
@@ -139,7 +160,9 @@ impl Shard {
             && let Some(member) = feed.members.get(feed.next).copied()
         {
             feed.next += 1;
-            let Connection::Stream(stream) = &mut self.slots[member as usize].connection else { continue };
+            let Connection::Stream(stream) = &mut self.slots[member as usize].connection else {
+                continue;
+            };
             if stream.cursor == end {
                 continue;
             }
@@ -171,9 +194,11 @@ impl Shard {
     /// Forgets bytes that all members have; the bytes that the process then holds for streams.
     pub(super) fn retrim(&mut self, index: u32) -> usize {
         let feed = self.feeds.get_mut(index);
-        let cursors = feed.members.iter().filter_map(|member| match &self.slots[*member as usize].connection {
-            Connection::Stream(stream) => Some(stream.cursor),
-            Connection::Head(_) => None,
+        let cursors = feed.members.iter().filter_map(|member| {
+            match &self.slots[*member as usize].connection {
+                Connection::Stream(stream) => Some(stream.cursor),
+                Connection::Head(_) => None,
+            }
         });
         let needed = cursors.min().unwrap_or(feed.log.end());
         feed.log.trim(needed);
@@ -187,12 +212,18 @@ impl Shard {
     /// Sends a stream what waits for it: first its backlog, then its feed.
     pub(super) fn pump(&mut self, index: u32) {
         loop {
-            let Connection::Stream(stream) = &mut self.slots[index as usize].connection else { return };
+            let Connection::Stream(stream) = &mut self.slots[index as usize].connection else {
+                return;
+            };
             if let Some(backlog) = &mut stream.backlog {
                 if backlog.then == Then::Wait {
                     return;
                 }
-                let sent = if backlog.waiting().is_empty() { Sent::All } else { stream.sink.send(backlog.waiting()) };
+                let sent = if backlog.waiting().is_empty() {
+                    Sent::All
+                } else {
+                    stream.sink.send(backlog.waiting())
+                };
                 match sent {
                     Sent::All => backlog.sent = backlog.bytes.len(),
                     Sent::Part(n) => {
@@ -217,7 +248,10 @@ impl Shard {
                 }
             }
             let feed = self.feeds.get(stream.feed);
-            if stream.flow == Flow::Blocked && feed.overflow == Overflow::Coalesce && self.coalesce(index) {
+            if stream.flow == Flow::Blocked
+                && feed.overflow == Overflow::Coalesce
+                && self.coalesce(index)
+            {
                 continue;
             }
             return self.pump_feed(index);
@@ -225,7 +259,9 @@ impl Shard {
     }
 
     fn pump_feed(&mut self, index: u32) {
-        let Connection::Stream(stream) = &mut self.slots[index as usize].connection else { return };
+        let Connection::Stream(stream) = &mut self.slots[index as usize].connection else {
+            return;
+        };
         let feed = self.feeds.get(stream.feed);
         let mut pass = Pass::default();
         stream.flow = Flow::Open;
@@ -251,22 +287,32 @@ impl Shard {
         if flags.contains(EventFlags::IN) && !self.ignore_input(index) {
             return self.close(index, CloseReason::Protocol);
         }
-        if flags.contains(EventFlags::OUT) && self.stream(index).is_some_and(|stream| stream.flow == Flow::Blocked) {
+        if flags.contains(EventFlags::OUT)
+            && self
+                .stream(index)
+                .is_some_and(|stream| stream.flow == Flow::Blocked)
+        {
             self.pump(index);
         }
     }
 
     /// A subscriber has nothing to say; a little is read and forgotten. False when it is too much.
     fn ignore_input(&mut self, index: u32) -> bool {
-        let Connection::Stream(stream) = &self.slots[index as usize].connection else { return true };
-        let crate::hub::sink::Sink::Socket(socket) = &stream.sink else { return true };
+        let Connection::Stream(stream) = &self.slots[index as usize].connection else {
+            return true;
+        };
+        let crate::hub::sink::Sink::Socket(socket) = &stream.sink else {
+            return true;
+        };
         let n = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map_or(0, |(_, n)| n);
         n < MAX_CHATTER
     }
 
     pub(super) fn writable(&mut self, token: Token) {
         if let Some(index) = self.slot_of(token)
-            && self.stream(index).is_some_and(|stream| stream.flow == Flow::Blocked)
+            && self
+                .stream(index)
+                .is_some_and(|stream| stream.flow == Flow::Blocked)
         {
             self.pump(index);
         }
@@ -307,20 +353,42 @@ impl Pass {
         }
         self.bytes += stream.cursor - from;
         self.frames += match feed.round {
-            Round::Serving { from: round, frames, .. } if round == from && stream.cursor == end => frames,
+            Round::Serving {
+                from: round,
+                frames,
+                ..
+            } if round == from && stream.cursor == end => frames,
             _ => feed.log.frames_at(stream.cursor) - feed.log.frames_at(from),
         };
         sent
     }
 }
 
-fn push(feed: &mut Feed, id: crate::cursor::EventId, frame: &Frame, key: Option<Arc<str>>, appended: Instant) {
+fn push(
+    feed: &mut Feed,
+    id: crate::cursor::EventId,
+    frame: &Frame,
+    key: Option<Arc<str>>,
+    appended: Instant,
+) {
     if feed.members.is_empty() {
         return;
     }
     feed.round = match feed.round {
-        Round::Idle => Round::Serving { from: feed.log.end(), frames: 1, oldest: appended },
-        Round::Serving { from, frames, oldest } => Round::Serving { from, frames: frames + 1, oldest },
+        Round::Idle => Round::Serving {
+            from: feed.log.end(),
+            frames: 1,
+            oldest: appended,
+        },
+        Round::Serving {
+            from,
+            frames,
+            oldest,
+        } => Round::Serving {
+            from,
+            frames: frames + 1,
+            oldest,
+        },
     };
     feed.log.push(id, frame, feed.key.framing, key);
 }

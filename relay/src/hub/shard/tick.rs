@@ -34,7 +34,12 @@ impl Ticker {
         let mut interval = interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let period = (heartbeat.as_millis() / TICK.as_millis()).max(1) as usize;
-        Ticker { interval, period, step: 0, heads: Heads::new() }
+        Ticker {
+            interval,
+            period,
+            step: 0,
+            heads: Heads::new(),
+        }
     }
 }
 
@@ -42,7 +47,12 @@ impl Ticker {
 pub enum Draining {
     No,
     /// Since when, for how long, and how many streams there were.
-    Since { started: Instant, window: Duration, streams: usize, closed: usize },
+    Since {
+        started: Instant,
+        window: Duration,
+        streams: usize,
+        closed: usize,
+    },
 }
 
 impl Shard {
@@ -70,9 +80,14 @@ impl Shard {
 
     /// Only a stream that has everything gets one: for the others the cursor would be ahead.
     fn heartbeat(&mut self, index: u32, frames: &mut HeartbeatFrames) {
-        let Some(stream) = self.stream(index) else { return };
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
         let feed = self.feeds.get(stream.feed);
-        if stream.flow == Flow::Blocked || stream.backlog.is_some() || stream.cursor != feed.log.end() {
+        if stream.flow == Flow::Blocked
+            || stream.backlog.is_some()
+            || stream.cursor != feed.log.end()
+        {
             return;
         }
         let (framing, at) = (feed.key.framing, feed.since.max(self.through));
@@ -85,7 +100,15 @@ impl Shard {
             Sent::Dead => self.close(index, CloseReason::Client),
             Sent::Part(n) => {
                 let rest = bytes[n..].to_vec();
-                self.set_backlog(index, Backlog { bytes: rest, sent: 0, frames: 0, then: Then::Feed });
+                self.set_backlog(
+                    index,
+                    Backlog {
+                        bytes: rest,
+                        sent: 0,
+                        frames: 0,
+                        then: Then::Feed,
+                    },
+                );
                 if let Some(stream) = self.stream_mut(index) {
                     stream.flow = Flow::Blocked;
                 }
@@ -96,17 +119,38 @@ impl Shard {
     /// Closes what is open, spread over a time; nothing new is accepted.
     pub(super) fn drain(&mut self, window: Duration) {
         self.stop_accepting();
-        let streams = self.slots.iter().filter(|(_, slot)| matches!(slot.connection, Connection::Stream(_))).count();
-        self.draining = Draining::Since { started: self.now, window, streams, closed: 0 };
+        let streams = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot.connection, Connection::Stream(_)))
+            .count();
+        self.draining = Draining::Since {
+            started: self.now,
+            window,
+            streams,
+            closed: 0,
+        };
         self.drain_step();
     }
 
     fn drain_step(&mut self) {
-        let Draining::Since { started, window, streams, closed } = self.draining else { return };
+        let Draining::Since {
+            started,
+            window,
+            streams,
+            closed,
+        } = self.draining
+        else {
+            return;
+        };
         let elapsed = self.now.saturating_duration_since(started).as_secs_f64();
         let share = (elapsed / window.as_secs_f64().max(0.001)).min(1.0);
         let due = (streams as f64 * share).ceil() as usize;
-        let mut wanted = if share >= 1.0 { usize::MAX } else { due.saturating_sub(closed) };
+        let mut wanted = if share >= 1.0 {
+            usize::MAX
+        } else {
+            due.saturating_sub(closed)
+        };
         let open: Vec<u32> = self
             .slots
             .iter()
@@ -115,8 +159,14 @@ impl Shard {
             .map(|(index, _)| index as u32)
             .collect();
         wanted = open.len();
-        open.into_iter().for_each(|index| self.finish(index, CloseReason::Draining));
-        self.draining = Draining::Since { started, window, streams, closed: closed + wanted };
+        open.into_iter()
+            .for_each(|index| self.finish(index, CloseReason::Draining));
+        self.draining = Draining::Since {
+            started,
+            window,
+            streams,
+            closed: closed + wanted,
+        };
     }
 }
 
@@ -146,7 +196,10 @@ impl HeartbeatFrames {
                     HeartbeatAs::Comment => Frame::heartbeat_comment(&cursor()),
                     HeartbeatAs::Event => {
                         let time = super::attach::rfc3339(SystemTime::now());
-                        let data = HeartbeatData { time, interval_seconds: interval.as_secs_f64() };
+                        let data = HeartbeatData {
+                            time,
+                            interval_seconds: interval.as_secs_f64(),
+                        };
                         Frame::control(Some(&cursor()), "heartbeat", &data)
                     }
                 };

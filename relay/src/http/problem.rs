@@ -1,0 +1,165 @@
+//! Every refusal: one closed set of types, each with its status and a sentence that says what to do
+//! (RFC 9457, `application/problem+json`).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// What went wrong, from a closed set. Its text is the last part of the problem's `type`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    InvalidChannel,
+    InvalidQuery,
+    InvalidHeader,
+    InvalidEvent,
+    InvalidJson,
+    InvalidEncoding,
+    InvalidBatch,
+    UnsupportedMediaType,
+    BodyTooLarge,
+    EventTooLarge,
+    BatchTooLarge,
+    ChannelClosed,
+    ChannelEnded,
+    KeyReused,
+    CrossOrigin,
+    ForeignHost,
+    NotFound,
+    MethodNotAllowed,
+    TooManyChannels,
+    Unavailable,
+    OutcomeUnknown,
+    Draining,
+}
+
+impl Kind {
+    /// All of them, for the description of the API and its test.
+    pub const ALL: [Kind; 22] = [
+        Kind::InvalidChannel,
+        Kind::InvalidQuery,
+        Kind::InvalidHeader,
+        Kind::InvalidEvent,
+        Kind::InvalidJson,
+        Kind::InvalidEncoding,
+        Kind::InvalidBatch,
+        Kind::UnsupportedMediaType,
+        Kind::BodyTooLarge,
+        Kind::EventTooLarge,
+        Kind::BatchTooLarge,
+        Kind::ChannelClosed,
+        Kind::ChannelEnded,
+        Kind::KeyReused,
+        Kind::CrossOrigin,
+        Kind::ForeignHost,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::TooManyChannels,
+        Kind::Unavailable,
+        Kind::OutcomeUnknown,
+        Kind::Draining,
+    ];
+
+    pub fn slug(self) -> &'static str {
+        self.describe().0
+    }
+
+    pub fn status(self) -> StatusCode {
+        self.describe().1
+    }
+
+    fn title(self) -> &'static str {
+        self.describe().2
+    }
+
+    fn describe(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Kind::InvalidChannel => ("invalid-channel", S::BAD_REQUEST, "the channel's name is not legal"),
+            Kind::InvalidQuery => ("invalid-query", S::BAD_REQUEST, "a query parameter is not right"),
+            Kind::InvalidHeader => ("invalid-header", S::BAD_REQUEST, "a header is not right"),
+            Kind::InvalidEvent => ("invalid-event", S::BAD_REQUEST, "the event is not legal"),
+            Kind::InvalidJson => ("invalid-json", S::BAD_REQUEST, "the body is not the JSON that is expected"),
+            Kind::InvalidEncoding => ("invalid-encoding", S::BAD_REQUEST, "the body is not UTF-8 text"),
+            Kind::InvalidBatch => ("invalid-batch", S::BAD_REQUEST, "no event of the batch was accepted"),
+            Kind::UnsupportedMediaType => {
+                ("unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "this content type cannot be published")
+            }
+            Kind::BodyTooLarge => ("body-too-large", S::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Kind::EventTooLarge => ("event-too-large", S::PAYLOAD_TOO_LARGE, "the event is too large"),
+            Kind::BatchTooLarge => ("batch-too-large", S::PAYLOAD_TOO_LARGE, "the batch has too many events"),
+            Kind::ChannelClosed => ("channel-closed", S::FORBIDDEN, "the configuration closes this channel"),
+            Kind::ChannelEnded => ("channel-ended", S::CONFLICT, "the channel has ended"),
+            Kind::KeyReused => ("idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "the Idempotency-Key belongs to another request"),
+            Kind::CrossOrigin => ("cross-origin", S::FORBIDDEN, "a page of another origin may not do this"),
+            Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
+            Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
+            Kind::MethodNotAllowed => ("method-not-allowed", S::METHOD_NOT_ALLOWED, "the path has no such method"),
+            Kind::TooManyChannels => ("too-many-channels", S::SERVICE_UNAVAILABLE, "the log holds as many channels as it may"),
+            Kind::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "the log cannot be written now; nothing was published"),
+            Kind::OutcomeUnknown => {
+                ("outcome-unknown", S::SERVICE_UNAVAILABLE, "the log did not answer; whether it published is not known")
+            }
+            Kind::Draining => ("draining", S::SERVICE_UNAVAILABLE, "this replica is about to stop"),
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    pub kind: Kind,
+    /// What to do about it, or what exactly is wrong.
+    pub detail: String,
+}
+
+/// Seconds after which a client may try again when the relay cannot serve now.
+const RETRY_AFTER: &str = "1";
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Problem {
+        Problem { kind, detail: detail.into() }
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        let document = Document {
+            r#type: format!("urn:sse-relay:problem:{}", self.kind.slug()),
+            title: self.kind.title(),
+            status: self.kind.status().as_u16(),
+            detail: &self.detail,
+        };
+        serde_json::to_value(document).expect("a struct of text and a number")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.kind.status(), self.to_json().to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_has_a_type_of_its_own() {
+        let slugs: std::collections::HashSet<_> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+        assert!(Kind::ALL.iter().all(|kind| kind.status().as_u16() >= 400));
+    }
+}

@@ -1,0 +1,259 @@
+//! `POST /v1/channels/{channel}/events`.
+
+mod batch;
+mod body;
+mod cloudevents;
+mod envelope;
+mod raw;
+
+use super::{
+    App,
+    problem::{Kind, Problem},
+};
+use crate::{
+    channel::ChannelName,
+    cursor::Place,
+    event::{Ending, Event},
+    event_log::{AppendError, Appended, IdempotencyKey, MAX_IDEMPOTENCY_KEY, Publication},
+    stats::PublishOutcome,
+};
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+};
+use batch::{Batch, Line};
+use http::{HeaderMap, StatusCode, header};
+use relay_config::{Access, ChannelSettings};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// How a body becomes events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    /// A JSON object: type, data, attributes, retry, time.
+    Envelope,
+    /// The body is the data.
+    Raw,
+    /// An envelope on each line.
+    Lines,
+    /// A CloudEvent whose attributes are headers.
+    CloudEvent,
+    StructuredCloudEvent,
+    CloudEventBatch,
+}
+
+/// What was understood of a request.
+enum Understood {
+    One(Event),
+    Many(Batch),
+}
+
+/// What the limits of a publish are.
+struct Limits {
+    settings: ChannelSettings,
+    max_attributes: usize,
+    max_events: usize,
+}
+
+pub async fn publish(State(app): State<Arc<App>>, Path(channel): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let result = accept(&app, &channel, &parts.headers, body).await;
+    let outcome = match &result {
+        Ok((StatusCode::OK, _)) => PublishOutcome::Repeated,
+        Ok((status, _)) if status.is_success() => PublishOutcome::Accepted,
+        Ok(_) => PublishOutcome::Refused,
+        Err(problem) if problem.kind.status().is_server_error() => PublishOutcome::Failed,
+        Err(_) => PublishOutcome::Refused,
+    };
+    app.hub.stats.publishes.of(outcome).add(1);
+    match result {
+        Ok((status, json)) => (status, axum::Json(json)).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+type Accepted = (StatusCode, serde_json::Value);
+
+async fn accept(app: &App, channel: &str, headers: &HeaderMap, body: Body) -> Result<Accepted, Problem> {
+    let admitted = admit(app, channel, headers);
+    // the body is read even if it is for nothing, or the answer would not arrive
+    let bytes = body::read(body, headers, app.config.http.max_body_bytes.as_usize()).await;
+    let (channel, limits, format, key) = admitted?;
+    let bytes = bytes?;
+    let idempotency = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(headers, &bytes) });
+    match understand(format, headers, &bytes, &limits)? {
+        Understood::One(event) => {
+            let appended = append(app, &channel, vec![event], idempotency).await?;
+            let id = appended.places().first().map(Place::to_string);
+            Ok((status_of(&appended), json!({ "id": id })))
+        }
+        Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await,
+    }
+}
+
+type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
+
+/// Everything that can be decided before the body is read.
+fn admit(app: &App, channel: &str, headers: &HeaderMap) -> Result<Admitted, Problem> {
+    let channel = ChannelName::parse(channel).map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+    let settings = app.config.effective(channel.as_str());
+    if settings.publish == Access::Deny {
+        let detail = format!("channel `{channel}` is closed to publishers by a rule of the configuration");
+        return Err(Problem::new(Kind::ChannelClosed, detail));
+    }
+    let limits =
+        Limits { settings, max_attributes: app.config.event.max_attributes, max_events: app.config.http.max_batch_events };
+    Ok((channel, limits, format(headers)?, idempotency_key(headers)?))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) => Ok(Some(key.into())),
+        _ => Err(Problem::new(
+            Kind::InvalidHeader,
+            format!("Idempotency-Key is 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters; a UUID is a good one"),
+        )),
+    }
+}
+
+/// What the request says its body is. `Sse-Event` makes any body raw data.
+fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    if headers.contains_key("ce-specversion") {
+        return Ok(Format::CloudEvent);
+    }
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(Ok(""), |value| value.to_str()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    Ok(match media_type.as_str() {
+        "application/cloudevents+json" => Format::StructuredCloudEvent,
+        "application/cloudevents-batch+json" => Format::CloudEventBatch,
+        _ if headers.contains_key("sse-event") => Format::Raw,
+        "application/json" => Format::Envelope,
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Format::Lines,
+        "application/x-www-form-urlencoded" | "multipart/form-data" => {
+            return Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "a form is not an event; send text with `Content-Type: text/plain`, or an event with `Content-Type: \
+                 application/json` (curl -d sends a form unless -H says otherwise)",
+            ));
+        }
+        _ => Format::Raw,
+    })
+}
+
+fn understand(format: Format, headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Understood, Problem> {
+    let one = |event: Result<Event, Problem>| event.and_then(|event| limits.check(event)).map(Understood::One);
+    match format {
+        Format::Envelope => one(envelope::parse(body)),
+        Format::Raw => one(raw::parse(headers, body)),
+        Format::CloudEvent => one(cloudevents::binary(headers, body)),
+        Format::StructuredCloudEvent => one(cloudevents::structured(body)),
+        Format::Lines => Batch::of_lines(body, limits).map(Understood::Many),
+        Format::CloudEventBatch => Batch::of_cloud_events(body, limits).map(Understood::Many),
+    }
+}
+
+impl Limits {
+    fn check(&self, event: Event) -> Result<Event, Problem> {
+        let (size, max) = (event.size(), self.settings.max_event_bytes.as_usize());
+        if size > max {
+            let detail = format!("type, data and attributes take {size} bytes; an event of this channel may have {max}");
+            return Err(Problem::new(Kind::EventTooLarge, detail));
+        }
+        let (count, max) = (event.attributes.len(), self.max_attributes);
+        if count > max {
+            return Err(Problem::new(Kind::InvalidEvent, format!("an event has at most {max} attributes; this one has {count}")));
+        }
+        Ok(event)
+    }
+}
+
+/// What makes a repeat the same request: what the body is, and the body.
+fn fingerprint(headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut relevant: Vec<(&str, &[u8])> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .filter(|(name, _)| name.starts_with("sse-") || name.starts_with("ce-") || *name == "content-type")
+        .collect();
+    relevant.sort();
+    for (name, value) in relevant {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((value.len() as u64).to_le_bytes());
+        hash.update(value);
+    }
+    hash.update(body);
+    hash.finalize().into()
+}
+
+async fn append(
+    app: &App,
+    channel: &ChannelName,
+    events: Vec<Event>,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<Appended, Problem> {
+    let publication = Publication { channel: channel.clone(), events, idempotency };
+    let appended = app.log.append(publication).await.map_err(refusal)?;
+    if let Appended::New(places) = &appended {
+        app.hub.stats.published.add(places.len() as u64);
+    }
+    Ok(appended)
+}
+
+async fn append_batch(
+    app: &App,
+    channel: &ChannelName,
+    batch: Batch,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<Accepted, Problem> {
+    let (events, lines) = batch.into_parts();
+    let accepted = events.len();
+    let (status, places) = if events.is_empty() {
+        (StatusCode::BAD_REQUEST, Vec::new())
+    } else {
+        let appended = append(app, channel, events, idempotency).await?;
+        let status = if accepted < lines.len() { StatusCode::MULTI_STATUS } else { status_of(&appended) };
+        (status, appended.places().to_vec())
+    };
+    let mut ids = places.iter();
+    let results: Vec<serde_json::Value> = lines
+        .iter()
+        .map(|line| match line {
+            Line::Event { number } => json!({ "line": number, "id": ids.next().map(Place::to_string) }),
+            Line::Refused { number, problem } => json!({ "line": number, "error": problem.to_json() }),
+        })
+        .collect();
+    let failed = lines.len() - accepted;
+    Ok((status, json!({ "results": results, "accepted": accepted, "failed": failed })))
+}
+
+fn status_of(appended: &Appended) -> StatusCode {
+    match appended {
+        Appended::New(_) => StatusCode::CREATED,
+        Appended::Repeat(_) => StatusCode::OK,
+    }
+}
+
+fn refusal(error: AppendError) -> Problem {
+    let kind = match &error {
+        AppendError::Ended(_) => Kind::ChannelEnded,
+        AppendError::KeyReused => Kind::KeyReused,
+        AppendError::TooManyChannels(_) => Kind::TooManyChannels,
+        AppendError::Unavailable(_) => Kind::Unavailable,
+        AppendError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
+    };
+    let remedy = match kind {
+        Kind::Unavailable => "; retry in a moment",
+        Kind::OutcomeUnknown => "; retry with the same Idempotency-Key, or read the channel's history",
+        _ => "",
+    };
+    Problem::new(kind, format!("{error}{remedy}"))
+}
+
+/// Whether a channel goes on after an event that says `end`.
+fn ending(end: bool) -> Ending {
+    if end { Ending::Ends } else { Ending::Continues }
+}

@@ -1,0 +1,65 @@
+//! Reading a body within its limit.
+
+use crate::http::problem::{Kind, Problem};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use std::time::Duration;
+
+/// What is read and thrown away of a body that is too large, so that its sender gets to read the
+/// answer: most clients look for one only when they have sent everything.
+const DISCARD_BYTES: usize = 64 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+/// The whole body, or why it is refused.
+pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Bytes, Problem> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let waits = headers.get(header::EXPECT).is_some();
+    if announced.is_some_and(|length| length > max) {
+        if !waits {
+            discard(&mut body).await;
+        }
+        return Err(too_large(max));
+    }
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Problem::new(Kind::InvalidEncoding, "the body ended before it was complete; send it whole"));
+        };
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > max {
+            discard(&mut body).await;
+            return Err(too_large(max));
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok(bytes.freeze())
+}
+
+async fn discard(body: &mut Body) {
+    let mut left = DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            if read >= left {
+                return;
+            }
+            left -= read;
+        }
+    };
+    // past the time the connection is simply given up
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::new(Kind::BodyTooLarge, format!("a body may have {max} bytes; send less, or several batches"))
+}
+
+/// A body as text.
+pub fn text(bytes: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let detail = format!("byte {} is not UTF-8; event streams carry UTF-8 text only", error.valid_up_to() + 1);
+        Problem::new(Kind::InvalidEncoding, detail)
+    })
+}

@@ -1,0 +1,285 @@
+//! What a subscribe asks for. Pure but for the log, which is asked whether its channels have ended.
+
+use super::{
+    App,
+    access::Caller,
+    problem::{Kind, Problem},
+    query,
+};
+use crate::{
+    channel::Selector,
+    cursor::Cursor,
+    event::legal_attribute_name,
+    filter::Filter,
+    frame::Framing,
+    hub::{
+        feed::FeedKey,
+        open::{Greeting, Opening, StreamInfo, Transport},
+    },
+};
+use jiff::Timestamp;
+use relay_config::{Access, Config, HeartbeatAs};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::SystemTime};
+
+/// A request for a stream, wherever it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscribe<'a> {
+    pub query: &'a str,
+    pub last_event_id: Option<&'a [u8]>,
+    pub user_agent: Option<&'a str>,
+    pub caller: Caller<'a>,
+    pub peer: Option<SocketAddr>,
+    pub transport: Transport,
+    pub framing: Framing,
+}
+
+/// The answer to a subscribe.
+#[derive(Debug)]
+pub enum Answer {
+    Open(Box<Opening>),
+    /// All its channels have ended and it has everything: 204, which stops a browser for good.
+    NothingMore,
+    Refused(Problem),
+}
+
+const PARAMETERS: [&str; 7] = ["channel", "lastEventId", "from", "heartbeat", "connected", "client", "filter.ATTRIBUTE"];
+/// Longest name that a client may give itself, in bytes.
+const MAX_CLIENT_NAME: usize = 200;
+/// What is kept of a User-Agent, in bytes.
+const MAX_USER_AGENT: usize = 200;
+
+impl Subscribe<'_> {
+    pub fn answer(&self, app: &App) -> Answer {
+        match self.wanted(app) {
+            Err(problem) => Answer::Refused(problem),
+            Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
+            Ok(opening) => Answer::Open(Box::new(opening)),
+        }
+    }
+
+    fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+        app.openness.allows(&self.caller)?;
+        let wanted = Wanted::parse(self.query, &app.config)?;
+        let cursor = match self.last_event_id {
+            Some(id) if !id.is_empty() => std::str::from_utf8(id).ok().and_then(Cursor::from_last_event_id).or(Some(Cursor::Unknown)),
+            _ => wanted.last_event_id.as_deref().and_then(Cursor::from_last_event_id),
+        };
+        let number = app.hub.next_number();
+        let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
+        let filter = Arc::new(wanted.filter);
+        Ok(Opening {
+            key: FeedKey { selectors: selectors.clone(), filter: filter.clone(), framing: self.framing },
+            cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
+            heartbeat: wanted.heartbeat,
+            greeting: wanted.greeting,
+            info: StreamInfo {
+                number,
+                id: format!("{}-{number}", app.replica).into(),
+                client: wanted.client,
+                remote: self.peer,
+                user_agent: self.user_agent.map(|text| clip(text, MAX_USER_AGENT).into()),
+                transport: self.transport,
+                opened: SystemTime::now(),
+                channels: selectors,
+                filter,
+            },
+        })
+    }
+
+    fn has_everything(&self, app: &App, opening: &Opening) -> bool {
+        let selectors = &opening.key.selectors;
+        if selectors.iter().any(|selector| matches!(selector, Selector::Pattern(_))) {
+            return false;
+        }
+        let start = app.log.resume(&opening.cursor, app.log.head());
+        start.lost.is_none() && app.log.finished(selectors, start.after)
+    }
+}
+
+/// The parameters of a subscribe.
+#[derive(Debug)]
+struct Wanted {
+    selectors: BTreeSet<Selector>,
+    filter: Filter,
+    last_event_id: Option<String>,
+    from: Option<Cursor>,
+    heartbeat: HeartbeatAs,
+    greeting: Greeting,
+    client: Option<Box<str>>,
+}
+
+impl Wanted {
+    fn parse(text: &str, config: &Config) -> Result<Wanted, Problem> {
+        let mut wanted = Wanted {
+            selectors: BTreeSet::new(),
+            filter: Filter::default(),
+            last_event_id: None,
+            from: None,
+            heartbeat: config.heartbeat.r#as,
+            greeting: if config.stream.connected_event { Greeting::Connected } else { Greeting::None },
+            client: None,
+        };
+        for (name, value) in query::parse(text)? {
+            wanted.take(&name, value, config)?;
+        }
+        if wanted.selectors.is_empty() {
+            return Err(bad("name at least one channel: /v1/events?channel=NAME"));
+        }
+        Ok(wanted)
+    }
+
+    fn take(&mut self, name: &str, value: String, config: &Config) -> Result<(), Problem> {
+        match name {
+            "channel" => self.select(&value, config)?,
+            "lastEventId" => self.last_event_id = Some(value),
+            "from" => self.from = Some(parse_from(&value)?),
+            "heartbeat" => self.heartbeat = parse_heartbeat(&value)?,
+            "connected" => self.greeting = parse_greeting(&value)?,
+            "client" => self.client = Some(parse_client(&value)?),
+            _ if name.starts_with('_') => {} // what scripts add against caches
+            _ => match name.strip_prefix("filter.") {
+                Some(attribute) => self.accept(attribute, &value, config.stream.max_filter_values)?,
+                None => return Err(query::unknown(name, &PARAMETERS)),
+            },
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, value: &str, config: &Config) -> Result<(), Problem> {
+        let selector = Selector::parse(value)
+            .map_err(|error| Problem::new(Kind::InvalidChannel, format!("channel `{}`: {error}", query::printable(value))))?;
+        if let Selector::Channel(name) = &selector
+            && config.effective(name.as_str()).subscribe == Access::Deny
+        {
+            return Err(Problem::new(Kind::ChannelClosed, format!("channel `{name}` is closed to subscribers by a rule of the configuration")));
+        }
+        self.selectors.insert(selector);
+        let max = config.stream.max_channels;
+        if self.selectors.len() > max {
+            return Err(bad(format!("a stream has at most {max} channels; open another, or use a pattern such as `orders.*`")));
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, attribute: &str, value: &str, max: usize) -> Result<(), Problem> {
+        if !legal_attribute_name(attribute) {
+            return Err(bad(format!("`filter.{}` names no attribute; write filter.NAME=VALUE", query::printable(attribute))));
+        }
+        self.filter.accept(attribute, value.split(',').map(Into::into));
+        if self.filter.size() > max {
+            return Err(bad(format!("a filter has at most {max} values")));
+        }
+        Ok(())
+    }
+}
+
+fn parse_from(value: &str) -> Result<Cursor, Problem> {
+    match value {
+        "earliest" => Ok(Cursor::Earliest),
+        "latest" => Ok(Cursor::Latest),
+        _ => match super::time::parse(value) {
+            Some(time) => Ok(Cursor::At(millis(time))),
+            None => Err(bad("`from` is earliest, latest or a time such as 2026-11-21T08:00:00Z (RFC 3339)")),
+        },
+    }
+}
+
+fn millis(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).unwrap_or(0)
+}
+
+fn parse_heartbeat(value: &str) -> Result<HeartbeatAs, Problem> {
+    match value {
+        "comment" => Ok(HeartbeatAs::Comment),
+        "event" => Ok(HeartbeatAs::Event),
+        _ => Err(bad("`heartbeat` is comment or event")),
+    }
+}
+
+fn parse_greeting(value: &str) -> Result<Greeting, Problem> {
+    match value {
+        "true" => Ok(Greeting::Connected),
+        "false" => Ok(Greeting::None),
+        _ => Err(bad("`connected` is true or false")),
+    }
+}
+
+fn parse_client(value: &str) -> Result<Box<str>, Problem> {
+    if value.is_empty() || value.len() > MAX_CLIENT_NAME || value.chars().any(char::is_control) {
+        return Err(bad(format!("`client` is a name of 1 to {MAX_CLIENT_NAME} bytes without control characters")));
+    }
+    Ok(value.into())
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(Kind::InvalidQuery, detail)
+}
+
+fn clip(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Wanted, Problem> {
+        Wanted::parse(query, &Config::default())
+    }
+
+    #[test]
+    fn all_parameters_are_understood() {
+        let wanted = parse(
+            "channel=b&channel=a&channel=b&channel=orders.*&filter.kind=x,y&filter.site=s&from=2026-11-21T08:00:00Z\
+             &lastEventId=abc&heartbeat=event&connected=true&client=me&_=123",
+        )
+        .unwrap();
+        let names: Vec<String> = wanted.selectors.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["a", "b", "orders.*"], "sorted, each once");
+        assert_eq!(wanted.filter.size(), 3);
+        assert_eq!(wanted.from, Some(Cursor::At(1_795_248_000_000)));
+        assert_eq!(wanted.last_event_id.as_deref(), Some("abc"));
+        assert_eq!((wanted.heartbeat, wanted.greeting), (HeartbeatAs::Event, Greeting::Connected));
+        assert_eq!(wanted.client.as_deref(), Some("me"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (query, kind, says) in [
+            ("", Kind::InvalidQuery, "at least one channel"),
+            ("channel=", Kind::InvalidChannel, "empty"),
+            ("channel=a%0Ab", Kind::InvalidChannel, "control"),
+            ("channel=@subject/x", Kind::InvalidChannel, "reserved"),
+            ("channel=a*", Kind::InvalidChannel, "star"),
+            ("chanel=a", Kind::InvalidQuery, "did you mean `channel`"),
+            ("channel=a&from=yesterday", Kind::InvalidQuery, "RFC 3339"),
+            ("channel=a&heartbeat=often", Kind::InvalidQuery, "comment or event"),
+            ("channel=a&connected=1", Kind::InvalidQuery, "true or false"),
+            ("channel=a&client=", Kind::InvalidQuery, "1 to 200"),
+            ("channel=a&filter.=x", Kind::InvalidQuery, "filter.NAME"),
+            ("channel=%FF", Kind::InvalidQuery, "UTF-8"),
+        ] {
+            let problem = parse(query).unwrap_err();
+            assert_eq!(problem.kind, kind, "{query}: {problem:?}");
+            assert!(problem.detail.contains(says), "{query}: {}", problem.detail);
+        }
+        let many: Vec<String> = (0..101).map(|n| format!("channel=c{n}")).collect();
+        assert!(parse(&many.join("&")).unwrap_err().detail.contains("at most 100 channels"));
+    }
+
+    #[test]
+    fn a_closed_channel_cannot_be_subscribed_to() {
+        let mut config = Config::default();
+        config.channels.push(relay_config::ChannelRule {
+            subscribe: Some(Access::Deny),
+            ..relay_config::ChannelRule::new("secret.**")
+        });
+        let kind = |query| Wanted::parse(query, &config).map(|_| ()).map_err(|problem| problem.kind);
+        assert_eq!(kind("channel=secret.a"), Err(Kind::ChannelClosed));
+        assert_eq!(kind("channel=open"), Ok(()));
+    }
+}
