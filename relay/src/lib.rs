@@ -7,3 +7,4 @@ pub mod cursor;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod sse_parser;
