@@ -7,4 +7,5 @@ pub mod cursor;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod source;
 pub mod sse_parser;
