@@ -3,6 +3,7 @@
 //! Vocabulary (pure): [`channel`], [`event`], [`cursor`], [`frame`], [`filter`].
 
 pub mod channel;
+pub mod cli;
 pub mod cursor;
 pub mod event;
 pub mod filter;
