@@ -307,6 +307,17 @@ async fn a_refusal_shows_the_problem_and_exits_with_3() {
 }
 
 #[tokio::test]
+async fn of_a_refusal_that_never_ends_a_part_is_read_and_shown() {
+    let endless = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n".to_owned();
+    let body = "no ".repeat(700 * 1024);
+    let server = Server::start([Reply::Hold(endless + &body)]).await;
+    let (code, message) = listen(&[&server.url("/s")]).await.failure();
+    assert_eq!(code, 3);
+    assert!(message.contains("404 Not Found: no no no"), "{message}");
+    assert!(message.len() < 300, "{message}");
+}
+
+#[tokio::test]
 async fn a_passing_refusal_is_waited_out_once_there_was_a_stream() {
     let server = Server::start([
         Reply::Send(stream("retry: 100\ndata: a\n\n")),
@@ -409,15 +420,15 @@ async fn the_token_is_sent_and_never_shown() {
 }
 
 /// A run whose output and end the test holds in its hands.
-fn listen_in_background(
-    url: &str,
-) -> (
-    DuplexStream,
-    oneshot::Sender<()>,
-    JoinHandle<(Result<(), Failure>, String)>,
-) {
+struct Background {
+    out: DuplexStream,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<(Result<(), Failure>, String)>,
+}
+
+fn listen_in_background(url: &str) -> Background {
     let args = Listen::try_parse_from(["listen", url, "--json"]).unwrap();
-    let (reader, writer) = tokio::io::duplex(1024);
+    let (out, writer) = tokio::io::duplex(1024);
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let mut notes = String::new();
@@ -426,19 +437,19 @@ fn listen_in_background(
         let run = listen::listen(args.args, None, writer, stopped, tell);
         (bounded(run).await, notes)
     });
-    (reader, stop, task)
+    Background { out, stop, task }
 }
 
 #[tokio::test]
 async fn an_interrupt_ends_it_with_a_closing_line() {
     let server = Server::start([Reply::Hold(stream("data: a\n\n"))]).await;
-    let (mut reader, stop, task) = listen_in_background(&server.url("/s"));
+    let mut run = listen_in_background(&server.url("/s"));
     let wanted = b"{\"id\":\"\",\"event\":\"message\",\"data\":\"a\"}\n";
     let mut line = vec![0; wanted.len()];
-    reader.read_exact(&mut line).await.unwrap();
+    run.out.read_exact(&mut line).await.unwrap();
     assert_eq!(line, wanted, "an event is there while its stream is open");
-    stop.send(()).unwrap();
-    let (result, notes) = task.await.unwrap();
+    run.stop.send(()).unwrap();
+    let (result, notes) = run.task.await.unwrap();
     result.unwrap();
     assert!(
         notes.ends_with("closed: 1 events, 0 gaps, 0 reconnects\n"),
@@ -449,8 +460,8 @@ async fn an_interrupt_ends_it_with_a_closing_line() {
 #[tokio::test]
 async fn a_reader_that_went_away_ends_it_quietly() {
     let server = Server::start([Reply::Hold(stream("data: a\n\n"))]).await;
-    let (reader, stop, task) = listen_in_background(&server.url("/s"));
-    drop(reader);
+    let Background { out, stop, task } = listen_in_background(&server.url("/s"));
+    drop(out);
     task.await.unwrap().0.unwrap();
     drop(stop);
 }
