@@ -1,15 +1,21 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`frame`], [`filter`].
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`stats`].
+//!   [`frame`], [`filter`], and [`sse_parser`], the encoder's inverse.
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`source`], [`drain`], [`stats`].
+//! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
 pub mod channel;
+pub mod cli;
 pub mod cursor;
+pub mod drain;
 pub mod event;
 pub mod event_log;
 pub mod filter;
 pub mod frame;
+pub mod http;
 pub mod hub;
 pub mod journal;
+pub mod source;
+pub mod sse_parser;
 pub mod stats;

@@ -187,7 +187,7 @@ impl Shard {
     /// A reconnection time with jitter, so that clients that were cut together come back apart.
     pub(super) fn retry(&self) -> u32 {
         let stream = &self.shared.config.stream;
-        let factor = 1.0 + stream.retry_jitter * fastrand::f64();
+        let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
         (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
     }
 

@@ -1,0 +1,9 @@
+//! The command line's clients: `listen` and `publish`.
+//!
+//! Exit codes: 0 all went well; 1 failed; 2 wrong usage; 3 refused by the server; 4 cannot connect.
+
+pub mod backoff;
+pub mod client;
+pub mod listen;
+pub mod printable;
+pub mod publish;

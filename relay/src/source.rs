@@ -1,0 +1,3 @@
+//! Sources: where events are pulled from, besides what publishers hand over.
+
+pub mod demo;
