@@ -18,4 +18,7 @@ pub mod hub;
 pub mod journal;
 pub mod source;
 pub mod sse_parser;
+pub mod metrics;
+pub mod telemetry;
+pub mod serve;
 pub mod stats;

@@ -1,0 +1,89 @@
+//! `GET /v1/connections`: the streams that are open.
+
+use super::{
+    App,
+    paging::Parameters,
+    problem::{Kind, Problem},
+};
+use crate::{
+    channel::ChannelName,
+    hub::inbox::{ListQuery, StreamReport},
+};
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection {
+    id: String,
+    client: Option<String>,
+    remote_addr: Option<String>,
+    opened_at: String,
+    age_seconds: u64,
+    channels: Vec<String>,
+    filter: BTreeMap<String, Vec<String>>,
+    /// `null` while it reads history.
+    cursor: Option<String>,
+    queue_bytes: u64,
+    delivered: u64,
+    filtered: u64,
+    dropped: u64,
+    transport: &'static str,
+    user_agent: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Page {
+    connections: Vec<Connection>,
+    /// Value of `after` for the next page; `null` on the last.
+    next: Option<String>,
+}
+
+pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
+    let parameters = Parameters::parse(query.as_deref(), &["after", "channel"])?;
+    let channel = parameters.get("channel").map(ChannelName::parse).transpose();
+    let query = ListQuery {
+        after: parameters.get("after").map_or(Ok(0), |after| number(&app, after))?,
+        limit: parameters.limit + 1,
+        channel: channel.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?,
+    };
+    let mut streams = app.hub.list(query).await;
+    let more = streams.len() > parameters.limit;
+    streams.truncate(parameters.limit);
+    let next = streams.last().filter(|_| more).map(|stream| stream.info.id.to_string());
+    let now = SystemTime::now();
+    Ok(Json(Page { connections: streams.into_iter().map(|stream| describe(stream, now)).collect(), next }))
+}
+
+/// The number in a connection's id.
+fn number(app: &App, id: &str) -> Result<u64, Problem> {
+    let number = id.strip_prefix(&app.replica).and_then(|rest| rest.strip_prefix('-'));
+    number.and_then(|number| number.parse().ok()).ok_or_else(|| {
+        Problem::new(Kind::InvalidQuery, "`after` is a connection's id, as the page before gave it in `next`")
+    })
+}
+
+fn describe(stream: StreamReport, now: SystemTime) -> Connection {
+    let info = &stream.info;
+    let texts = |values: &std::collections::BTreeSet<Box<str>>| values.iter().map(|value| value.to_string()).collect();
+    Connection {
+        id: info.id.to_string(),
+        client: info.client.as_deref().map(str::to_owned),
+        remote_addr: info.remote.map(|addr| addr.to_string()),
+        opened_at: jiff::Timestamp::try_from(info.opened).map_or_else(|_| String::new(), |time| format!("{time:.3}")),
+        age_seconds: now.duration_since(info.opened).map_or(0, |age| age.as_secs()),
+        channels: info.channels.iter().map(ToString::to_string).collect(),
+        filter: info.filter.terms().iter().map(|(name, values)| (name.to_string(), texts(values))).collect(),
+        cursor: stream.cursor,
+        queue_bytes: stream.queue_bytes,
+        delivered: stream.delivered,
+        filtered: stream.filtered,
+        dropped: stream.dropped,
+        transport: info.transport.as_str(),
+        user_agent: info.user_agent.as_deref().map(str::to_owned),
+    }
+}

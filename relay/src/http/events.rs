@@ -1,0 +1,81 @@
+//! `GET /v1/events` where hyper carries the stream (HTTP/2, HTTP/1.0), and every answer that is no stream.
+
+use super::{
+    App, Phase, caller,
+    problem::{Kind, Problem},
+    server::{Arrival, Peer},
+    subscribe::{Answer, Subscribe},
+};
+use crate::{
+    frame::{Frame, Framing},
+    hub::{inbox::Command, open::Transport, sink::Pipe},
+};
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use std::sync::Arc;
+
+/// What a request asks for, wherever its connection is.
+pub fn subscribe<'a, B>(request: &'a http::Request<B>, peer: Option<std::net::SocketAddr>, framing: Framing) -> Subscribe<'a> {
+    let headers = request.headers();
+    Subscribe {
+        query: request.uri().query().unwrap_or_default(),
+        last_event_id: headers.get("last-event-id").map(HeaderValue::as_bytes),
+        user_agent: headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        caller: caller(headers),
+        peer,
+        transport: match request.version() {
+            Version::HTTP_2 => Transport::Http2,
+            Version::HTTP_11 => Transport::Http11,
+            _ => Transport::Http10,
+        },
+        framing,
+    }
+}
+
+pub async fn events(
+    State(app): State<Arc<App>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Extension(arrival): Extension<Arrival>,
+    request: Request,
+) -> Response {
+    if app.phase() == Phase::Draining {
+        return turn_away(&app, &request);
+    }
+    match subscribe(&request, peer, Framing::Bare).answer(&app) {
+        Answer::Refused(problem) => problem.into_response(),
+        Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
+        Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),
+        Answer::Open(opening) => {
+            let inbox = app.hub.inbox(arrival.shard).clone();
+            let (pipe, body) = Pipe::new(inbox.clone());
+            inbox.send(Command::Carry(pipe, opening));
+            stream_response(Body::new(body))
+        }
+    }
+}
+
+fn stream_response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+/// A browser's EventSource never comes back after an error's status, but it does after a stream that
+/// ends (WHATWG HTML 9.2.3); programs get the real status.
+fn turn_away(app: &App, request: &Request) -> Response {
+    if !request.headers().contains_key("sec-fetch-mode") {
+        return Problem::new(Kind::Draining, "open the stream again; another replica will answer").into_response();
+    }
+    let retry = u32::try_from(app.config.stream.retry.as_millis()).unwrap_or(u32::MAX);
+    let jittered = f64::from(retry) * (1.0 + app.config.stream.retry_jitter * rand::random::<f64>());
+    let farewell = Frame::retry(jittered.min(f64::from(u32::MAX)) as u32);
+    stream_response(Body::from(farewell.bytes(Framing::Bare).to_vec()))
+}

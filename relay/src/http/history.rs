@@ -1,0 +1,131 @@
+//! `GET /v1/channels/{channel}/events`: a channel's history, in order.
+
+use super::{
+    App,
+    paging::Parameters,
+    problem::{Kind, Problem},
+};
+use crate::{
+    channel::{ChannelName, Selector},
+    cursor::{Cursor, EventId, Place, Places},
+    event_log::{Completeness, Entry, Gaps, Page, Read, gap::Certainty},
+};
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+};
+use relay_config::Access;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+#[derive(Serialize)]
+struct HistoryEvent {
+    id: Place,
+    event: String,
+    /// The data as the stream carries them.
+    data: String,
+    attributes: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    end: bool,
+}
+
+/// What is missing after `after`.
+#[derive(Serialize)]
+struct HistoryGap {
+    certain: bool,
+    after: Place,
+    until: Place,
+}
+
+#[derive(Serialize)]
+pub struct History {
+    events: Vec<HistoryEvent>,
+    /// Value of `after` for what follows; `null` when there is no more yet.
+    next: Option<Place>,
+    gap: Option<HistoryGap>,
+}
+
+/// Bytes of events that one answer has at most, but for its last event.
+const MAX_BYTES: usize = 4 << 20;
+
+pub async fn history(
+    State(app): State<Arc<App>>,
+    Path(channel): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<History>, Problem> {
+    let name = ChannelName::parse(&channel).map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+    if app.config.effective(name.as_str()).subscribe == Access::Deny {
+        let detail = format!("channel `{name}` is closed to subscribers by a rule of the configuration");
+        return Err(Problem::new(Kind::ChannelClosed, detail));
+    }
+    let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
+    let (after, before) = (bound(&app, &parameters, "after")?, bound(&app, &parameters, "before")?);
+    let upto = before.map_or(app.log.head(), |before| EventId::new(before.get().saturating_sub(1)).unwrap_or_default());
+    let read = Read {
+        selectors: Arc::new([Selector::Channel(name)]),
+        after: after.unwrap_or_default(),
+        upto: upto.min(app.log.head()),
+        max_bytes: MAX_BYTES,
+        max_events: parameters.limit,
+        gaps: if after.is_some() { Gaps::Report } else { Gaps::Ignore },
+    };
+    let backwards = before.is_some() && after.is_none();
+    let page = if backwards { last_page(&app, read, parameters.limit).await? } else { read_page(&app, read).await? };
+    let more = page.completeness == Completeness::More;
+    let at = |id| app.log.place(id);
+    Ok(Json(History {
+        next: page.entries.last().filter(|_| more).map(|entry| at(entry.id)),
+        gap: page.gap.map(|gap| HistoryGap {
+            certain: gap.certainty == Certainty::Certain,
+            after: at(gap.after),
+            until: at(gap.until),
+        }),
+        events: page.entries.iter().map(|entry| describe(entry, at(entry.id))).collect(),
+    }))
+}
+
+fn bound(app: &App, parameters: &Parameters, name: &str) -> Result<Option<EventId>, Problem> {
+    let Some(text) = parameters.get(name) else { return Ok(None) };
+    let Some(places) = Places::parse(text) else {
+        return Err(Problem::new(Kind::InvalidQuery, format!("`{name}` is an event's id, as a stream or a publish gave it")));
+    };
+    Ok(Some(app.log.resume(&Cursor::After(places), app.log.head()).after))
+}
+
+async fn read_page(app: &App, read: Read) -> Result<Page, Problem> {
+    app.log.read(read).await.map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+}
+
+/// The last events up to a bound: pages are read to the end, and the end is kept.
+async fn last_page(app: &App, mut read: Read, limit: usize) -> Result<Page, Problem> {
+    let mut kept: VecDeque<Arc<Entry>> = VecDeque::new();
+    loop {
+        let mut page = read_page(app, read.clone()).await?;
+        kept.extend(page.entries.drain(..));
+        kept.drain(..kept.len().saturating_sub(limit));
+        if page.completeness == Completeness::Complete {
+            return Ok(Page { entries: kept.into(), gap: None, ..page });
+        }
+        read.after = page.through;
+    }
+}
+
+fn describe(entry: &Entry, id: Place) -> HistoryEvent {
+    let event = &entry.event;
+    HistoryEvent {
+        id,
+        event: event.kind.as_str().to_owned(),
+        data: event.data.as_ref().map_or_else(String::new, |data| data.as_str().to_owned()),
+        attributes: event.attributes.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        retry: event.retry,
+        time: event.time.map(|time| time.to_string()),
+        end: event.ending == crate::event::Ending::Ends,
+    }
+}

@@ -1,0 +1,348 @@
+//! Connections that hyper serves, and the threads that serve all.
+//!
+//! A shard accepts, and keeps what it can decide at once: a plain HTTP/1.1 subscribe. Everything else
+//! comes here with the bytes that were read. A subscribe that turns up here goes back to the shard
+//! before any byte of an answer.
+
+mod rewind;
+
+use super::{App, Phase, events, subscribe::Answer};
+use crate::{
+    frame::Framing,
+    hub::{
+        inbox::Command,
+        open::{Opening, Transport},
+        shard::{Decision, Edge, Shard, Shared, head},
+    },
+};
+use axum::{Router, body::Body, extract::Request, response::Response};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, poll_fn};
+use http::{Method, Version};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use rewind::Rewind;
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::watch,
+};
+use tower::ServiceExt;
+
+/// Who is at the other end of the request's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<SocketAddr>);
+
+/// Which shard's thread serves the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub shard: usize,
+}
+
+/// Starts the delivery threads; the first one accepts. They run until the process ends. `stop` turns
+/// true when connections that hyper serves should end after their present request.
+pub fn start(app: &Arc<App>, router: &Router, listener: TcpListener, stop: &watch::Receiver<bool>) -> io::Result<()> {
+    let mut listener = Some(listener);
+    for shard in 0..app.hub.shards() {
+        let context = Context { app: app.clone(), router: router.clone(), shard, stop: stop.clone() };
+        let listener = listener.take();
+        let (started, has_started) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
+            let ready = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+                let entered = runtime.enter();
+                let shard = context.shard(listener)?;
+                drop(entered);
+                Ok((runtime, shard))
+            });
+            match ready {
+                Ok((runtime, shard)) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(shard);
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+        has_started.recv().unwrap_or_else(|_| Err(io::Error::other("a delivery thread ended while it started")))?;
+    }
+    Ok(())
+}
+
+/// What serving a connection takes.
+#[derive(Clone)]
+struct Context {
+    app: Arc<App>,
+    router: Router,
+    shard: usize,
+    stop: watch::Receiver<bool>,
+}
+
+impl Context {
+    fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
+        let shared =
+            Shared { hub: self.app.hub.clone(), log: self.app.log.clone(), config: self.app.config.clone() };
+        let (index, deciding) = (self.shard, self.clone());
+        let edge = Edge {
+            decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            hand_over: Box::new(move |socket, bytes, peer| {
+                tokio::spawn(self.clone().serve(socket, bytes, peer));
+            }),
+        };
+        Shard::new(index, shared, edge, listener)
+    }
+
+    /// Only a plain subscribe that is allowed stays with the shard.
+    fn decide(&self, request: &head::Request<'_>, peer: Option<SocketAddr>) -> Decision {
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let stays = path == "/v1/events"
+            && request.method == "GET"
+            && request.minor == 1
+            && self.app.config.http.http1
+            && self.app.phase() != Phase::Draining;
+        if !stays {
+            return Decision::HandOver;
+        }
+        let Some(headers) = Headers::of(request) else { return Decision::HandOver };
+        let subscribe = super::subscribe::Subscribe {
+            query,
+            last_event_id: headers.last_event_id,
+            user_agent: headers.user_agent,
+            caller: headers.caller,
+            peer,
+            transport: Transport::Http11,
+            framing: Framing::Chunked,
+        };
+        match subscribe.answer(&self.app) {
+            Answer::Open(opening) => Decision::Open(opening),
+            Answer::NothingMore | Answer::Refused(_) => Decision::HandOver,
+        }
+    }
+
+    async fn serve(self, socket: OwnedFd, bytes: Bytes, peer: Option<SocketAddr>) {
+        let mut load = Load { context: Some(self.clone()) };
+        let Ok(socket) = TcpStream::from_std(std::net::TcpStream::from(socket)) else { return };
+        // a fresh registration knows no readiness: hyper's answer to a malformed head would be dropped unflushed
+        if socket.writable().await.is_err() {
+            return;
+        }
+        let http = &self.app.config.http;
+        if bytes.starts_with(b"PRI * HTTP/2") && http.http2 {
+            self.serve_http2(socket, bytes, peer).await;
+        } else if http.http1 {
+            if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
+                load.context = None; // the stream's from now on
+                self.app.hub.inbox(self.shard).send(Command::TakeOver(socket, opening));
+            }
+        } else {
+            refuse_version(socket).await;
+        }
+    }
+
+    async fn serve_http2(&self, socket: TcpStream, bytes: Bytes, peer: Option<SocketAddr>) {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.app.config.http.max_concurrent_streams)
+            .max_header_list_size(u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX))
+            .keep_alive_interval(Some(HTTP2_PING));
+        let service = self.service(peer, None);
+        let io = Rewind::new(bytes, TokioIo::new(socket));
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut stop = self.stop.clone();
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        let mut told = false;
+        let _ = poll_fn(|cx| {
+            if !told && stopped.as_mut().poll(cx).is_ready() {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx)
+        })
+        .await; // an error is the client's going away
+    }
+
+    /// Serves requests until the connection ends, or is a stream's.
+    async fn serve_http1(
+        &self,
+        socket: TcpStream,
+        bytes: Bytes,
+        peer: Option<SocketAddr>,
+    ) -> Option<(OwnedFd, Box<Opening>)> {
+        let http = &self.app.config.http;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(http.idle_timeout.std())
+            .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
+        let taken: Taken = Arc::default();
+        let service = self.service(peer, Some(taken.clone()));
+        let mut connection = builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
+        let mut stop = self.stop.clone();
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        let mut told = false;
+        let opening = poll_fn(|cx| {
+            if !told && stopped.as_mut().poll(cx).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            let polled = connection.poll_without_shutdown(cx);
+            match (taken.lock().take(), polled) {
+                // the client may have gone away in the same poll: then there is nothing to take
+                (_, Poll::Ready(Err(_))) => Poll::Ready(None),
+                (Some(opening), _) => Poll::Ready(Some(opening)),
+                (None, polled) => polled.map(|_| None),
+            }
+        })
+        .await;
+        let socket = connection.into_parts().io.into_inner().into_inner();
+        match opening {
+            Some(opening) => Some((socket.into_std().ok()?.into(), opening)),
+            None => {
+                linger(socket).await;
+                None
+            }
+        }
+    }
+
+    fn service(&self, peer: Option<SocketAddr>, taken: Option<Taken>) -> ConnectionService {
+        ConnectionService { context: self.clone(), peer, taken }
+    }
+}
+
+/// How often an HTTP/2 connection is asked whether it is still there.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+/// The smallest buffer that hyper takes.
+const MIN_BUFFER: usize = 8192;
+/// How long, and how much, is read from a connection whose answer is sent, so that the answer arrives
+/// although the client was still sending.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+async fn linger(mut socket: TcpStream) {
+    if socket.shutdown().await.is_err() {
+        return;
+    }
+    let mut buffer = [0; 4096];
+    let reading = async {
+        let mut left = LINGER_BYTES;
+        while let Ok(n) = socket.read(&mut buffer).await
+            && n > 0
+            && n < left
+        {
+            left -= n;
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, reading).await;
+}
+
+async fn refuse_version(mut socket: TcpStream) {
+    let answer = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let _ = socket.write_all(answer).await;
+    linger(socket).await;
+}
+
+/// A connection that counts for its shard until it ends.
+struct Load {
+    context: Option<Context>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some(context) = &self.context {
+            context.app.hub.load(context.shard).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a service leaves the stream that its connection becomes.
+type Taken = Arc<Mutex<Option<Box<Opening>>>>;
+
+/// The requests of one connection.
+struct ConnectionService {
+    context: Context,
+    peer: Option<SocketAddr>,
+    /// `None` where the connection cannot be taken over.
+    taken: Option<Taken>,
+}
+
+impl ConnectionService {
+    /// The stream that a request opens on its own socket, if it does.
+    fn takes_over(&self, request: &hyper::Request<Incoming>) -> Option<Box<Opening>> {
+        let app = &self.context.app;
+        let can = request.method() == Method::GET
+            && request.version() == Version::HTTP_11
+            && request.uri().path() == "/v1/events"
+            && app.phase() != Phase::Draining;
+        if !can {
+            return None;
+        }
+        match events::subscribe(request, self.peer, Framing::Chunked).answer(app) {
+            Answer::Open(opening) => Some(opening),
+            Answer::NothingMore | Answer::Refused(_) => None,
+        }
+    }
+}
+
+impl Service<hyper::Request<Incoming>> for ConnectionService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        if let Some(taken) = &self.taken
+            && let Some(opening) = self.takes_over(&request)
+        {
+            *taken.lock() = Some(opening);
+            // parked for good: the connection is taken apart before this could be answered
+            return Box::pin(std::future::pending());
+        }
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(Arrival { shard: self.context.shard });
+        Box::pin(self.context.router.clone().oneshot(request))
+    }
+}
+
+/// The headers of a subscribe; `None` when one is there twice, which is for hyper to judge.
+struct Headers<'a> {
+    last_event_id: Option<&'a [u8]>,
+    user_agent: Option<&'a str>,
+    caller: super::access::Caller<'a>,
+}
+
+impl<'a> Headers<'a> {
+    fn of(request: &head::Request<'a>) -> Option<Headers<'a>> {
+        let mut headers = Headers { last_event_id: None, user_agent: None, caller: super::access::Caller::default() };
+        for header in &request.headers {
+            let text = std::str::from_utf8(header.value).ok();
+            match header.name.to_ascii_lowercase().as_str() {
+                "host" if headers.caller.host.is_some() => return None,
+                "host" => headers.caller.host = text,
+                "origin" => headers.caller.origin = Some(text.unwrap_or("null")),
+                "sec-fetch-site" => headers.caller.sec_fetch_site = Some(text.unwrap_or("")),
+                "last-event-id" => headers.last_event_id = Some(header.value),
+                "user-agent" => headers.user_agent = text,
+                // a body, an upgrade or a wait for 100: nothing of a plain subscribe
+                "content-length" | "transfer-encoding" | "upgrade" | "expect" => return None,
+                _ => {}
+            }
+        }
+        Some(headers)
+    }
+}

@@ -1,0 +1,62 @@
+//! The dashboard, `/health`, `/v1/status` and the API's description.
+
+use super::{App, Phase, dashboard};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use std::sync::{Arc, atomic::Ordering};
+
+pub async fn dashboard() -> Response {
+    let page = dashboard::page();
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&page.csp).expect("hashes and keywords are ASCII")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    ];
+    (headers, page.html.as_str()).into_response()
+}
+
+/// Only whether the process serves: what a load balancer or a browser's test asks.
+pub async fn health(State(app): State<Arc<App>>) -> Response {
+    match app.phase() {
+        Phase::Serving => Json(json!({ "status": "ok" })).into_response(),
+        Phase::Announced | Phase::Draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "draining" }))).into_response()
+        }
+    }
+}
+
+pub async fn status(State(app): State<Arc<App>>) -> Json<Value> {
+    let (stats, totals) = (&app.hub.stats, app.log.totals());
+    let dropped: u64 = stats.dropped.iter().map(|(_, n)| n).sum();
+    Json(json!({
+        "replica": app.replica,
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
+        "uptimeSeconds": app.started.elapsed().as_secs(),
+        "head": app.log.place(app.log.head()),
+        "streams": stats.streams(),
+        "channels": totals.channels,
+        "events": {
+            "published": stats.published.get(),
+            "delivered": stats.delivered.get(),
+            "filtered": stats.filtered.get(),
+            "dropped": dropped,
+        },
+        "memory": {
+            "logBytes": totals.bytes,
+            "logEvents": totals.events,
+            "queueBytes": app.hub.queue_bytes.load(Ordering::Relaxed),
+            "queueLimitBytes": app.config.stream.max_memory.get(),
+        },
+    }))
+}
+
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}

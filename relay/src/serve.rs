@@ -1,0 +1,238 @@
+//! `serve` and `demo`: the relay itself, from its configuration to its end.
+
+use crate::{
+    cursor::Epoch,
+    drain::{self, Drained},
+    event_log::{
+        EventLog, Publication, Retention,
+        memory::{Clock, MemoryLog, MemoryOptions},
+    },
+    http::{
+        self, App,
+        access::{NotLoopback, Openness},
+    },
+    hub::Hub,
+    journal::{self, JournalError, Repair},
+    source::demo::{self, DemoError, Sampler},
+    stats::Stats,
+};
+use relay_config::{Config, Fsync};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// Why the relay does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    NotLoopback(#[from] NotLoopback),
+    #[error("cannot listen on {address}: {error}{}", remedy(.error))]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has the port: choose another one with --listen, or stop that program",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one with --listen",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have the address",
+        _ => "",
+    }
+}
+
+/// Where a relay that started can be reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// Connections that wait to be accepted: a reconnect storm should wait rather than be refused.
+const BACKLOG: i32 = 16_384;
+/// How often the log drops what is too old.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Runs the relay until a signal ends it. `started` is told the addresses once it serves.
+pub async fn serve(config: Config, started: impl FnOnce(Addresses, &Config)) -> Result<(), ServeError> {
+    raise_open_files();
+    let openness = Openness::of(config.listen, config.insecure_open)?;
+    let listener = listen(config.listen)?;
+    let admin = listen(config.admin_listen)?;
+    let addresses = Addresses { public: listener.local_addr()?, admin: admin.local_addr()? };
+    let config = Arc::new(config);
+    let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
+    let log = open_log(&config, &hub)?;
+    hub.start_at(log.head());
+    let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
+    let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
+    let (stop, stopped) = watch::channel(false);
+    http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
+    serve_admin(&app, admin)?;
+    tokio::spawn(sweep(app.log.clone()));
+    if let Some(sampler) = sampler {
+        tokio::spawn(run_demo(app.clone(), sampler));
+    }
+    tracing::info!(
+        event = "relay.started",
+        listen = %addresses.public,
+        admin = %addresses.admin,
+        threads = app.hub.shards(),
+        open = ?openness,
+        "no credentials are configured: the relay is open"
+    );
+    started(addresses, &config);
+    until_ended(&app, &stop).await
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn until_ended(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::select! {
+        drained = drain::drain(app, stop) => match drained {
+            Drained::Empty => tracing::info!(event = "drain.finished", "nothing is left"),
+            Drained::TimedOut(left) => tracing::warn!(event = "drain.timeout", connections = left, "time is up; what is left is cut"),
+        },
+        _ = terminate.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
+        _ = interrupt.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
+    }
+    if let Err(error) = app.log.close().await {
+        tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let opened = || -> rustix::io::Result<TcpListener> {
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)?;
+        listen(&socket, BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    opened().map_err(|error| ServeError::Listen { address, error: error.into() })
+}
+
+/// The soft limit of open files becomes the hard one: each stream is a file.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(event = "limits.unchanged", %error, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
+fn threads(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.http.threads.unwrap_or(cores)
+}
+
+/// Short and random: it stands in the ids of connections.
+fn replica_id() -> String {
+    const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    (0..8).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
+}
+
+fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, ServeError> {
+    let options = log_options(config.clone());
+    let epoch = Epoch::from_random(rand::random());
+    let Some(dir) = config.data.dir.clone() else {
+        return Ok(Arc::new(MemoryLog::new(options, epoch, hub.clone())));
+    };
+    let file = journal::Options {
+        dir,
+        fsync: match config.data.fsync {
+            Fsync::Always => journal::Fsync::Always,
+            Fsync::Interval => journal::Fsync::Interval(config.data.fsync_interval.std()),
+            Fsync::Never => journal::Fsync::Never,
+        },
+        compact_at: config.data.compact_at.get(),
+        repair: Repair::Refuse,
+    };
+    let (log, opened) = MemoryLog::open(options, file, epoch, hub.clone())?;
+    tracing::info!(
+        event = "journal.opened",
+        events = opened.events,
+        channels = opened.channels,
+        tail = ?opened.tail,
+        "history of earlier runs is back"
+    );
+    Ok(Arc::new(log))
+}
+
+fn log_options(config: Arc<Config>) -> MemoryOptions {
+    let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64));
+    MemoryOptions {
+        max_bytes: config.max_log_bytes.as_usize(),
+        idempotency_window: config.idempotency.window.std(),
+        max_idempotency_keys: usize::try_from(config.idempotency.max_keys).unwrap_or(usize::MAX),
+        clock,
+        retention: Arc::new(move |channel| {
+            let retention = config.effective(channel).retention;
+            Retention {
+                events: usize::try_from(retention.events).unwrap_or(usize::MAX),
+                age: retention.age.std(),
+                bytes: retention.bytes.as_usize(),
+            }
+        }),
+    }
+}
+
+fn serve_admin(app: &Arc<App>, listener: TcpListener) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router = http::admin::router(app.clone());
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(event = "admin.failed", %error, "the admin port is not served any more");
+        }
+    });
+    Ok(())
+}
+
+async fn sweep(log: Arc<dyn EventLog>) {
+    let mut every = tokio::time::interval(SWEEP);
+    loop {
+        every.tick().await;
+        log.sweep();
+    }
+}
+
+fn sampler(config: &Config) -> Result<Sampler, DemoError> {
+    let proc = Path::new(demo::PROC);
+    Sampler::new(proc, &config.demo.prefix, &demo::host_name(proc))
+}
+
+/// Publishes this machine's figures, as any publisher would, until the process ends.
+async fn run_demo(app: Arc<App>, mut sampler: Sampler) {
+    let mut every = tokio::time::interval(app.config.demo.interval.std());
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        for (channel, event) in sampler.sample(jiff::Timestamp::now()) {
+            let publication = Publication { channel, events: vec![event], idempotency: None };
+            match app.log.append(publication).await {
+                Ok(_) => app.hub.stats.published.add(1),
+                Err(error) => tracing::warn!(event = "demo.failed", %error, "a sample was not published"),
+            }
+        }
+    }
+}
