@@ -50,9 +50,9 @@
 //!
 //! From the file with the highest number back over what each header names, up to a snapshot or the
 //! first; other files are left from an interrupted compaction or cut, and removed. Damage counts as
-//! a torn tail only in the last live file, and only if no whole batch follows, or if the machine
-//! has been rebooted and the batches that follow did not yet know the place to be synced (a power
-//! loss may leave holes). Any other damage is an error. A cut does not change the old file first:
+//! a torn tail only in the last live file, behind its header or in one that is cut off, and only if
+//! no whole batch follows, or if the machine has been rebooted and the batches that follow did not
+//! yet know the place to be synced (a power loss may leave holes). Any other damage is an error. A cut does not change the old file first:
 //! a new file says how much of the old one counts, so that a crash during recovery is met again.
 //!
 //! # Compaction

@@ -383,6 +383,8 @@ fn a_recovery_that_crashes_is_done_again_and_leaves_one_new_epoch() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(path_of(dir.path(), 1), torn).unwrap();
     drop(open(dir.path(), NEW));
+    let cut = std::fs::read(path_of(dir.path(), 1)).unwrap();
+    assert_eq!(cut, bytes[..ends[2].0 as usize]);
     let mut expected = ends[2].1.clone();
     expected.push(ended(OLD, 4));
     // Before the old file was cut, and with a file left that had not got its name.
@@ -393,6 +395,41 @@ fn a_recovery_that_crashes_is_done_again_and_leaves_one_new_epoch() {
     assert_eq!(opened.recovered.epoch, Epoch::from_random(NEW));
     assert_eq!(opened.records, expected);
     assert_eq!(names(dir.path()), ["log-00000001.sse", "log-00000002.sse"]);
+}
+
+#[test]
+fn a_file_that_a_crashed_recovery_left_is_not_taken_for_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), OLD).journal;
+    journal.append(&[event(1)]).unwrap();
+    let compaction = journal.begin_compaction().unwrap();
+    compaction.write([event(1)]).unwrap();
+    drop(journal);
+    // The live file lost its header; the recovery crashed before it removed that file.
+    let live = path_of(dir.path(), 3);
+    std::fs::write(&live, "torn").unwrap();
+    drop(open(dir.path(), NEW));
+    std::fs::write(&live, "torn").unwrap();
+    let opened = open(dir.path(), 33);
+    assert_eq!(opened.recovered.epoch, Epoch::from_random(NEW));
+    assert_eq!(opened.records[1..], [event(1), ended(OLD, 1)]);
+    assert!(!live.exists());
+}
+
+#[test]
+fn a_batch_counts_only_in_its_place_and_a_file_only_under_its_name() {
+    let (dir, bytes, ends) = three_batches(false);
+    let twice = [&bytes[..], &bytes[ends[2].0 as usize..]].concat();
+    std::fs::write(path_of(dir.path(), 1), twice).unwrap();
+    let opened = open(dir.path(), NEW);
+    assert_eq!(opened.records[..6], ends[3].1);
+    assert_eq!(opened.records[6..], [ended(OLD, 6)]);
+
+    let (dir, bytes, _) = three_batches(true);
+    std::fs::rename(path_of(dir.path(), 1), path_of(dir.path(), 5)).unwrap();
+    let error = try_open(options(dir.path()), 1, NEW).err().unwrap();
+    assert_eq!(error.reason(), "damaged");
+    assert_eq!(std::fs::read(path_of(dir.path(), 5)).unwrap(), bytes);
 }
 
 #[test]
