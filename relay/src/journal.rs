@@ -72,6 +72,7 @@ mod error;
 mod file;
 mod record;
 mod recovery;
+mod sync;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -88,6 +89,7 @@ use self::file::{BootId, Follows, Header, Kind, Life, NewFile, path_of};
 use self::record::Entry;
 pub use self::record::{Idempotency, Record};
 use self::recovery::{Recovery, Summary};
+pub use self::sync::{DoneSync, PendingSync};
 use crate::cursor::{Epoch, EventId};
 
 const MAJOR: u16 = 1;
@@ -384,13 +386,36 @@ impl Journal {
     /// All that was appended is on the disk afterwards. After an error nobody knows what is, and the
     /// journal is poisoned: a second try could succeed without having written anything.
     pub fn sync(&mut self) -> Result<(), JournalError> {
+        let done = self.begin_sync()?.run();
+        self.finish_sync(done)
+    }
+
+    /// The same in three steps, so that appends need not wait for the disk:
+    /// [`PendingSync::run`] may be on another thread while they go on. It covers what was appended
+    /// before this call.
+    pub fn begin_sync(&self) -> Result<PendingSync, JournalError> {
         self.check()?;
-        if let Err(error) = self.file.sync_data() {
-            self.poison(format!("cannot sync {}: {error}", self.path.display()));
-            return Err(io_error("sync", &self.path)(error));
+        Ok(PendingSync {
+            file: self
+                .file
+                .try_clone()
+                .map_err(io_error("sync", &self.path))?,
+            path: self.path.clone(),
+            sequence: self.sequence,
+            length: self.length,
+        })
+    }
+
+    /// Takes note of how a sync went. Only after this said `Ok` is what it covers safe.
+    pub fn finish_sync(&mut self, done: DoneSync) -> Result<(), JournalError> {
+        if let Err(error) = done.result {
+            self.poison(format!("cannot sync {}: {error}", done.path.display()));
+            return Err(io_error("sync", &done.path)(error));
         }
-        self.synced = self.length;
-        Ok(())
+        if done.sequence == self.sequence {
+            self.synced = self.synced.max(done.length);
+        }
+        self.check()
     }
 
     fn check(&self) -> Result<(), JournalError> {

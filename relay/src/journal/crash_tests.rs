@@ -790,6 +790,46 @@ fn a_failed_sync_stops_the_journal() {
 }
 
 #[test]
+fn a_sync_beside_the_appends_vouches_for_no_more_than_it_began_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), OLD).journal;
+    journal.append(&[event(1)]).unwrap();
+    let until = journal.length;
+    let first = journal.begin_sync().unwrap();
+    journal.append(&[event(2)]).unwrap();
+    let second = journal.begin_sync().unwrap();
+    journal.finish_sync(first.run()).unwrap();
+    assert_eq!(journal.synced, until);
+    journal.append(&[event(3)]).unwrap();
+    // Another file is in use by the time it is done.
+    drop(journal.begin_compaction().unwrap());
+    let fresh = journal.synced;
+    journal.finish_sync(second.run()).unwrap();
+    assert_eq!(journal.synced, fresh);
+    // But a failure counts, whichever file it was.
+    let mut failed = journal.begin_sync().unwrap();
+    failed.sequence = 1;
+    failed.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(
+        journal.finish_sync(failed.run()).unwrap_err().reason(),
+        "io"
+    );
+    assert_eq!(
+        journal.append(&[event(4)]).unwrap_err().reason(),
+        "poisoned"
+    );
+}
+
+#[test]
+fn a_log_that_was_closed_and_opened_again_is_not_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path(), OLD).journal.close().unwrap();
+    drop(open(dir.path(), NEW));
+    let opened = try_open(options(dir.path()), 2, NEW).unwrap();
+    assert_eq!(opened.recovered.tail, Tail::Suspect);
+}
+
+#[test]
 fn an_append_that_is_too_large_leaves_no_trace() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), OLD).journal;
