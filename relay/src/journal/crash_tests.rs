@@ -1,6 +1,7 @@
 //! What is found after a crash, at every step and every byte.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::file::{BootId, HEADER, path_of};
 use super::*;
 use crate::channel::ChannelName;
 use crate::cursor::Predecessor;
@@ -621,14 +623,14 @@ fn after_a_compaction_every_cut_and_every_flip_of_either_file_is_noticed() {
         let (tail, records) = open_with(&live, &whole[..at]).unwrap();
         match at {
             // The head and two events of the snapshot, and nothing of a torn batch.
-            file::HEADER => assert_eq!((tail, records), (Tail::Unclean, 3)),
+            HEADER => assert_eq!((tail, records), (Tail::Unclean, 3)),
             _ => assert!(matches!((tail, records), (Tail::Torn { .. }, 4)), "{at}"),
         }
         let mut flipped = whole.clone();
         flipped[at] ^= 4;
         match open_with(&live, &flipped) {
             // A whole batch follows the header.
-            Err(error) => assert!(at < file::HEADER && error.reason() == "damaged", "{error}"),
+            Err(error) => assert!(at < HEADER && error.reason() == "damaged", "{error}"),
             Ok(found) => assert!(matches!(found, (Tail::Torn { .. }, 4)), "{at}"),
         }
     }
@@ -653,6 +655,46 @@ fn a_file_that_is_missing_is_named_and_never_skipped() {
     let opened = try_open(repair, 3, 4).unwrap();
     assert!(matches!(opened.recovered.tail, Tail::Torn { .. }));
     assert_eq!(opened.records, [event(1), ended(1, 1)]);
+}
+
+#[test]
+fn a_repair_cuts_a_damaged_snapshot_and_all_that_came_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), OLD).journal;
+    journal.append(&batch(1..=2)).unwrap();
+    let compaction = journal.begin_compaction().unwrap();
+    journal
+        .finish_compaction(compaction.write(batch(1..=2)).unwrap())
+        .unwrap();
+    journal.append(&[event(3)]).unwrap();
+    drop(journal);
+    let snapshot = path_of(dir.path(), 2);
+    let whole = std::fs::read(&snapshot).unwrap();
+    let repair = Options {
+        repair: Repair::CutFromFirstDamage,
+        ..options(dir.path())
+    };
+    for at in [3, HEADER + 30, whole.len() - 1] {
+        let copied = copy(dir.path());
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(path_of(copied.path(), 2), &bytes).unwrap();
+        assert!(try_open(options(copied.path()), 1, NEW).is_err());
+        let repair = Options {
+            dir: copied.path().to_owned(),
+            ..repair.clone()
+        };
+        let opened = try_open(repair, 1, NEW).unwrap();
+        assert!(matches!(opened.recovered.tail, Tail::Torn { .. }));
+        assert_eq!(opened.recovered.epoch, Epoch::from_random(NEW));
+        let found = opened.records.clone();
+        assert!(!found.contains(&event(3)));
+        drop(opened);
+        let again = open(copied.path(), 33);
+        assert_eq!(again.recovered.tail, Tail::Unclean);
+        assert_eq!(again.recovered.epoch, Epoch::from_random(NEW));
+        assert_eq!(again.records, found);
+    }
 }
 
 #[test]
