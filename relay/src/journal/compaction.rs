@@ -222,7 +222,7 @@ impl Journal {
     }
 
     /// Takes note of a compaction that failed: another is wanted when the files have grown by a
-    /// quarter of [`Options::compact_at`].
+    /// quarter of [`super::Options::compact_at`].
     pub fn abandon_compaction(&mut self) {
         self.compacting = None;
         self.retry_above = self.bytes() + self.options.compact_at / 4;

@@ -15,7 +15,7 @@ use crate::cursor::Epoch;
 
 impl Journal {
     /// Takes the directory and reads it. `sink` gets every record in order, ended epochs (at most
-    /// [`MAX_ENDED_EPOCHS`]) after all others. `new_epoch` is random and used when an epoch must
+    /// [`super::MAX_ENDED_EPOCHS`]) after all others. `new_epoch` is random and used when an epoch must
     /// start: in a new directory, and after [`Tail::Torn`] and [`Tail::Suspect`].
     ///
     /// Reads and writes files; not for an async thread.
