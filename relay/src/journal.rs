@@ -50,9 +50,9 @@
 //!
 //! From the file with the highest number back over what each header names, up to a snapshot or the
 //! first; other files are left from an interrupted compaction or cut, and removed. Damage counts as
-//! a torn tail only in the last live file, and only if no whole batch follows, or if the machine
-//! has been rebooted and the batches that follow did not yet know the place to be synced (a power
-//! loss may leave holes). Any other damage is an error. A cut does not change the old file first:
+//! a torn tail only in the last live file, behind its header or in one that is cut off, and only if
+//! no whole batch follows, or if the machine has been rebooted and the batches that follow did not
+//! yet know the place to be synced (a power loss may leave holes). Any other damage is an error. A cut does not change the old file first:
 //! a new file says how much of the old one counts, so that a crash during recovery is met again.
 //!
 //! # Compaction
@@ -70,10 +70,12 @@ mod crash_tests;
 mod directory;
 mod error;
 mod file;
+mod opening;
 mod record;
 mod recovery;
+mod sync;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,10 +86,11 @@ pub use self::compaction::{Compaction, Finished};
 use self::directory::Lock;
 pub use self::error::JournalError;
 use self::error::io_error;
-use self::file::{BootId, Follows, Header, Kind, Life, NewFile, path_of};
+use self::file::Life;
 use self::record::Entry;
 pub use self::record::{Idempotency, Record};
-use self::recovery::{Recovery, Summary};
+use self::recovery::Summary;
+pub use self::sync::{DoneSync, PendingSync};
 use crate::cursor::{Epoch, EventId};
 
 const MAJOR: u16 = 1;
@@ -188,155 +191,6 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Takes the directory and reads it. `sink` gets every record in order, ended epochs (at most
-    /// [`MAX_ENDED_EPOCHS`]) after all others. `new_epoch` is random and used when an epoch must
-    /// start: in a new directory, and after [`Tail::Torn`] and [`Tail::Suspect`].
-    ///
-    /// Reads and writes files; not for an async thread.
-    pub fn open(
-        options: Options,
-        new_epoch: Epoch,
-        sink: impl FnMut(Record),
-    ) -> Result<(Journal, Recovered), JournalError> {
-        Journal::open_on(BootId::current(), options, new_epoch, sink)
-    }
-
-    fn open_on(
-        boot: BootId,
-        options: Options,
-        new_epoch: Epoch,
-        mut sink: impl FnMut(Record),
-    ) -> Result<(Journal, Recovered), JournalError> {
-        let dir = &options.dir;
-        let lock = Arc::new(directory::take(dir)?);
-        let listing = directory::list(dir)?;
-        let found = recovery::recover(dir, &listing.logs, boot, options.repair, &mut sink)?;
-        for path in &listing.temporary {
-            std::fs::remove_file(path).map_err(io_error("remove", path))?;
-        }
-        let tail = found.tail;
-        let superfluous = found.superfluous.clone();
-        let promise = options.fsync.into();
-        let life = |epoch| Life {
-            epoch,
-            boot,
-            promise,
-        };
-        let journal = match (found.summary.life, tail) {
-            (Some(last), Tail::Clean | Tail::Unclean) => {
-                Journal::go_on(options, lock, life(last.epoch), found)?
-            }
-            (None, _) | (_, Tail::Torn { .. } | Tail::Suspect) => {
-                let number = listing.logs.last().map_or(1, |last| last + 1);
-                Journal::begin_epoch(options, lock, life(new_epoch), number, found)?
-            }
-        };
-        for sequence in superfluous {
-            compaction::remove(&journal.options.dir, sequence)?;
-        }
-        journal.summary.ended_records().for_each(sink);
-        let recovered = Recovered {
-            epoch: journal.life.epoch,
-            last: journal.summary.highest,
-            tail,
-        };
-        Ok((journal, recovered))
-    }
-
-    /// Appends to the last file.
-    fn go_on(
-        options: Options,
-        lock: Arc<Lock>,
-        life: Life,
-        mut found: Recovery,
-    ) -> Result<Journal, JournalError> {
-        let (sequence, length) = found.files.pop().expect("a life was found in a file");
-        let path = path_of(&options.dir, sequence);
-        let file = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
-        let mut journal = Journal::on_file(options, lock, life, found, file, sequence, length);
-        // First, so that a later power loss puts only this life's appends in doubt.
-        journal.sync()?;
-        journal.append_entry(&Entry::Opened(life))?;
-        journal.sync()?;
-        Ok(journal)
-    }
-
-    /// Goes on in a new file, which says how much of the last one counts.
-    fn begin_epoch(
-        options: Options,
-        lock: Arc<Lock>,
-        life: Life,
-        number: u64,
-        mut found: Recovery,
-    ) -> Result<Journal, JournalError> {
-        let follows = found
-            .files
-            .last()
-            .map(|&(sequence, length)| Follows { sequence, length });
-        let ended = found.summary.life.map(|last| Record::EpochEnded {
-            epoch: last.epoch,
-            fork: found.summary.highest,
-        });
-        if let Some(follows) = follows {
-            sync_file(&options, follows.sequence)?;
-        }
-        let header = Header {
-            kind: Kind::Live,
-            sequence: number,
-            follows,
-            life,
-        };
-        let mut batch = BatchWriter::default();
-        let mut new = NewFile::create(&options.dir, &header)?;
-        if let Some(ended) = &ended {
-            found.summary.note(ended);
-            ended.encode(batch.start(0));
-            let bytes = batch.seal(number, new.length)?;
-            if let Err(error) = new.write(bytes) {
-                return Err(new.discard(error));
-            }
-        }
-        let length = new.length;
-        new.sync()?;
-        let file = new.publish()?;
-        if let Some(follows) = follows {
-            truncate_file(&options, follows)?;
-        }
-        Ok(Journal::on_file(
-            options, lock, life, found, file, number, length,
-        ))
-    }
-
-    fn on_file(
-        options: Options,
-        lock: Arc<Lock>,
-        life: Life,
-        found: Recovery,
-        file: File,
-        sequence: u64,
-        length: u64,
-    ) -> Journal {
-        Journal {
-            path: path_of(&options.dir, sequence),
-            options,
-            lock,
-            life,
-            file,
-            sequence,
-            length,
-            synced: length,
-            older: found.files,
-            summary: found.summary,
-            batch: BatchWriter::default(),
-            health: Health::Sound,
-            compacting: None,
-            retry_above: 0,
-        }
-    }
-
     /// Appends the records as one batch, which is recovered whole or not at all, with one write.
     /// After an error none of them is in the file; unless it is [`JournalError::Poisoned`] the next
     /// append may succeed (a full disk may have room again). Visible to the next opening after kill
@@ -384,13 +238,36 @@ impl Journal {
     /// All that was appended is on the disk afterwards. After an error nobody knows what is, and the
     /// journal is poisoned: a second try could succeed without having written anything.
     pub fn sync(&mut self) -> Result<(), JournalError> {
+        let done = self.begin_sync()?.run();
+        self.finish_sync(done)
+    }
+
+    /// The same in three steps, so that appends need not wait for the disk:
+    /// [`PendingSync::run`] may be on another thread while they go on. It covers what was appended
+    /// before this call.
+    pub fn begin_sync(&self) -> Result<PendingSync, JournalError> {
         self.check()?;
-        if let Err(error) = self.file.sync_data() {
-            self.poison(format!("cannot sync {}: {error}", self.path.display()));
-            return Err(io_error("sync", &self.path)(error));
+        Ok(PendingSync {
+            file: self
+                .file
+                .try_clone()
+                .map_err(io_error("sync", &self.path))?,
+            path: self.path.clone(),
+            sequence: self.sequence,
+            length: self.length,
+        })
+    }
+
+    /// Takes note of how a sync went. Only after this said `Ok` is what it covers safe.
+    pub fn finish_sync(&mut self, done: DoneSync) -> Result<(), JournalError> {
+        if let Err(error) = done.result {
+            self.poison(format!("cannot sync {}: {error}", done.path.display()));
+            return Err(io_error("sync", &done.path)(error));
         }
-        self.synced = self.length;
-        Ok(())
+        if done.sequence == self.sequence {
+            self.synced = self.synced.max(done.length);
+        }
+        self.check()
     }
 
     fn check(&self) -> Result<(), JournalError> {
@@ -409,106 +286,6 @@ impl Journal {
         self.length + self.older.iter().map(|&(_, bytes)| bytes).sum::<u64>()
     }
 
-    /// Whether to compact: no compaction runs, the files are worth it, and more than half of them
-    /// is dead. `live_bytes` is the caller's estimate of what a snapshot would take.
-    pub fn wants_compaction(&self, live_bytes: u64) -> bool {
-        let bytes = self.bytes();
-        self.compacting.is_none()
-            && bytes >= self.options.compact_at
-            && bytes >= self.retry_above
-            && bytes / 2 >= live_bytes
-    }
-
-    /// Lets appends go to a new file, so that what was appended so far can be rewritten beside
-    /// them. Costs one sync, and the making of a file. After an error other than
-    /// [`JournalError::Poisoned`] all is as before.
-    ///
-    /// A compaction that still runs is given up.
-    pub fn begin_compaction(&mut self) -> Result<Compaction, JournalError> {
-        self.sync()?;
-        let header = |kind, sequence| Header {
-            kind,
-            sequence,
-            follows: Some(Follows {
-                sequence: self.sequence,
-                length: self.length,
-            }),
-            life: self.life,
-        };
-        let snapshot = header(Kind::Snapshot, self.sequence + 1);
-        let next = header(Kind::Live, self.sequence + 2);
-        self.switch_to(&next)?;
-        self.compacting = Some(snapshot.sequence);
-        let mut known = vec![Record::Head {
-            last: self.summary.highest,
-            forgotten: self.summary.forgotten,
-        }];
-        known.extend(self.summary.ended_records());
-        Ok(Compaction {
-            dir: self.options.dir.clone(),
-            _lock: Arc::clone(&self.lock),
-            header: snapshot,
-            known,
-            until: self.summary.highest,
-            replaces: self.older.iter().map(|&(sequence, _)| sequence).collect(),
-        })
-    }
-
-    fn switch_to(&mut self, header: &Header) -> Result<(), JournalError> {
-        let new = NewFile::create(&self.options.dir, header)?;
-        if let Err(error) = new.sync() {
-            return Err(new.discard(error));
-        }
-        let length = new.length;
-        let file = match new.publish() {
-            Ok(file) => file,
-            Err(error) => {
-                // The new file may have its name: then what the old one got from here on would not
-                // count.
-                self.poison(error.to_string());
-                return Err(error);
-            }
-        };
-        self.older.push((self.sequence, self.length));
-        self.file = file;
-        self.path = path_of(&self.options.dir, header.sequence);
-        self.sequence = header.sequence;
-        self.length = length;
-        self.synced = length;
-        Ok(())
-    }
-
-    /// Takes note of a snapshot that is in place. An error says that a file which does not count any
-    /// more could not be removed; the next opening tries again.
-    pub fn finish_compaction(&mut self, finished: Finished) -> Result<(), JournalError> {
-        let Finished {
-            sequence,
-            bytes,
-            removal,
-        } = finished;
-        if self.compacting == Some(sequence) {
-            self.compacting = None;
-            self.retry_above = 0;
-        }
-        // One that was overtaken by a later one stands for nothing any more.
-        let overtaken = self
-            .older
-            .first()
-            .is_some_and(|&(oldest, _)| oldest > sequence);
-        if !overtaken {
-            self.older.retain(|&(older, _)| older > sequence);
-            self.older.insert(0, (sequence, bytes));
-        }
-        removal
-    }
-
-    /// Takes note of a compaction that failed: another is wanted when the files have grown by a
-    /// quarter of [`Options::compact_at`].
-    pub fn abandon_compaction(&mut self) {
-        self.compacting = None;
-        self.retry_above = self.bytes() + self.options.compact_at / 4;
-    }
-
     /// All on the disk, and marked as complete: the next opening finds [`Tail::Clean`]. Another
     /// opening has to wait for a compaction that still runs.
     pub fn close(mut self) -> Result<(), JournalError> {
@@ -516,23 +293,4 @@ impl Journal {
         self.append_entry(&Entry::Closed)?;
         self.sync()
     }
-}
-
-fn sync_file(options: &Options, sequence: u64) -> Result<(), JournalError> {
-    let path = path_of(&options.dir, sequence);
-    File::open(&path)
-        .and_then(|file| file.sync_all())
-        .map_err(io_error("sync", &path))
-}
-
-fn truncate_file(options: &Options, follows: Follows) -> Result<(), JournalError> {
-    let path = path_of(&options.dir, follows.sequence);
-    OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .and_then(|file| {
-            file.set_len(follows.length)?;
-            file.sync_all()
-        })
-        .map_err(io_error("cut", &path))
 }

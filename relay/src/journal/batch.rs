@@ -212,3 +212,46 @@ fn next_mark(file: &File, mut from: u64, limit: u64) -> io::Result<Option<u64>> 
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn batch(unsynced: u64, sequence: u64, offset: u64) -> Vec<u8> {
+        let mut writer = BatchWriter::default();
+        Entry::Closed.encode(writer.start(unsynced));
+        writer.seal(sequence, offset).unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_whole_batch_is_found_wherever_it_starts() {
+        // Around the edge of the window that the search reads at a time.
+        for offset in (1..20).chain((1 << 16) - 20..(1 << 16) + 20) {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&vec![0xf5; offset as usize]).unwrap();
+            file.write_all(&batch(0, 4, offset)).unwrap();
+            let limit = file.metadata().unwrap().len();
+            let look = |sequence, from, limit| look_after(&file, sequence, from, limit).unwrap();
+            assert_eq!(look(4, 0, limit), After::SyncedUntil(offset));
+            assert_eq!(look(4, offset + 1, limit), After::Nothing);
+            assert_eq!(look(4, 0, limit - 1), After::Nothing);
+            assert_eq!(look(5, 0, limit), After::Nothing);
+        }
+    }
+
+    #[test]
+    fn of_several_batches_the_one_that_knew_most_counts() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut offset = 0;
+        for unsynced in [0, 3, 20] {
+            let bytes = batch(unsynced, 1, offset);
+            file.write_all(&bytes).unwrap();
+            offset += bytes.len() as u64;
+        }
+        let one = offset / 3;
+        let after = look_after(&file, 1, 0, offset).unwrap();
+        assert_eq!(after, After::SyncedUntil(one - 3));
+    }
+}

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Journal;
 use super::batch::BatchWriter;
 use super::directory::{Lock, sync_directory};
 use super::error::{JournalError, io_error};
-use super::file::{Header, NewFile, path_of};
+use super::file::{Follows, Header, Kind, NewFile, path_of};
 use super::record::{Entry, Record};
 use crate::cursor::EventId;
 
@@ -123,5 +124,107 @@ pub(super) fn remove(dir: &std::path::Path, sequence: u64) -> Result<(), Journal
             Err(io_error("remove", &path)(error))
         }
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl Journal {
+    /// Whether to compact: no compaction runs, the files are worth it, and more than half of them
+    /// is dead. `live_bytes` is the caller's estimate of what a snapshot would take.
+    pub fn wants_compaction(&self, live_bytes: u64) -> bool {
+        let bytes = self.bytes();
+        self.compacting.is_none()
+            && bytes >= self.options.compact_at
+            && bytes >= self.retry_above
+            && bytes / 2 >= live_bytes
+    }
+
+    /// Lets appends go to a new file, so that what was appended so far can be rewritten beside
+    /// them. Costs one sync, and the making of a file. After an error other than
+    /// [`JournalError::Poisoned`] all is as before.
+    ///
+    /// A compaction that still runs is given up.
+    pub fn begin_compaction(&mut self) -> Result<Compaction, JournalError> {
+        self.sync()?;
+        let header = |kind, sequence| Header {
+            kind,
+            sequence,
+            follows: Some(Follows {
+                sequence: self.sequence,
+                length: self.length,
+            }),
+            life: self.life,
+        };
+        let snapshot = header(Kind::Snapshot, self.sequence + 1);
+        let next = header(Kind::Live, self.sequence + 2);
+        self.switch_to(&next)?;
+        self.compacting = Some(snapshot.sequence);
+        let mut known = vec![Record::Head {
+            last: self.summary.highest,
+            forgotten: self.summary.forgotten,
+        }];
+        known.extend(self.summary.ended_records());
+        Ok(Compaction {
+            dir: self.options.dir.clone(),
+            _lock: Arc::clone(&self.lock),
+            header: snapshot,
+            known,
+            until: self.summary.highest,
+            replaces: self.older.iter().map(|&(sequence, _)| sequence).collect(),
+        })
+    }
+
+    fn switch_to(&mut self, header: &Header) -> Result<(), JournalError> {
+        let new = NewFile::create(&self.options.dir, header)?;
+        if let Err(error) = new.sync() {
+            return Err(new.discard(error));
+        }
+        let length = new.length;
+        let file = match new.publish() {
+            Ok(file) => file,
+            Err(error) => {
+                // The new file may have its name: then what the old one got from here on would not
+                // count.
+                self.poison(error.to_string());
+                return Err(error);
+            }
+        };
+        self.older.push((self.sequence, self.length));
+        self.file = file;
+        self.path = path_of(&self.options.dir, header.sequence);
+        self.sequence = header.sequence;
+        self.length = length;
+        self.synced = length;
+        Ok(())
+    }
+
+    /// Takes note of a snapshot that is in place. An error says that a file which does not count any
+    /// more could not be removed; the next opening tries again.
+    pub fn finish_compaction(&mut self, finished: Finished) -> Result<(), JournalError> {
+        let Finished {
+            sequence,
+            bytes,
+            removal,
+        } = finished;
+        if self.compacting == Some(sequence) {
+            self.compacting = None;
+            self.retry_above = 0;
+        }
+        // One that was overtaken by a later one stands for nothing any more.
+        let overtaken = self
+            .older
+            .first()
+            .is_some_and(|&(oldest, _)| oldest > sequence);
+        if !overtaken {
+            self.older.retain(|&(older, _)| older > sequence);
+            self.older.insert(0, (sequence, bytes));
+        }
+        removal
+    }
+
+    /// Takes note of a compaction that failed: another is wanted when the files have grown by a
+    /// quarter of [`super::Options::compact_at`].
+    pub fn abandon_compaction(&mut self) {
+        self.compacting = None;
+        self.retry_above = self.bytes() + self.options.compact_at / 4;
     }
 }

@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::{JournalError, io_error};
 use super::file::{Named, parse_name};
+
+/// How often, and at what distance, the lock is tried for: half a second, since a process that is
+/// being killed has it to the end, and one that was forked has it until it runs its program.
+const LOCK_TRIES: u32 = 26;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The directory, for as long as this value or a copy of it lives (the system lets go of it when
 /// the process ends, however it ends).
@@ -35,11 +41,16 @@ pub(super) fn take(dir: &Path) -> Result<Lock, JournalError> {
         .mode(0o600)
         .open(&path)
         .map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+    let tries = (1..=LOCK_TRIES).rev();
+    for left in tries {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) if left > 1 => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
+        }
     }
+    Err(JournalError::Locked(dir.to_owned()))
 }
 
 /// Makes the names in it durable.
