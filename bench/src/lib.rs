@@ -5,4 +5,10 @@
 
 pub mod floor;
 pub mod load;
+pub mod machine;
+pub mod measure;
 pub mod poller;
+pub mod process;
+pub mod report;
+pub mod scenario;
+pub mod suite;
