@@ -57,13 +57,6 @@ pub struct Cores {
     allowed: Vec<usize>,
 }
 
-/// Who runs where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Server,
-    Generator,
-}
-
 impl Cores {
     pub fn find() -> io::Result<Self> {
         let set = sched_getaffinity(None)?;
@@ -78,20 +71,13 @@ impl Cores {
     pub fn pinned(&self) -> Option<(usize, usize)> {
         (self.allowed.len() > 1).then(|| (self.allowed[0], self.allowed[1]))
     }
+}
 
-    /// Pins the calling thread, and with it the children it starts from now on.
-    pub fn take(&self, role: Role) -> io::Result<()> {
-        let Some((server, generator)) = self.pinned() else {
-            return Ok(());
-        };
-        let mut set = CpuSet::new();
-        set.set(if role == Role::Server {
-            server
-        } else {
-            generator
-        });
-        Ok(sched_setaffinity(None, &set)?)
-    }
+/// Keeps the calling thread, and the threads and children it starts from now on, to one core.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// CPU time that all processes together have used. Sampled by the kernel's tick and so too low: good

@@ -10,7 +10,7 @@ use relay_bench::floor::{self, Writes};
 use relay_bench::load::endpoint::Endpoint;
 use relay_bench::load::generator::{Generator, Pace, Plan};
 use relay_bench::machine;
-use relay_bench::process::Tree;
+use relay_bench::process::{self, Tree};
 use relay_bench::report::markdown;
 use relay_bench::scenario::{self, SCENARIOS, Scenario};
 use relay_bench::suite::{self, Options, Subject};
@@ -44,6 +44,15 @@ enum Command {
     Load(LoadArguments),
     /// Run scenarios against the floor and the relay, and write a report
     Suite(SuiteArguments),
+    /// Become a program that keeps to one core and ends with its parent
+    #[command(hide = true)]
+    Leash {
+        #[arg(long)]
+        core: Option<usize>,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Args)]
@@ -138,6 +147,14 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Floor(arguments) => serve_floor(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Suite(arguments) => run_suite(arguments),
+        Command::Leash {
+            core,
+            program,
+            arguments,
+        } => {
+            let error = process::leash(core, &program, &arguments);
+            Err(error).with_context(|| program.display().to_string())
+        }
     }
 }
 

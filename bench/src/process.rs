@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
-use crate::machine::{Cores, Role, ticks_to_time};
+use crate::machine::{pin, ticks_to_time};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Between SIGTERM and SIGKILL: the numbers are taken, a long drain would only cost time.
@@ -32,6 +33,18 @@ pub enum ProcessError {
     Io(#[from] io::Error),
 }
 
+/// Becomes `program`, kept to `core`, ending when the parent does: an interrupted suite must not leave
+/// servers behind. Returns only on failure.
+pub fn leash(core: Option<usize>, program: &Path, arguments: &[String]) -> io::Error {
+    let prepared = set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(io::Error::from)
+        .and_then(|()| core.map_or(Ok(()), pin));
+    match prepared {
+        Ok(()) => Command::new(program).args(arguments).exec(),
+        Err(error) => error,
+    }
+}
+
 /// How a server says that it is ready.
 #[derive(Debug, Clone, Copy)]
 pub enum Readiness {
@@ -47,25 +60,25 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` on the servers' core and waits until it is ready. What it writes to standard
+    /// Starts `program`, on `core` if there is one to keep it to, and waits until it is ready. What it writes to standard
     /// error goes to the file `log`.
     pub fn start(
         program: &Path,
         arguments: &[String],
         readiness: Readiness,
-        cores: &Cores,
+        core: Option<usize>,
         log: &Path,
     ) -> Result<Self, ProcessError> {
         let name = program.display().to_string();
-        let stderr = fs::File::create(log)?;
-        cores.take(Role::Server)?;
-        let spawned = Command::new(program)
+        let spawned = Command::new(std::env::current_exe()?)
+            .arg("leash")
+            .args(core.map(|core| format!("--core={core}")))
+            .arg(program)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(stderr)
+            .stderr(fs::File::create(log)?)
             .spawn();
-        cores.take(Role::Generator)?;
         let child = spawned.map_err(|error| ProcessError::Start {
             program: name.clone(),
             error,

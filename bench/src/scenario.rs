@@ -45,7 +45,8 @@ pub enum Load {
     Storm { streams: u32 },
     /// All streams cut, away for `away` seconds, resumed by their last ids.
     Resume { streams: u32, rate: f64, away: f64 },
-    /// The same load without and with one more stream that never reads.
+    /// The same load without and with one more stream that never reads. The bytes must exceed what the
+    /// kernel buffers for it, about 2.6 MB on loopback. Never shortened.
     Slow {
         streams: u32,
         rate: f64,
@@ -244,7 +245,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         id: "slow",
-        title: "1,000 streams × 100 events/s of 8 KiB, without and with one reader that stopped",
+        title: "1,000 streams × 25 events/s of 16 KiB, without and with one reader that stopped",
         load: Load::Slow {
             streams: 1000,
             rate: 100.0,

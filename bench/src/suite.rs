@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::load::endpoint::{Endpoint, EndpointError};
 use crate::load::generator::LoadError;
-use crate::machine::{self, Cores, Machine, Role};
+use crate::machine::{self, Cores, Machine};
 use crate::measure::{self, Run, Target};
 use crate::process::{Process, ProcessError, Readiness, Tree, free_port};
 use crate::report::{ContenderResult, Results, ScenarioResult, markdown, svg};
@@ -75,11 +75,13 @@ pub fn run(options: &Options) -> Result<Results, SuiteError> {
     create(&options.out)?;
     machine::raise_open_files()?;
     let cores = Cores::find()?;
-    cores.take(Role::Generator)?;
     let machine = Machine::describe(&cores);
-    if machine.pinned.is_none() {
+    if let Some((_, generator)) = machine.pinned {
+        machine::pin(generator)?;
+    } else {
         eprintln!("only one core: server and generator share it, latencies mean little");
     }
+    let server_core = machine.pinned.map(|(server, _)| server);
     let started = SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |time| time.as_secs());
@@ -94,14 +96,14 @@ pub fn run(options: &Options) -> Result<Results, SuiteError> {
     for scenario in &options.scenarios {
         results
             .scenarios
-            .push(run_scenario(scenario, options, &cores));
+            .push(run_scenario(scenario, options, server_core));
         // After each scenario, so that an interrupted suite leaves what it has.
         write_reports(&results, &options.out)?;
     }
     Ok(results)
 }
 
-fn run_scenario(scenario: &Scenario, options: &Options, cores: &Cores) -> ScenarioResult {
+fn run_scenario(scenario: &Scenario, options: &Options, core: Option<usize>) -> ScenarioResult {
     eprintln!("{}: {}", scenario.id, scenario.title);
     let compared = |contender: &&Contender| {
         **contender != Contender::Relay || !matches!(options.subject, Subject::Nothing)
@@ -115,7 +117,7 @@ fn run_scenario(scenario: &Scenario, options: &Options, cores: &Cores) -> Scenar
     for repetition in 1..=options.repeat {
         for result in &mut contenders {
             let name = result.contender.name();
-            match run_once(scenario, result.contender, options, cores) {
+            match run_once(scenario, result.contender, options, core) {
                 Ok(run) => {
                     eprintln!(
                         "  {repetition}/{} {name:<15} {}",
@@ -164,7 +166,7 @@ fn run_once(
     scenario: &Scenario,
     contender: Contender,
     options: &Options,
-    cores: &Cores,
+    core: Option<usize>,
 ) -> Result<Run, RunError> {
     let patience = if options.quick {
         QUICK_QUIET_PATIENCE
@@ -172,7 +174,7 @@ fn run_once(
         QUIET_PATIENCE
     };
     let busy = machine::wait_until_quiet(patience);
-    let (target, process) = start(contender, options, cores)?;
+    let (target, process) = start(contender, options, core)?;
     let shorten = if options.quick { QUICK } else { 1.0 };
     let mut run = measure::run(scenario.load, &target, shorten)?;
     drop(process);
@@ -183,7 +185,7 @@ fn run_once(
 fn start(
     contender: Contender,
     options: &Options,
-    cores: &Cores,
+    core: Option<usize>,
 ) -> Result<(Target, Option<Process>), RunError> {
     let port = free_port()?;
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -227,7 +229,7 @@ fn start(
             return Err(io::Error::from(io::ErrorKind::NotFound).into());
         }
     };
-    let process = Process::start(&program, &arguments, readiness, cores, &log)?;
+    let process = Process::start(&program, &arguments, readiness, core, &log)?;
     let tree = Tree { root: process.id() };
     Ok((
         target(&format!("http://{}", local(port)), Some(tree))?,

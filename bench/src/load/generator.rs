@@ -269,7 +269,7 @@ impl Generator {
             behind.retain(|&index| {
                 let stream = &self.streams[index];
                 stream.stage != Stage::Live
-                    || stream.tally.received() < wanted[stream.channel as usize]
+                    || !stream.tally.has_first(wanted[stream.channel as usize])
             });
         }
         Ok(Some(started.elapsed()))

@@ -153,6 +153,13 @@ impl Body {
                     }
                 }
                 Body::Chunked(framing) => {
+                    if let (Chunk::DataEnd { seen_cr: false }, Some((left, length))) =
+                        (*framing, next_data(rest))
+                    {
+                        *framing = Chunk::Data { left };
+                        at += length;
+                        continue;
+                    }
                     *self = framing.byte(rest[0])?;
                     at += 1;
                 }
@@ -160,6 +167,24 @@ impl Body {
         }
         Ok(at)
     }
+}
+
+/// The usual case in one go: the end of a chunk, then the plain size of another that is not empty.
+/// Its size, and the bytes read; `None`: go byte by byte.
+fn next_data(bytes: &[u8]) -> Option<(usize, usize)> {
+    let line = bytes.strip_prefix(b"\r\n")?;
+    let mut value = 0;
+    for (digits, &byte) in line.iter().enumerate().take(8) {
+        value = match byte {
+            b'0'..=b'9' => value << 4 | usize::from(byte - b'0'),
+            b'a'..=b'f' => value << 4 | usize::from(byte - b'a' + 10),
+            b'\r' if value > 0 && line.get(digits + 1) == Some(&b'\n') => {
+                return Some((value, 2 + digits + 2));
+            }
+            _ => return None,
+        };
+    }
+    None
 }
 
 impl Chunk {

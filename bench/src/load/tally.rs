@@ -66,6 +66,20 @@ impl Tally {
         word & (1 << (sequence % 64)) != 0
     }
 
+    /// Whether all of the channel's first `count` events have come.
+    #[must_use]
+    pub fn has_first(&self, count: u32) -> bool {
+        let whole = count as usize / 64;
+        let rest = (1 << (count % 64)) - 1;
+        self.seen
+            .iter()
+            .take(whole)
+            .filter(|&&word| word == u64::MAX)
+            .count()
+            == whole
+            && (rest == 0 || self.seen.get(whole).is_some_and(|word| word & rest == rest))
+    }
+
     /// Adds this stream's faults, given all that its channel accepted.
     pub fn add_to(&self, faults: &mut Faults, ledger: &Ledger, channel: u32) {
         let mut lost = 0;
@@ -180,6 +194,22 @@ mod tests {
             tally.record(&ledger, 0, 0);
             assert_eq!((tally.reordered, tally.overtaken), expected);
         }
+    }
+
+    #[test]
+    fn later_events_do_not_stand_for_earlier_ones() {
+        let mut ledger = Ledger::new(1, 1, 0);
+        let mut tally = Tally::default();
+        assert!(tally.has_first(0));
+        for sequence in 0..200 {
+            ledger.publish(0, 0, 0, 1);
+            if sequence != 70 {
+                tally.record(&ledger, 0, sequence);
+            }
+        }
+        assert!(tally.has_first(70) && !tally.has_first(71) && !tally.has_first(150));
+        tally.record(&ledger, 0, 70);
+        assert!(tally.has_first(64) && tally.has_first(200) && !tally.has_first(201));
     }
 
     #[test]
