@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use relay_bench::floor::{self, Writes};
 use relay_bench::load::endpoint::Endpoint;
-use relay_bench::load::generator::{Generator, Pace, Plan};
+use relay_bench::load::generator::{Generator, Plan};
+use relay_bench::load::pace::Pace;
 use relay_bench::machine;
 use relay_bench::process::{self, Tree};
 use relay_bench::report::markdown;
@@ -21,7 +22,7 @@ use relay_bench::suite::{self, Options, Subject};
     version,
     after_help = "\
 Examples:
-  relay-bench suite                         everything, floor and relay in turn (about 8 minutes)
+  relay-bench suite                         everything, floor and relay in turn (about 9 minutes)
   relay-bench suite --quick                 the same, once and shortened (about 2 minutes)
   relay-bench suite --scenario S1,S5        only these
   relay-bench suite --server floor          the floor alone: what this machine can do

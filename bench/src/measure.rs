@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::load::endpoint::Endpoint;
-use crate::load::generator::{Generator, LoadError, Pace, Plan};
+use crate::load::generator::{Generator, LoadError, Plan};
 use crate::load::outcome::Outcome;
+use crate::load::pace::Pace;
 use crate::load::tally::Faults;
 use crate::machine;
 use crate::process::Tree;
@@ -43,6 +44,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 const LISTEN_ON: Duration = Duration::from_millis(200);
 /// Between opening streams and publishing, or weighing.
 const SETTLE: Duration = Duration::from_millis(500);
+/// Above this percentage of a core in use by others a run says little.
+const DISTURBED: f64 = 25.0;
 /// A busier generator measures itself.
 const GENERATOR_BOUND: f64 = 95.0;
 
@@ -130,6 +133,12 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
     let all = machine::busy().saturating_sub(busy);
     let ours = own + server.unwrap_or_default();
     run.others_percent = percent(all.saturating_sub(ours));
+    if run.others_percent > DISTURBED {
+        run.notes.push(format!(
+            "disturbed: others used {:.0} % of a core",
+            run.others_percent
+        ));
+    }
     Ok(run)
 }
 

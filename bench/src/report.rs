@@ -163,9 +163,16 @@ impl ScenarioResult {
                 )
                 .map(|(relay, floor)| relay / floor),
         };
-        let met = value
-            .zip(target)
-            .map(|(value, target)| better.met(value, target));
+        let ran = self
+            .contenders
+            .iter()
+            .any(|c| c.contender == Contender::Relay);
+        let met = match (value, target) {
+            (Some(value), Some(target)) => Some(better.met(value, target)),
+            // A relay that ran and never came to this number did not meet its target.
+            (None, Some(_)) if ran && relay.is_none() => Some(false),
+            _ => None,
+        };
         Verdict {
             metric,
             basis,
@@ -231,6 +238,14 @@ mod tests {
         });
         let scenario = scenario::find("S1").unwrap();
         let result = ScenarioResult::new(scenario, vec![ran(Contender::Floor, &[9.0]), relay]);
+        assert!(!result.passed());
+    }
+
+    #[test]
+    fn a_number_that_the_relay_never_reached_is_a_target_missed() {
+        let scenario = scenario::find("S7").unwrap();
+        let result = ScenarioResult::new(scenario, vec![ran(Contender::Relay, &[1.0])]);
+        assert_eq!(result.verdicts[0].met, Some(false));
         assert!(!result.passed());
     }
 

@@ -158,7 +158,6 @@ fn headline(scenario: &Scenario, run: &Run) -> String {
         parts.push(format!("{} publishes refused", run.refused));
     }
     parts.extend(run.notes.iter().cloned());
-    parts.push(format!("others {:.0} %", run.others_percent));
     parts.join("; ")
 }
 

@@ -7,8 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use relay_bench::load::generator::{Generator, Pace, Plan};
+use relay_bench::load::generator::{Generator, Plan};
 use relay_bench::load::outcome::Outcome;
+use relay_bench::load::pace::Pace;
 use relay_bench::load::tally::Faults;
 
 const STREAMS: u32 = 3;
@@ -28,6 +29,7 @@ enum Fault {
     Cuts,
     CutsMidEvent,
     Refuses,
+    NeverAnswers,
     AnnouncesGap,
     BreaksFraming,
 }
@@ -81,6 +83,9 @@ fn serve(mut connection: TcpStream, fault: Fault, server: &Mutex<Server>) {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let status = publish(&mut server.lock().unwrap(), fault, &body);
+        if fault == Fault::NeverAnswers {
+            continue;
+        }
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
         connection.write_all(answer.as_bytes()).unwrap();
     }
@@ -262,4 +267,15 @@ fn an_announced_gap_is_counted() {
             ..Faults::default()
         }
     );
+}
+
+#[test]
+fn a_server_that_never_answers_ends_the_run_with_the_rest_refused() {
+    let outcome = run(Fault::NeverAnswers);
+    assert!(outcome.faults.none(), "{}", outcome.faults);
+    assert_eq!(
+        (outcome.published, outcome.refused),
+        (1, u64::from(EVENTS) - 1)
+    );
+    assert_eq!(outcome.delivered, u64::from(STREAMS));
 }

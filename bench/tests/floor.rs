@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use relay_bench::floor::{self, Writes};
-use relay_bench::load::generator::{Generator, Pace, Plan};
+use relay_bench::load::generator::{Generator, Plan};
 use relay_bench::load::outcome::Outcome;
+use relay_bench::load::pace::Pace;
 use relay_bench::process::free_port;
 
 fn plan(writes: Writes) -> Plan {

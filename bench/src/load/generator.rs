@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::books::Books;
 use super::endpoint::Endpoint;
-use super::histogram::Histogram;
 use super::ledger::{Ledger, MAX_PUBLISHES};
 use super::outcome::{Latency, Outcome};
+use super::pace::{Drive, Pace};
 use super::publisher::{Answer, Due, PublishError, Publisher};
 use super::sse::Event;
 use super::stream::{Reader, Stage, Stream, StreamError};
@@ -44,15 +45,6 @@ pub struct Plan {
     pub patience: Duration,
 }
 
-/// When events are published.
-#[derive(Debug, Clone, Copy)]
-pub enum Pace {
-    /// By the clock, whatever the server does. Each channel keeps to one connection.
-    Open { rate: f64, events: u32 },
-    /// As soon as fewer than `outstanding` events are underway: published, not yet with every stream.
-    Closed { outstanding: u32, time: Duration },
-}
-
 /// Handshakes under way at once.
 const MAX_OPENING: usize = 256;
 const MAX_FAILURES: u8 = 5;
@@ -84,29 +76,6 @@ struct Names {
     publish_head: Vec<u8>,
     /// Attentive streams that should get what is published.
     audience: u32,
-}
-
-/// Where the pace stands.
-struct Drive {
-    pace: Pace,
-    start: u64,
-    next: u32,
-}
-
-/// What the reads add up to.
-#[derive(Default)]
-struct Books {
-    latency: Histogram,
-    latency_scheduled: Histogram,
-    first_publish: Option<u64>,
-    last_delivery: u64,
-    /// The last time that anything arrived.
-    last_sign: u64,
-    delivered: u64,
-    undelivered: u64,
-    outstanding: u32,
-    reads: u64,
-    refused: u64,
 }
 
 impl Generator {
@@ -202,54 +171,32 @@ impl Generator {
     pub fn start(&mut self, pace: Pace) {
         let start = self.now();
         self.books.last_sign = start;
-        self.drive = Some(Drive {
-            pace,
-            start,
-            next: 0,
-        });
+        self.drive = Some(Drive::new(pace, start));
     }
 
-    /// Runs until everything is published and delivered, or nothing has come for the plan's patience.
+    /// Runs until everything is published and delivered, or nothing has come for the plan's patience
+    /// (then what still waits for its turn counts as refused).
     pub fn finish(&mut self) -> Result<(), LoadError> {
         let patience = self.plan.patience.as_nanos() as u64;
         loop {
             self.turn(Duration::from_millis(20))?;
-            let quiet = self.now().saturating_sub(self.books.last_sign) > patience;
-            let publishing = self.publishing();
-            let waiting = self.books.undelivered > 0 || self.publishers.iter().any(|p| !p.idle());
-            if !publishing && (!waiting || quiet) {
+            let now = self.now();
+            let quiet = now.saturating_sub(self.books.last_sign) > patience;
+            let scheduled = self.drive.as_ref().is_some_and(|drive| match drive.pace {
+                Pace::Open { .. } => drive.wants(now) || self.next_due().is_some(),
+                // A closed loop in which nothing moves waits for what will never come.
+                Pace::Closed { .. } => drive.wants(now) && !quiet,
+            });
+            let busy = |publisher: &Publisher| !publisher.idle() || !publisher.waiting.is_empty();
+            let waiting = self.books.undelivered > 0 || self.publishers.iter().any(busy);
+            if !scheduled && (!waiting || quiet) {
+                self.drive = None;
+                for publisher in &mut self.publishers {
+                    self.books.refused += publisher.waiting.drain(..).len() as u64;
+                }
                 return Ok(());
             }
-            if quiet
-                && self
-                    .publishers
-                    .iter()
-                    .all(|p| !p.idle() || p.waiting.is_empty())
-            {
-                // Nothing moves: a closed loop waits for events that will never come.
-                if matches!(
-                    self.drive,
-                    Some(Drive {
-                        pace: Pace::Closed { .. },
-                        ..
-                    })
-                ) {
-                    self.drive = None;
-                }
-            }
         }
-    }
-
-    fn publishing(&self) -> bool {
-        let scheduled = self.drive.as_ref().is_some_and(|drive| match drive.pace {
-            Pace::Open { events, .. } => drive.next < events,
-            Pace::Closed { time, .. } => self.now() < drive.start + time.as_nanos() as u64,
-        });
-        scheduled
-            || self
-                .publishers
-                .iter()
-                .any(|publisher| !publisher.waiting.is_empty())
     }
 
     /// Reopens all streams after their last ids; the time until each has every event that had been
@@ -427,41 +374,34 @@ impl Generator {
     }
 
     fn next_due(&self) -> Option<u64> {
-        let drive = self.drive.as_ref()?;
-        match drive.pace {
-            Pace::Open { rate, events } if drive.next < events => Some(drive.due(rate)),
-            Pace::Open { .. } | Pace::Closed { .. } => None,
-        }
+        self.drive.as_ref().and_then(Drive::next_due)
     }
 
     fn publish_due(&mut self) -> Result<(), LoadError> {
         let now = self.now();
         while let Some(drive) = &mut self.drive {
+            if !drive.wants(now) {
+                break;
+            }
             let channel = drive.next % self.plan.channels;
-            let (publisher, due) = match drive.pace {
-                Pace::Open { rate, events } => {
-                    let at = drive.due(rate);
-                    if drive.next >= events || at > now {
-                        break;
-                    }
-                    (
-                        channel as usize % self.publishers.len(),
-                        Due { channel, at },
-                    )
+            let (publisher, at) = match drive.pace {
+                Pace::Open { rate, .. } => {
+                    (channel as usize % self.publishers.len(), drive.due(rate))
                 }
-                Pace::Closed { outstanding, time } => {
-                    let over = now >= drive.start + time.as_nanos() as u64;
-                    if over || self.books.outstanding >= outstanding {
+                Pace::Closed { outstanding, .. } => {
+                    if self.books.outstanding >= outstanding {
                         break;
                     }
                     let Some(publisher) = self.idle.pop() else {
                         break;
                     };
-                    (publisher, Due { channel, at: now })
+                    (publisher, now)
                 }
             };
             drive.next += 1;
-            self.publishers[publisher].waiting.push_back(due);
+            self.publishers[publisher]
+                .waiting
+                .push_back(Due { channel, at });
             self.pump(publisher)?;
         }
         Ok(())
@@ -638,44 +578,5 @@ impl Names {
             publish_head: publish_head.into_bytes(),
             audience: plan.streams_per_channel,
         }
-    }
-}
-
-impl Drive {
-    fn due(&self, rate: f64) -> u64 {
-        self.start + (f64::from(self.next) * 1e9 / rate) as u64
-    }
-}
-
-impl Books {
-    fn published(&mut self, now: u64, audience: u32) {
-        self.first_publish.get_or_insert(now);
-        self.undelivered += u64::from(audience);
-        self.outstanding += u32::from(audience > 0);
-    }
-
-    fn deliver(&mut self, entry: &mut super::ledger::Entry, now: u64) {
-        self.latency.record(now.saturating_sub(entry.sent));
-        self.latency_scheduled
-            .record(now.saturating_sub(entry.scheduled));
-        self.delivered += 1;
-        self.last_delivery = now;
-        self.arrived(entry);
-    }
-
-    /// One stream less to wait for.
-    fn arrived(&mut self, entry: &mut super::ledger::Entry) {
-        if entry.awaited > 0 {
-            entry.awaited -= 1;
-            self.undelivered -= 1;
-            self.outstanding -= u32::from(entry.awaited == 0);
-        }
-    }
-
-    fn refused(&mut self, entry: &mut super::ledger::Entry) {
-        self.refused += 1;
-        self.undelivered -= u64::from(entry.awaited);
-        self.outstanding -= u32::from(entry.awaited > 0);
-        entry.awaited = 0;
     }
 }
