@@ -207,7 +207,10 @@ mod tests {
     fn ran(contender: Contender, values: &[f64]) -> ContenderResult {
         let mut result = ContenderResult::new(contender);
         for value in values {
-            let metrics = BTreeMap::from([("cpu_us_per_event".to_owned(), *value)]);
+            let metrics = ["cpu_us_per_event", "latency_p99_ms"]
+                .iter()
+                .map(|metric| ((*metric).to_owned(), *value))
+                .collect();
             result.add(Run {
                 metrics,
                 ..Run::default()
