@@ -143,8 +143,15 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    run(Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("relay-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Floor(arguments) => serve_floor(&arguments),
         Command::Load(arguments) => load(&arguments),
         Command::Suite(arguments) => run_suite(arguments),
