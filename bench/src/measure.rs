@@ -133,7 +133,7 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
     let all = machine::busy().saturating_sub(busy);
     let ours = own + server.unwrap_or_default();
     run.others_percent = percent(all.saturating_sub(ours));
-    if run.others_percent > DISTURBED {
+    if run.disturbed() {
         run.notes.push(format!(
             "disturbed: others used {:.0} % of a core",
             run.others_percent
@@ -266,6 +266,12 @@ impl Target {
 }
 
 impl Run {
+    /// Whether others used so much of the machine that the numbers say little.
+    #[must_use]
+    pub fn disturbed(&self) -> bool {
+        self.others_percent > DISTURBED
+    }
+
     fn put(&mut self, metric: &str, value: f64) {
         self.metrics.insert(metric.to_owned(), value);
     }
