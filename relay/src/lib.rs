@@ -1,1 +1,2 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
+pub mod http;
