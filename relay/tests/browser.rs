@@ -326,6 +326,34 @@ fn the_browsers_own_event_source_resumes_over_a_crash() {
     });
 }
 
+/// The page's own functions are called, since a healthy relay cannot be made to lose events.
+#[test]
+fn a_gap_is_counted_and_said() {
+    run(async {
+        let page = Dashboard::open().await;
+        page.until("Number(document.querySelector('[data-chart=cpu]').dataset.points) >= 1")
+            .await;
+        page.eval(
+            "(() => {
+                const cpu = live.charts.find((chart) => chart.spec.name === 'cpu');
+                takeGap('{\"certain\":true,\"reason\":\"trimmed\",\"after\":\"e1\",\"until\":\"e4\"}');
+                takeSample(JSON.stringify({ time: new Date(cpu.last + 4000).toISOString(), percent: 1, cores: [1] }));
+            })()",
+        )
+        .await;
+        assert_eq!(page.text("#missed").await, "3 in 1 gap");
+        page.eval("takeEvent({ type: 'gap', id: 'e4', data: '{\"certain\":false,\"reason\":\"epoch\",\"after\":null,\"until\":\"e4\"}' })")
+            .await;
+        page.until("document.querySelector('#inspector-events > li[data-kind=gap]') !== null")
+            .await;
+        assert_eq!(
+            page.text("#inspector-events > li[data-kind=gap] .preview").await,
+            "Events may be missing until e4 (epoch)"
+        );
+        assert_eq!(page.text("#inspector-gaps").await, "1");
+    });
+}
+
 #[test]
 fn a_phone_scrolls_in_one_direction_only() {
     run(async {
@@ -407,7 +435,7 @@ fn every_control_has_a_name_and_the_keyboard_reaches_it() {
         page.until_state("#inspector-state", "live").await;
         assert_eq!(
             page.eval("document.activeElement.id").await,
-            "inspector-channels"
+            "inspector-title"
         );
         page.assert_quiet().await;
     });

@@ -20,7 +20,8 @@ function count(number) {
 function bytes(number) {
   if (!Number.isFinite(number)) return '–';
   const step = number < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(number) / 10));
-  return `${tenth.format(number / 1024 ** step)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][step]}`;
+  const scaled = number / 1024 ** step;
+  return `${(scaled < 100 ? tenth : whole).format(scaled)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][step]}`;
 }
 
 function perSecond(number) {
@@ -121,6 +122,7 @@ const live = {
   reconnects: 0,
   retryAt: 0,
   heardAt: 0,
+  /** What the relay's last word was, if it was that the stream ends. */
   ended: '',
   gaps: 0,
   uncertain: false,
@@ -143,10 +145,15 @@ function openLive() {
   source.addEventListener('sample', (event) => heard(event, takeSample));
   source.addEventListener('gap', (event) => heard(event, takeGap));
   source.addEventListener('connected', (event) => heard(event));
-  source.addEventListener('end', (event) => heard(event, () => { live.ended = 'the relay ended the stream'; }));
+  source.addEventListener('end', (event) => {
+    heard(event);
+    live.ended = 'the relay ended the stream';
+  });
   source.addEventListener('error', () => {
+    // An ended channel refuses the return (204); any other end is worth another try.
+    const refused = source.readyState === EventSource.CLOSED;
     source.close();
-    if (live.ended !== '') return setLive('closed');
+    if (refused && live.ended !== '') return setLive('closed');
     live.failures += 1;
     const delay = reconnectDelay(live.failures, 0, Math.random);
     live.retryAt = Date.now() + delay;
@@ -158,6 +165,7 @@ function openLive() {
 function heard(event, take = () => {}) {
   live.failures = 0;
   live.heardAt = Date.now();
+  live.ended = '';
   if (event.lastEventId !== '') live.lastEventId = event.lastEventId;
   take(event.data);
 }

@@ -21,6 +21,8 @@ const inspector = {
   discarded: 0,
   paused: false,
   drawing: false,
+  /** A publish waits for its answer; a second press must not publish twice. */
+  publishing: false,
   /** What is listed, by list item. */
   events: new WeakMap(),
 };
@@ -131,7 +133,6 @@ function takeEvent(event) {
     inspector.gaps += 1;
     say(byId('inspector-gaps'), String(inspector.gaps));
   }
-  if (event.type === 'end') inspector.stream.close('the channel has ended');
   inspector.received += 1;
   inspector.waiting.push({ ...event, at: new Date() });
   if (inspector.paused) inspector.held += 1;
@@ -190,7 +191,8 @@ function setPaused(paused) {
 function eventItem(event) {
   const kind = event.type === 'gap' ? 'gap' : CONTROL_TYPES.has(event.type) ? 'control' : 'event';
   const preview = kind === 'gap' ? gapText(event.data).text : event.data.slice(0, PREVIEW_CHARS);
-  const item = element('li', { 'data-id': event.id, 'data-type': event.type, 'data-kind': kind },
+  // A control event has no id of its own, only the cursor that the stream stands at.
+  const item = element('li', { 'data-id': kind === 'event' ? event.id : '', 'data-type': event.type, 'data-kind': kind },
     element('details', {},
       element('summary', {},
         element('time', { datetime: event.at.toISOString() }, `${clock(event.at)}.${String(event.at.getMilliseconds()).padStart(3, '0')}`),
@@ -255,7 +257,7 @@ function inspect(name) {
   setPaused(false);
   connectInspector();
   byId('inspector').scrollIntoView();
-  byId('inspector-channels').focus({ preventScroll: true });
+  byId('inspector-title').focus({ preventScroll: true });
 }
 
 async function publish() {
@@ -263,6 +265,7 @@ async function publish() {
     byId('publish-result').dataset.state = state;
     say(byId('publish-result'), text);
   };
+  if (inspector.publishing) return;
   const channel = byId('publish-channel').value.trim();
   if (channel === '') return result('failed', 'Name the channel');
   // The data goes out exactly as typed: a string is never re-encoded by the relay.
@@ -275,8 +278,7 @@ async function publish() {
   } catch (error) {
     return result('failed', error.message);
   }
-  const button = byId('publish-submit');
-  button.disabled = true;
+  inspector.publishing = true;
   try {
     const response = await fetch(`/v1/channels/${encodeURIComponent(channel)}/events`, {
       method: 'POST',
@@ -289,8 +291,7 @@ async function publish() {
   } catch (error) {
     result('failed', error.name === 'TimeoutError' ? 'No answer within 5 s: the event may be published or not' : 'The relay cannot be reached, or went away before it answered');
   } finally {
-    button.disabled = false;
-    button.focus();
+    inspector.publishing = false;
   }
 }
 
