@@ -347,7 +347,8 @@ fn a_gap_is_counted_and_said() {
         page.until("document.querySelector('#inspector-events > li[data-kind=gap]') !== null")
             .await;
         assert_eq!(
-            page.text("#inspector-events > li[data-kind=gap] .preview").await,
+            page.text("#inspector-events > li[data-kind=gap] .preview")
+                .await,
             "Events may be missing until e4 (epoch)"
         );
         assert_eq!(page.text("#inspector-gaps").await, "1");
@@ -369,6 +370,35 @@ fn a_phone_scrolls_in_one_direction_only() {
         let width = page.eval("document.scrollingElement.scrollWidth").await;
         assert!(width.as_u64().is_some_and(|width| width <= 360), "{width}");
         page.assert_quiet().await;
+    });
+}
+
+#[test]
+fn nothing_moves_while_the_page_fills() {
+    run(async {
+        for screen in [vec![], vec![phone()]] {
+            let page = Dashboard::open_with(&screen).await;
+            page.eval(
+                "(() => {
+                    window.moved = 0;
+                    new PerformanceObserver((list) => {
+                        for (const entry of list.getEntries()) window.moved += entry.value;
+                    }).observe({ type: 'layout-shift', buffered: true });
+                })()",
+            )
+            .await;
+            for name in CHARTS {
+                page.until(&format!(
+                    "Number(document.querySelector('[data-chart={name}]').dataset.points) >= 3"
+                ))
+                .await;
+            }
+            page.until("document.querySelectorAll('#streams tbody tr').length >= 1")
+                .await;
+            // Cumulative layout shift; below 0.1 counts as good.
+            let moved = page.eval("window.moved").await;
+            assert!(moved.as_f64().is_some_and(|moved| moved < 0.05), "{moved}");
+        }
     });
 }
 
