@@ -3,7 +3,9 @@
 //! Exit codes: 0 all went well; 1 failed; 2 wrong usage; 3 refused by the server; 4 cannot connect.
 
 pub mod backoff;
+pub mod check;
 pub mod client;
 pub mod listen;
+pub mod options;
 pub mod printable;
 pub mod publish;

@@ -1,11 +1,131 @@
 //! `sse-relay`: the command line.
 
-use clap::{Parser, Subcommand};
-use sse_relay::{cli, serve, telemetry};
-use std::process::ExitCode;
+use clap::{CommandFactory, Parser, Subcommand};
+use relay_config::Config;
+use sse_relay::{
+    cli::{self, options::ServeOptions},
+    serve::{self, Addresses},
+    telemetry,
+};
+use std::{future::Future, process::ExitCode};
 
-mod command;
+/// Server-sent events as a service: publishers hand it events, browsers and programs stream them.
+///
+/// Try it: `sse-relay demo`, and open the address that it prints. Or: `sse-relay serve`, then
+/// `sse-relay listen --channel news` in one terminal and `sse-relay publish news hello` in another.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the relay
+    Serve(ServeOptions),
+    /// Run the relay with a source that publishes this machine's live figures
+    Demo(ServeOptions),
+    /// Print the events of a relay, or of any server of event streams
+    Listen(cli::listen::Args),
+    /// Publish an event to a relay
+    Publish(cli::publish::Args),
+    /// Say whether a configuration file is right, and what it amounts to
+    Check(cli::check::Args),
+    /// Write shell completions to standard output
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    Man {
+        /// Made if it is not there
+        directory: std::path::PathBuf,
+    },
+}
 
 fn main() -> ExitCode {
-    command::run()
+    match Cli::parse().command {
+        Command::Serve(options) => serve(options, Demo::AsConfigured),
+        Command::Demo(options) => serve(options, Demo::On),
+        Command::Listen(args) => client(cli::listen::run(args)),
+        Command::Publish(args) => client(cli::publish::run(args)),
+        Command::Check(args) => cli::check::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sse-relay", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man { directory } => man(&directory),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demo {
+    AsConfigured,
+    On,
+}
+
+fn serve(options: ServeOptions, demo: Demo) -> ExitCode {
+    let mut config = match options.config() {
+        Ok(config) => config,
+        Err(error) => return failed(&error, 2),
+    };
+    if demo == Demo::On {
+        config.demo.enabled = true;
+        // nobody has to learn that a demo goes away
+        config.drain.propagation = relay_config::Timespan::from_secs(0);
+        config.drain.window = relay_config::Timespan::from_secs(1);
+    }
+    telemetry::start(&config);
+    let announce = move |addresses: Addresses, config: &Config| {
+        if demo == Demo::On {
+            println!("{}", cli::options::welcome(addresses, config));
+        }
+    };
+    match runtime().block_on(serve::serve(config, announce)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, 1),
+    }
+}
+
+fn client(run: impl Future<Output = Result<(), cli::client::Failure>>) -> ExitCode {
+    let runtime = runtime();
+    let result = runtime.block_on(run);
+    // a blocked standard input or output must not hold up the end
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure, failure.exit_code()),
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("sse-relay: {error}");
+    ExitCode::from(code)
+}
+
+fn man(directory: &std::path::Path) -> ExitCode {
+    let written = std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("cannot write man pages to {}: {error}", directory.display()), 1),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a process that starts can have a runtime")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }
