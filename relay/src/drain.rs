@@ -23,10 +23,18 @@ pub async fn drain(app: &App, stop: &watch::Sender<bool>) -> Drained {
     let times = &app.config.drain;
     let deadline = Instant::now() + times.timeout.std();
     app.enter(Phase::Announced);
-    tracing::info!(event = "drain.started", streams = app.hub.stats.streams(), "not ready any more; everything is still served");
+    tracing::info!(
+        event = "drain.started",
+        streams = app.hub.stats.streams(),
+        "not ready any more; everything is still served"
+    );
     tokio::time::sleep(times.propagation.std()).await;
     app.enter(Phase::Draining);
-    tracing::info!(event = "drain.closing", streams = app.hub.stats.streams(), "streams are sent away, spread over the window");
+    tracing::info!(
+        event = "drain.closing",
+        streams = app.hub.stats.streams(),
+        "streams are sent away, spread over the window"
+    );
     let _ = stop.send(true); // nobody to tell is fine
     app.hub.drain(times.window.std());
     loop {

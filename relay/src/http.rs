@@ -60,8 +60,22 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(hub: Arc<Hub>, log: Arc<dyn EventLog>, config: Arc<Config>, openness: Openness, replica: String) -> App {
-        App { hub, log, config, openness, replica, started: Instant::now(), phase: AtomicU8::new(0) }
+    pub fn new(
+        hub: Arc<Hub>,
+        log: Arc<dyn EventLog>,
+        config: Arc<Config>,
+        openness: Openness,
+        replica: String,
+    ) -> App {
+        App {
+            hub,
+            log,
+            config,
+            openness,
+            replica,
+            started: Instant::now(),
+            phase: AtomicU8::new(0),
+        }
     }
 
     pub fn phase(&self) -> Phase {
@@ -86,7 +100,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/events", get(events::events))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{channel}", get(channels::one))
-        .route("/v1/channels/{channel}/events", post(publish::publish).get(history::history))
+        .route(
+            "/v1/channels/{channel}/events",
+            post(publish::publish).get(history::history),
+        )
         .route("/v1/connections", get(connections::list))
         .route("/v1/clients", get(clients::list))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
@@ -107,15 +124,25 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 
 fn caller(headers: &HeaderMap) -> Caller<'_> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    Caller { host: text("host"), origin: text("origin"), sec_fetch_site: text("sec-fetch-site") }
+    Caller {
+        host: text("host"),
+        origin: text("origin"),
+        sec_fetch_site: text("sec-fetch-site"),
+    }
 }
 
 async fn not_found() -> Problem {
-    Problem::new(Kind::NotFound, "the API is under /v1 (see /v1/openapi.json), the dashboard at /")
+    Problem::new(
+        Kind::NotFound,
+        "the API is under /v1 (see /v1/openapi.json), the dashboard at /",
+    )
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "the methods that there are stand in the header Allow")
+    Problem::new(
+        Kind::MethodNotAllowed,
+        "the methods that there are stand in the header Allow",
+    )
 }
 
 /// OPTIONS of a path: which methods it has.
@@ -123,18 +150,32 @@ async fn options(request: Request, next: Next) -> Response {
     let asks = request.method() == Method::OPTIONS;
     let mut response = next.run(request).await;
     if asks && response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+        let allow = response
+            .headers()
+            .get(header::ALLOW)
+            .and_then(|allow| allow.to_str().ok());
         let allow = format!("{},OPTIONS", allow.unwrap_or("GET,HEAD"));
         response = StatusCode::NO_CONTENT.into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS")));
+        response.headers_mut().insert(
+            header::ALLOW,
+            HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS")),
+        );
     }
     response
 }
 
 async fn common_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -52,7 +52,12 @@ fn main() -> ExitCode {
         Command::Publish(args) => client(cli::publish::run(args)),
         Command::Check(args) => cli::check::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sse-relay", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "sse-relay",
+                &mut std::io::stdout(),
+            );
             ExitCode::SUCCESS
         }
         Command::Man { directory } => man(&directory),
@@ -109,7 +114,10 @@ fn man(directory: &std::path::Path) -> ExitCode {
         .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
     match written {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&format!("cannot write man pages to {}: {error}", directory.display()), 1),
+        Err(error) => failed(
+            &format!("cannot write man pages to {}: {error}", directory.display()),
+            1,
+        ),
     }
 }
 

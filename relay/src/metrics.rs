@@ -1,10 +1,17 @@
 //! What `/metrics` shows.
 use crate::http::App;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format { Prometheus, OpenMetrics }
+pub enum Format {
+    Prometheus,
+    OpenMetrics,
+}
 impl Format {
     pub fn accepted(accept: &str) -> Format {
-        if accept.contains("application/openmetrics-text") { Format::OpenMetrics } else { Format::Prometheus }
+        if accept.contains("application/openmetrics-text") {
+            Format::OpenMetrics
+        } else {
+            Format::Prometheus
+        }
     }
     pub fn content_type(self) -> &'static str {
         match self {

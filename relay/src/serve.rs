@@ -35,7 +35,10 @@ pub enum ServeError {
     #[error(transparent)]
     NotLoopback(#[from] NotLoopback),
     #[error("cannot listen on {address}: {error}{}", remedy(.error))]
-    Listen { address: SocketAddr, error: io::Error },
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -46,8 +49,12 @@ pub enum ServeError {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has the port: choose another one with --listen, or stop that program",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one with --listen",
+        io::ErrorKind::AddrInUse => {
+            "; another program has the port: choose another one with --listen, or stop that program"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose a higher one with --listen"
+        }
         io::ErrorKind::AddrNotAvailable => "; this machine does not have the address",
         _ => "",
     }
@@ -66,12 +73,18 @@ const BACKLOG: i32 = 16_384;
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Runs the relay until a signal ends it. `started` is told the addresses once it serves.
-pub async fn serve(config: Config, started: impl FnOnce(Addresses, &Config)) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    started: impl FnOnce(Addresses, &Config),
+) -> Result<(), ServeError> {
     raise_open_files();
     let openness = Openness::of(config.listen, config.insecure_open)?;
     let listener = listen(config.listen)?;
     let admin = listen(config.admin_listen)?;
-    let addresses = Addresses { public: listener.local_addr()?, admin: admin.local_addr()? };
+    let addresses = Addresses {
+        public: listener.local_addr()?,
+        admin: admin.local_addr()?,
+    };
     let config = Arc::new(config);
     let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
     let log = open_log(&config, &hub)?;
@@ -99,7 +112,10 @@ pub async fn serve(config: Config, started: impl FnOnce(Addresses, &Config)) -> 
 
 /// Drains at the first signal, ends at once at the second.
 async fn until_ended(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -120,22 +136,37 @@ async fn until_ended(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeE
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let opened = || -> rustix::io::Result<TcpListener> {
-        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        let socket = socket_with(
+            family,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         bind(&socket, &address)?;
         listen(&socket, BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
-    opened().map_err(|error| ServeError::Listen { address, error: error.into() })
+    opened().map_err(|error| ServeError::Listen {
+        address,
+        error: error.into(),
+    })
 }
 
 /// The soft limit of open files becomes the hard one: each stream is a file.
 fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = rustix::process::Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(event = "limits.unchanged", %error, "the limit of open files stays at {:?}", limit.current);
     }
@@ -149,7 +180,9 @@ fn threads(config: &Config) -> usize {
 /// Short and random: it stands in the ids of connections.
 fn replica_id() -> String {
     const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    (0..8).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
+    (0..8)
+        .map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]))
+        .collect()
 }
 
 fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, ServeError> {
@@ -180,7 +213,11 @@ fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, S
 }
 
 fn log_options(config: Arc<Config>) -> MemoryOptions {
-    let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64));
+    let clock: Clock = Arc::new(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_millis() as u64)
+    });
     MemoryOptions {
         max_bytes: config.max_log_bytes.as_usize(),
         idempotency_window: config.idempotency.window.std(),
@@ -228,10 +265,16 @@ async fn run_demo(app: Arc<App>, mut sampler: Sampler) {
     loop {
         every.tick().await;
         for (channel, event) in sampler.sample(jiff::Timestamp::now()) {
-            let publication = Publication { channel, events: vec![event], idempotency: None };
+            let publication = Publication {
+                channel,
+                events: vec![event],
+                idempotency: None,
+            };
             match app.log.append(publication).await {
                 Ok(_) => app.hub.stats.published.add(1),
-                Err(error) => tracing::warn!(event = "demo.failed", %error, "a sample was not published"),
+                Err(error) => {
+                    tracing::warn!(event = "demo.failed", %error, "a sample was not published")
+                }
             }
         }
     }

@@ -46,7 +46,14 @@ fn report(args: &Args, config: &Config) {
         println!("{channel}: {:#?}", config.effective(channel));
     }
     if !args.show && args.channel.is_none() {
-        let name = args.file.as_ref().map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
-        println!("{name}: right; {} rules for channels, listens on {}", config.channels.len(), config.listen);
+        let name = args.file.as_ref().map_or_else(
+            || "the environment".to_owned(),
+            |file| file.display().to_string(),
+        );
+        println!(
+            "{name}: right; {} rules for channels, listens on {}",
+            config.channels.len(),
+            config.listen
+        );
     }
 }

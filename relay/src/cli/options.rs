@@ -96,7 +96,9 @@ pub fn load(path: Option<&Path>) -> Result<Config, OptionsError> {
                 .map_err(|error| OptionsError::Read { path: name, error })
         })
         .transpose()?;
-    let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let file = file
+        .as_ref()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
     Ok(Config::from_sources(file, &variables()?)?)
 }
 
@@ -113,7 +115,8 @@ fn variables() -> Result<BTreeMap<String, String>, OptionsError> {
         Err(error) if error.not_found() => {}
         Err(error) => return Err(OptionsError::DotEnv(error)),
     }
-    let of_the_process = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let of_the_process = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     variables.extend(of_the_process);
     Ok(variables)
 }

@@ -48,7 +48,9 @@ impl Openness {
             ));
         }
         let same = match (request.origin, request.sec_fetch_site) {
-            (Some(origin), _) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+            (Some(origin), _) => origin
+                .split_once("://")
+                .is_some_and(|(_, authority)| authority == host),
             (None, Some(site)) => matches!(site, "same-origin" | "none"),
             (None, None) => true,
         };
@@ -85,29 +87,85 @@ mod tests {
     use super::*;
 
     fn caller<'a>(host: &'a str, origin: Option<&'a str>, site: Option<&'a str>) -> Caller<'a> {
-        Caller { host: Some(host), origin, sec_fetch_site: site }
+        Caller {
+            host: Some(host),
+            origin,
+            sec_fetch_site: site,
+        }
     }
 
     #[test]
     fn only_loopback_is_open_by_itself() {
-        assert_eq!(Openness::of("127.0.0.1:80".parse().unwrap(), false), Ok(Openness::Loopback));
-        assert_eq!(Openness::of("[::1]:80".parse().unwrap(), false), Ok(Openness::Loopback));
-        assert!(Openness::of("0.0.0.0:80".parse().unwrap(), false).unwrap_err().to_string().contains("--insecure-open"));
-        assert_eq!(Openness::of("0.0.0.0:80".parse().unwrap(), true), Ok(Openness::Everybody));
+        assert_eq!(
+            Openness::of("127.0.0.1:80".parse().unwrap(), false),
+            Ok(Openness::Loopback)
+        );
+        assert_eq!(
+            Openness::of("[::1]:80".parse().unwrap(), false),
+            Ok(Openness::Loopback)
+        );
+        assert!(
+            Openness::of("0.0.0.0:80".parse().unwrap(), false)
+                .unwrap_err()
+                .to_string()
+                .contains("--insecure-open")
+        );
+        assert_eq!(
+            Openness::of("0.0.0.0:80".parse().unwrap(), true),
+            Ok(Openness::Everybody)
+        );
     }
 
     #[test]
     fn programs_and_own_pages_may_and_foreign_pages_may_not() {
         let open = Openness::Loopback;
-        assert!(open.allows(&caller("relay.internal:80", None, None)).is_ok(), "no browser");
-        assert!(open.allows(&caller("127.0.0.1:80", Some("http://127.0.0.1:80"), Some("same-origin"))).is_ok());
-        assert!(open.allows(&caller("localhost:80", None, Some("none"))).is_ok(), "typed into the address bar");
-        assert!(open.allows(&caller("[::1]:80", None, Some("same-origin"))).is_ok());
+        assert!(
+            open.allows(&caller("relay.internal:80", None, None))
+                .is_ok(),
+            "no browser"
+        );
+        assert!(
+            open.allows(&caller(
+                "127.0.0.1:80",
+                Some("http://127.0.0.1:80"),
+                Some("same-origin")
+            ))
+            .is_ok()
+        );
+        assert!(
+            open.allows(&caller("localhost:80", None, Some("none")))
+                .is_ok(),
+            "typed into the address bar"
+        );
+        assert!(
+            open.allows(&caller("[::1]:80", None, Some("same-origin")))
+                .is_ok()
+        );
         let kind = |caller| open.allows(&caller).unwrap_err().kind;
-        assert_eq!(kind(caller("127.0.0.1:80", Some("http://evil.example"), None)), Kind::CrossOrigin);
-        assert_eq!(kind(caller("127.0.0.1:80", Some("null"), None)), Kind::CrossOrigin);
-        assert_eq!(kind(caller("127.0.0.1:80", None, Some("cross-site"))), Kind::CrossOrigin);
-        assert_eq!(kind(caller("evil.example:80", Some("http://evil.example:80"), None)), Kind::ForeignHost);
-        assert!(Openness::Everybody.allows(&caller("x", Some("http://evil.example"), None)).is_ok());
+        assert_eq!(
+            kind(caller("127.0.0.1:80", Some("http://evil.example"), None)),
+            Kind::CrossOrigin
+        );
+        assert_eq!(
+            kind(caller("127.0.0.1:80", Some("null"), None)),
+            Kind::CrossOrigin
+        );
+        assert_eq!(
+            kind(caller("127.0.0.1:80", None, Some("cross-site"))),
+            Kind::CrossOrigin
+        );
+        assert_eq!(
+            kind(caller(
+                "evil.example:80",
+                Some("http://evil.example:80"),
+                None
+            )),
+            Kind::ForeignHost
+        );
+        assert!(
+            Openness::Everybody
+                .allows(&caller("x", Some("http://evil.example"), None))
+                .is_ok()
+        );
     }
 }

@@ -25,7 +25,11 @@ pub fn router(app: Arc<App>) -> Router {
 async fn livez(State(app): State<Arc<App>>) -> Response {
     match tokio::time::timeout(SHARD_ANSWERS, app.hub.count_streams(&[])).await {
         Ok(_) => "ok\n".into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "a delivery thread does not answer\n").into_response(),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a delivery thread does not answer\n",
+        )
+            .into_response(),
     }
 }
 
@@ -33,12 +37,21 @@ async fn livez(State(app): State<Arc<App>>) -> Response {
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.phase() {
         Phase::Serving => "ready\n".into_response(),
-        Phase::Announced | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
+        Phase::Announced | Phase::Draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+        }
     }
 }
 
 async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
     let format = crate::metrics::Format::accepted(accepts);
-    ([(header::CONTENT_TYPE, format.content_type())], crate::metrics::render(&app, format)).into_response()
+    (
+        [(header::CONTENT_TYPE, format.content_type())],
+        crate::metrics::render(&app, format),
+    )
+        .into_response()
 }

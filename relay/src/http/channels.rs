@@ -66,15 +66,24 @@ impl Channel {
     }
 }
 
-pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
     let parameters = Parameters::parse(query.as_deref(), &["after"])?;
-    let mut found = app.log.channels(parameters.get("after"), parameters.limit + 1);
+    let mut found = app
+        .log
+        .channels(parameters.get("after"), parameters.limit + 1);
     let more = found.len() > parameters.limit;
     found.truncate(parameters.limit);
     let names: Vec<ChannelName> = found.iter().map(|info| info.name.clone()).collect();
     let streams = app.hub.count_streams(&names).await;
     let next = names.last().filter(|_| more).map(ToString::to_string);
-    let channels = found.into_iter().zip(streams).map(|(info, streams)| Channel::new(info, streams)).collect();
+    let channels = found
+        .into_iter()
+        .zip(streams)
+        .map(|(info, streams)| Channel::new(info, streams))
+        .collect();
     Ok(Json(Page { channels, next }))
 }
 
@@ -88,7 +97,8 @@ pub async fn one(
     Path(channel): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<impl Serialize>, Problem> {
-    let name = ChannelName::parse(&channel).map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+    let name = ChannelName::parse(&channel)
+        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
     let parameters = Parameters::parse(query.as_deref(), &["wait"])?;
     match parameters.get("wait") {
         None => {}
@@ -96,7 +106,12 @@ pub async fn one(
             // past the time the answer tells how many are left
             let _ = tokio::time::timeout(MAX_WAIT, wait_until_empty(&app, &name)).await;
         }
-        Some(_) => return Err(Problem::new(Kind::InvalidQuery, "`wait` is empty: the answer comes when the last stream has left")),
+        Some(_) => {
+            return Err(Problem::new(
+                Kind::InvalidQuery,
+                "`wait` is empty: the answer comes when the last stream has left",
+            ));
+        }
     }
     let streams = streams_of(&app, &name).await;
     Ok(Json(match app.log.channel(&name) {
@@ -106,7 +121,12 @@ pub async fn one(
 }
 
 async fn streams_of(app: &App, name: &ChannelName) -> usize {
-    app.hub.count_streams(std::slice::from_ref(name)).await.first().copied().unwrap_or(0)
+    app.hub
+        .count_streams(std::slice::from_ref(name))
+        .await
+        .first()
+        .copied()
+        .unwrap_or(0)
 }
 
 async fn wait_until_empty(app: &App, name: &ChannelName) {

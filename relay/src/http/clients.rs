@@ -25,16 +25,30 @@ pub struct Page {
     next: Option<String>,
 }
 
-pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
     let parameters = Parameters::parse(query.as_deref(), &["after"])?;
-    let streams = app.hub.list(ListQuery { limit: usize::MAX, ..ListQuery::default() }).await;
+    let streams = app
+        .hub
+        .list(ListQuery {
+            limit: usize::MAX,
+            ..ListQuery::default()
+        })
+        .await;
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     for stream in streams {
-        let Some(name) = stream.info.client.as_deref() else { continue };
+        let Some(name) = stream.info.client.as_deref() else {
+            continue;
+        };
         if parameters.get("after").is_some_and(|after| name <= after) {
             continue;
         }
-        let client = clients.entry(name.to_owned()).or_insert_with(|| Client { name: name.to_owned(), ..Client::default() });
+        let client = clients.entry(name.to_owned()).or_insert_with(|| Client {
+            name: name.to_owned(),
+            ..Client::default()
+        });
         client.connections += 1;
         client.delivered += stream.delivered;
         client.filtered += stream.filtered;
@@ -42,6 +56,9 @@ pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Res
     }
     let more = clients.len() > parameters.limit;
     let clients: Vec<Client> = clients.into_values().take(parameters.limit).collect();
-    let next = clients.last().filter(|_| more).map(|client| client.name.clone());
+    let next = clients
+        .last()
+        .filter(|_| more)
+        .map(|client| client.name.clone());
     Ok(Json(Page { clients, next }))
 }

@@ -43,41 +43,75 @@ pub struct Page {
     next: Option<String>,
 }
 
-pub async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
+pub async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
     let parameters = Parameters::parse(query.as_deref(), &["after", "channel"])?;
-    let channel = parameters.get("channel").map(ChannelName::parse).transpose();
+    let channel = parameters
+        .get("channel")
+        .map(ChannelName::parse)
+        .transpose();
     let query = ListQuery {
-        after: parameters.get("after").map_or(Ok(0), |after| number(&app, after))?,
+        after: parameters
+            .get("after")
+            .map_or(Ok(0), |after| number(&app, after))?,
         limit: parameters.limit + 1,
         channel: channel.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?,
     };
     let mut streams = app.hub.list(query).await;
     let more = streams.len() > parameters.limit;
     streams.truncate(parameters.limit);
-    let next = streams.last().filter(|_| more).map(|stream| stream.info.id.to_string());
+    let next = streams
+        .last()
+        .filter(|_| more)
+        .map(|stream| stream.info.id.to_string());
     let now = SystemTime::now();
-    Ok(Json(Page { connections: streams.into_iter().map(|stream| describe(stream, now)).collect(), next }))
+    Ok(Json(Page {
+        connections: streams
+            .into_iter()
+            .map(|stream| describe(stream, now))
+            .collect(),
+        next,
+    }))
 }
 
 /// The number in a connection's id.
 fn number(app: &App, id: &str) -> Result<u64, Problem> {
-    let number = id.strip_prefix(&app.replica).and_then(|rest| rest.strip_prefix('-'));
-    number.and_then(|number| number.parse().ok()).ok_or_else(|| {
-        Problem::new(Kind::InvalidQuery, "`after` is a connection's id, as the page before gave it in `next`")
-    })
+    let number = id
+        .strip_prefix(&app.replica)
+        .and_then(|rest| rest.strip_prefix('-'));
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| {
+            Problem::new(
+                Kind::InvalidQuery,
+                "`after` is a connection's id, as the page before gave it in `next`",
+            )
+        })
 }
 
 fn describe(stream: StreamReport, now: SystemTime) -> Connection {
     let info = &stream.info;
-    let texts = |values: &std::collections::BTreeSet<Box<str>>| values.iter().map(|value| value.to_string()).collect();
+    let texts = |values: &std::collections::BTreeSet<Box<str>>| {
+        values.iter().map(|value| value.to_string()).collect()
+    };
     Connection {
         id: info.id.to_string(),
         client: info.client.as_deref().map(str::to_owned),
         remote_addr: info.remote.map(|addr| addr.to_string()),
-        opened_at: jiff::Timestamp::try_from(info.opened).map_or_else(|_| String::new(), |time| format!("{time:.3}")),
-        age_seconds: now.duration_since(info.opened).map_or(0, |age| age.as_secs()),
+        opened_at: jiff::Timestamp::try_from(info.opened)
+            .map_or_else(|_| String::new(), |time| format!("{time:.3}")),
+        age_seconds: now
+            .duration_since(info.opened)
+            .map_or(0, |age| age.as_secs()),
         channels: info.channels.iter().map(ToString::to_string).collect(),
-        filter: info.filter.terms().iter().map(|(name, values)| (name.to_string(), texts(values))).collect(),
+        filter: info
+            .filter
+            .terms()
+            .iter()
+            .map(|(name, values)| (name.to_string(), texts(values)))
+            .collect(),
         cursor: stream.cursor,
         queue_bytes: stream.queue_bytes,
         delivered: stream.delivered,

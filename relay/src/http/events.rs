@@ -20,12 +20,18 @@ use http::{HeaderValue, Method, StatusCode, Version, header};
 use std::sync::Arc;
 
 /// What a request asks for, wherever its connection is.
-pub fn subscribe<'a, B>(request: &'a http::Request<B>, peer: Option<std::net::SocketAddr>, framing: Framing) -> Subscribe<'a> {
+pub fn subscribe<'a, B>(
+    request: &'a http::Request<B>,
+    peer: Option<std::net::SocketAddr>,
+    framing: Framing,
+) -> Subscribe<'a> {
     let headers = request.headers();
     Subscribe {
         query: request.uri().query().unwrap_or_default(),
         last_event_id: headers.get("last-event-id").map(HeaderValue::as_bytes),
-        user_agent: headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        user_agent: headers
+            .get(header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok()),
         caller: caller(headers),
         peer,
         transport: match request.version() {
@@ -62,8 +68,14 @@ pub async fn events(
 fn stream_response(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
@@ -72,10 +84,15 @@ fn stream_response(body: Body) -> Response {
 /// ends (WHATWG HTML 9.2.3); programs get the real status.
 fn turn_away(app: &App, request: &Request) -> Response {
     if !request.headers().contains_key("sec-fetch-mode") {
-        return Problem::new(Kind::Draining, "open the stream again; another replica will answer").into_response();
+        return Problem::new(
+            Kind::Draining,
+            "open the stream again; another replica will answer",
+        )
+        .into_response();
     }
     let retry = u32::try_from(app.config.stream.retry.as_millis()).unwrap_or(u32::MAX);
-    let jittered = f64::from(retry) * (1.0 + app.config.stream.retry_jitter * rand::random::<f64>());
+    let jittered =
+        f64::from(retry) * (1.0 + app.config.stream.retry_jitter * rand::random::<f64>());
     let farewell = Frame::retry(jittered.min(f64::from(u32::MAX)) as u32);
     stream_response(Body::from(farewell.bytes(Framing::Bare).to_vec()))
 }

@@ -60,47 +60,80 @@ pub async fn history(
     Path(channel): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<History>, Problem> {
-    let name = ChannelName::parse(&channel).map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+    let name = ChannelName::parse(&channel)
+        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
     if app.config.effective(name.as_str()).subscribe == Access::Deny {
-        let detail = format!("channel `{name}` is closed to subscribers by a rule of the configuration");
+        let detail =
+            format!("channel `{name}` is closed to subscribers by a rule of the configuration");
         return Err(Problem::new(Kind::ChannelClosed, detail));
     }
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
-    let (after, before) = (bound(&app, &parameters, "after")?, bound(&app, &parameters, "before")?);
-    let upto = before.map_or(app.log.head(), |before| EventId::new(before.get().saturating_sub(1)).unwrap_or_default());
+    let (after, before) = (
+        bound(&app, &parameters, "after")?,
+        bound(&app, &parameters, "before")?,
+    );
+    let upto = before.map_or(app.log.head(), |before| {
+        EventId::new(before.get().saturating_sub(1)).unwrap_or_default()
+    });
     let read = Read {
         selectors: Arc::new([Selector::Channel(name)]),
         after: after.unwrap_or_default(),
         upto: upto.min(app.log.head()),
         max_bytes: MAX_BYTES,
         max_events: parameters.limit,
-        gaps: if after.is_some() { Gaps::Report } else { Gaps::Ignore },
+        gaps: if after.is_some() {
+            Gaps::Report
+        } else {
+            Gaps::Ignore
+        },
     };
     let backwards = before.is_some() && after.is_none();
-    let page = if backwards { last_page(&app, read, parameters.limit).await? } else { read_page(&app, read).await? };
+    let page = if backwards {
+        last_page(&app, read, parameters.limit).await?
+    } else {
+        read_page(&app, read).await?
+    };
     let more = page.completeness == Completeness::More;
     let at = |id| app.log.place(id);
     Ok(Json(History {
-        next: page.entries.last().filter(|_| more).map(|entry| at(entry.id)),
+        next: page
+            .entries
+            .last()
+            .filter(|_| more)
+            .map(|entry| at(entry.id)),
         gap: page.gap.map(|gap| HistoryGap {
             certain: gap.certainty == Certainty::Certain,
             after: at(gap.after),
             until: at(gap.until),
         }),
-        events: page.entries.iter().map(|entry| describe(entry, at(entry.id))).collect(),
+        events: page
+            .entries
+            .iter()
+            .map(|entry| describe(entry, at(entry.id)))
+            .collect(),
     }))
 }
 
 fn bound(app: &App, parameters: &Parameters, name: &str) -> Result<Option<EventId>, Problem> {
-    let Some(text) = parameters.get(name) else { return Ok(None) };
-    let Some(places) = Places::parse(text) else {
-        return Err(Problem::new(Kind::InvalidQuery, format!("`{name}` is an event's id, as a stream or a publish gave it")));
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
     };
-    Ok(Some(app.log.resume(&Cursor::After(places), app.log.head()).after))
+    let Some(places) = Places::parse(text) else {
+        return Err(Problem::new(
+            Kind::InvalidQuery,
+            format!("`{name}` is an event's id, as a stream or a publish gave it"),
+        ));
+    };
+    Ok(Some(
+        app.log.resume(&Cursor::After(places), app.log.head()).after,
+    ))
 }
 
 async fn read_page(app: &App, read: Read) -> Result<Page, Problem> {
-    app.log.read(read).await.map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+    app.log
+        .read(read)
+        .await
+        .map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
 }
 
 /// The last events up to a bound: pages are read to the end, and the end is kept.
@@ -111,7 +144,11 @@ async fn last_page(app: &App, mut read: Read, limit: usize) -> Result<Page, Prob
         kept.extend(page.entries.drain(..));
         kept.drain(..kept.len().saturating_sub(limit));
         if page.completeness == Completeness::Complete {
-            return Ok(Page { entries: kept.into(), gap: None, ..page });
+            return Ok(Page {
+                entries: kept.into(),
+                gap: None,
+                ..page
+            });
         }
         read.after = page.through;
     }
@@ -122,8 +159,15 @@ fn describe(entry: &Entry, id: Place) -> HistoryEvent {
     HistoryEvent {
         id,
         event: event.kind.as_str().to_owned(),
-        data: event.data.as_ref().map_or_else(String::new, |data| data.as_str().to_owned()),
-        attributes: event.attributes.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        data: event
+            .data
+            .as_ref()
+            .map_or_else(String::new, |data| data.as_str().to_owned()),
+        attributes: event
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         retry: event.retry,
         time: event.time.map(|time| time.to_string()),
         end: event.ending == crate::event::Ending::Ends,

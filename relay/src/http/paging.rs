@@ -13,7 +13,10 @@ pub const MAX: usize = 1000;
 pub fn limit(value: &str) -> Result<usize, Problem> {
     match value.parse() {
         Ok(limit) if (1..=MAX).contains(&limit) => Ok(limit),
-        _ => Err(Problem::new(Kind::InvalidQuery, format!("`limit` is 1 to {MAX}"))),
+        _ => Err(Problem::new(
+            Kind::InvalidQuery,
+            format!("`limit` is 1 to {MAX}"),
+        )),
     }
 }
 
@@ -25,7 +28,10 @@ pub struct Parameters {
 
 impl Parameters {
     pub fn parse(text: Option<&str>, known: &[&str]) -> Result<Parameters, Problem> {
-        let mut parameters = Parameters { limit: DEFAULT, values: Vec::new() };
+        let mut parameters = Parameters {
+            limit: DEFAULT,
+            values: Vec::new(),
+        };
         for (name, value) in query::parse(text.unwrap_or_default())? {
             match name.as_str() {
                 "limit" => parameters.limit = limit(&value)?,
@@ -38,6 +44,9 @@ impl Parameters {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.values
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }

@@ -74,32 +74,96 @@ impl Kind {
     fn describe(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Kind::InvalidChannel => ("invalid-channel", S::BAD_REQUEST, "the channel's name is not legal"),
-            Kind::InvalidQuery => ("invalid-query", S::BAD_REQUEST, "a query parameter is not right"),
+            Kind::InvalidChannel => (
+                "invalid-channel",
+                S::BAD_REQUEST,
+                "the channel's name is not legal",
+            ),
+            Kind::InvalidQuery => (
+                "invalid-query",
+                S::BAD_REQUEST,
+                "a query parameter is not right",
+            ),
             Kind::InvalidHeader => ("invalid-header", S::BAD_REQUEST, "a header is not right"),
             Kind::InvalidEvent => ("invalid-event", S::BAD_REQUEST, "the event is not legal"),
-            Kind::InvalidJson => ("invalid-json", S::BAD_REQUEST, "the body is not the JSON that is expected"),
-            Kind::InvalidEncoding => ("invalid-encoding", S::BAD_REQUEST, "the body is not UTF-8 text"),
-            Kind::InvalidBatch => ("invalid-batch", S::BAD_REQUEST, "no event of the batch was accepted"),
-            Kind::UnsupportedMediaType => {
-                ("unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "this content type cannot be published")
-            }
-            Kind::BodyTooLarge => ("body-too-large", S::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Kind::EventTooLarge => ("event-too-large", S::PAYLOAD_TOO_LARGE, "the event is too large"),
-            Kind::BatchTooLarge => ("batch-too-large", S::PAYLOAD_TOO_LARGE, "the batch has too many events"),
-            Kind::ChannelClosed => ("channel-closed", S::FORBIDDEN, "the configuration closes this channel"),
+            Kind::InvalidJson => (
+                "invalid-json",
+                S::BAD_REQUEST,
+                "the body is not the JSON that is expected",
+            ),
+            Kind::InvalidEncoding => (
+                "invalid-encoding",
+                S::BAD_REQUEST,
+                "the body is not UTF-8 text",
+            ),
+            Kind::InvalidBatch => (
+                "invalid-batch",
+                S::BAD_REQUEST,
+                "no event of the batch was accepted",
+            ),
+            Kind::UnsupportedMediaType => (
+                "unsupported-media-type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "this content type cannot be published",
+            ),
+            Kind::BodyTooLarge => (
+                "body-too-large",
+                S::PAYLOAD_TOO_LARGE,
+                "the body is too large",
+            ),
+            Kind::EventTooLarge => (
+                "event-too-large",
+                S::PAYLOAD_TOO_LARGE,
+                "the event is too large",
+            ),
+            Kind::BatchTooLarge => (
+                "batch-too-large",
+                S::PAYLOAD_TOO_LARGE,
+                "the batch has too many events",
+            ),
+            Kind::ChannelClosed => (
+                "channel-closed",
+                S::FORBIDDEN,
+                "the configuration closes this channel",
+            ),
             Kind::ChannelEnded => ("channel-ended", S::CONFLICT, "the channel has ended"),
-            Kind::KeyReused => ("idempotency-key-reused", S::UNPROCESSABLE_ENTITY, "the Idempotency-Key belongs to another request"),
-            Kind::CrossOrigin => ("cross-origin", S::FORBIDDEN, "a page of another origin may not do this"),
+            Kind::KeyReused => (
+                "idempotency-key-reused",
+                S::UNPROCESSABLE_ENTITY,
+                "the Idempotency-Key belongs to another request",
+            ),
+            Kind::CrossOrigin => (
+                "cross-origin",
+                S::FORBIDDEN,
+                "a page of another origin may not do this",
+            ),
             Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
             Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
-            Kind::MethodNotAllowed => ("method-not-allowed", S::METHOD_NOT_ALLOWED, "the path has no such method"),
-            Kind::TooManyChannels => ("too-many-channels", S::SERVICE_UNAVAILABLE, "the log holds as many channels as it may"),
-            Kind::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "the log cannot be written now; nothing was published"),
-            Kind::OutcomeUnknown => {
-                ("outcome-unknown", S::SERVICE_UNAVAILABLE, "the log did not answer; whether it published is not known")
-            }
-            Kind::Draining => ("draining", S::SERVICE_UNAVAILABLE, "this replica is about to stop"),
+            Kind::MethodNotAllowed => (
+                "method-not-allowed",
+                S::METHOD_NOT_ALLOWED,
+                "the path has no such method",
+            ),
+            Kind::TooManyChannels => (
+                "too-many-channels",
+                S::SERVICE_UNAVAILABLE,
+                "the log holds as many channels as it may",
+            ),
+            Kind::Unavailable => (
+                "unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "the log cannot be written now; nothing was published",
+            ),
+            Kind::OutcomeUnknown => (
+                "outcome-unknown",
+                S::SERVICE_UNAVAILABLE,
+                "the log did not answer; whether it published is not known",
+            ),
+            Kind::Draining => (
+                "draining",
+                S::SERVICE_UNAVAILABLE,
+                "this replica is about to stop",
+            ),
         }
     }
 }
@@ -125,7 +189,10 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: detail.into() }
+        Problem {
+            kind,
+            detail: detail.into(),
+        }
     }
 
     pub fn to_json(&self) -> serde_json::Value {
@@ -143,7 +210,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.kind.status(), self.to_json().to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
@@ -158,7 +228,8 @@ mod tests {
 
     #[test]
     fn every_problem_has_a_type_of_its_own() {
-        let slugs: std::collections::HashSet<_> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+        let slugs: std::collections::HashSet<_> =
+            Kind::ALL.iter().map(|kind| kind.slug()).collect();
         assert_eq!(slugs.len(), Kind::ALL.len());
         assert!(Kind::ALL.iter().all(|kind| kind.status().as_u16() >= 400));
     }

@@ -57,7 +57,11 @@ struct Limits {
     max_events: usize,
 }
 
-pub async fn publish(State(app): State<Arc<App>>, Path(channel): Path<String>, request: Request) -> Response {
+pub async fn publish(
+    State(app): State<Arc<App>>,
+    Path(channel): Path<String>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let result = accept(&app, &channel, &parts.headers, body).await;
     let outcome = match &result {
@@ -76,13 +80,21 @@ pub async fn publish(State(app): State<Arc<App>>, Path(channel): Path<String>, r
 
 type Accepted = (StatusCode, serde_json::Value);
 
-async fn accept(app: &App, channel: &str, headers: &HeaderMap, body: Body) -> Result<Accepted, Problem> {
+async fn accept(
+    app: &App,
+    channel: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Accepted, Problem> {
     let admitted = admit(app, channel, headers);
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, app.config.http.max_body_bytes.as_usize()).await;
     let (channel, limits, format, key) = admitted?;
     let bytes = bytes?;
-    let idempotency = key.map(|key| IdempotencyKey { key, fingerprint: fingerprint(headers, &bytes) });
+    let idempotency = key.map(|key| IdempotencyKey {
+        key,
+        fingerprint: fingerprint(headers, &bytes),
+    });
     match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
             let appended = append(app, &channel, vec![event], idempotency).await?;
@@ -97,24 +109,33 @@ type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
 
 /// Everything that can be decided before the body is read.
 fn admit(app: &App, channel: &str, headers: &HeaderMap) -> Result<Admitted, Problem> {
-    let channel = ChannelName::parse(channel).map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+    let channel = ChannelName::parse(channel)
+        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
     let settings = app.config.effective(channel.as_str());
     if settings.publish == Access::Deny {
-        let detail = format!("channel `{channel}` is closed to publishers by a rule of the configuration");
+        let detail =
+            format!("channel `{channel}` is closed to publishers by a rule of the configuration");
         return Err(Problem::new(Kind::ChannelClosed, detail));
     }
-    let limits =
-        Limits { settings, max_attributes: app.config.event.max_attributes, max_events: app.config.http.max_batch_events };
+    let limits = Limits {
+        settings,
+        max_attributes: app.config.event.max_attributes,
+        max_events: app.config.http.max_batch_events,
+    };
     Ok((channel, limits, format(headers)?, idempotency_key(headers)?))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
     match value.to_str() {
         Ok(key) if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) => Ok(Some(key.into())),
         _ => Err(Problem::new(
             Kind::InvalidHeader,
-            format!("Idempotency-Key is 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters; a UUID is a good one"),
+            format!(
+                "Idempotency-Key is 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters; a UUID is a good one"
+            ),
         )),
     }
 }
@@ -124,8 +145,16 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     if headers.contains_key("ce-specversion") {
         return Ok(Format::CloudEvent);
     }
-    let content_type = headers.get(header::CONTENT_TYPE).map_or(Ok(""), |value| value.to_str()).unwrap_or("");
-    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .map_or(Ok(""), |value| value.to_str())
+        .unwrap_or("");
+    let media_type = content_type
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
     Ok(match media_type.as_str() {
         "application/cloudevents+json" => Format::StructuredCloudEvent,
         "application/cloudevents-batch+json" => Format::CloudEventBatch,
@@ -143,8 +172,17 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     })
 }
 
-fn understand(format: Format, headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Understood, Problem> {
-    let one = |event: Result<Event, Problem>| event.and_then(|event| limits.check(event)).map(Understood::One);
+fn understand(
+    format: Format,
+    headers: &HeaderMap,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Understood, Problem> {
+    let one = |event: Result<Event, Problem>| {
+        event
+            .and_then(|event| limits.check(event))
+            .map(Understood::One)
+    };
     match format {
         Format::Envelope => one(envelope::parse(body)),
         Format::Raw => one(raw::parse(headers, body)),
@@ -159,12 +197,17 @@ impl Limits {
     fn check(&self, event: Event) -> Result<Event, Problem> {
         let (size, max) = (event.size(), self.settings.max_event_bytes.as_usize());
         if size > max {
-            let detail = format!("type, data and attributes take {size} bytes; an event of this channel may have {max}");
+            let detail = format!(
+                "type, data and attributes take {size} bytes; an event of this channel may have {max}"
+            );
             return Err(Problem::new(Kind::EventTooLarge, detail));
         }
         let (count, max) = (event.attributes.len(), self.max_attributes);
         if count > max {
-            return Err(Problem::new(Kind::InvalidEvent, format!("an event has at most {max} attributes; this one has {count}")));
+            return Err(Problem::new(
+                Kind::InvalidEvent,
+                format!("an event has at most {max} attributes; this one has {count}"),
+            ));
         }
         Ok(event)
     }
@@ -176,7 +219,9 @@ fn fingerprint(headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     let mut relevant: Vec<(&str, &[u8])> = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .filter(|(name, _)| name.starts_with("sse-") || name.starts_with("ce-") || *name == "content-type")
+        .filter(|(name, _)| {
+            name.starts_with("sse-") || name.starts_with("ce-") || *name == "content-type"
+        })
         .collect();
     relevant.sort();
     for (name, value) in relevant {
@@ -195,7 +240,11 @@ async fn append(
     events: Vec<Event>,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<Appended, Problem> {
-    let publication = Publication { channel: channel.clone(), events, idempotency };
+    let publication = Publication {
+        channel: channel.clone(),
+        events,
+        idempotency,
+    };
     let appended = app.log.append(publication).await.map_err(refusal)?;
     if let Appended::New(places) = &appended {
         app.hub.stats.published.add(places.len() as u64);
@@ -215,19 +264,30 @@ async fn append_batch(
         (StatusCode::BAD_REQUEST, Vec::new())
     } else {
         let appended = append(app, channel, events, idempotency).await?;
-        let status = if accepted < lines.len() { StatusCode::MULTI_STATUS } else { status_of(&appended) };
+        let status = if accepted < lines.len() {
+            StatusCode::MULTI_STATUS
+        } else {
+            status_of(&appended)
+        };
         (status, appended.places().to_vec())
     };
     let mut ids = places.iter();
     let results: Vec<serde_json::Value> = lines
         .iter()
         .map(|line| match line {
-            Line::Event { number } => json!({ "line": number, "id": ids.next().map(Place::to_string) }),
-            Line::Refused { number, problem } => json!({ "line": number, "error": problem.to_json() }),
+            Line::Event { number } => {
+                json!({ "line": number, "id": ids.next().map(Place::to_string) })
+            }
+            Line::Refused { number, problem } => {
+                json!({ "line": number, "error": problem.to_json() })
+            }
         })
         .collect();
     let failed = lines.len() - accepted;
-    Ok((status, json!({ "results": results, "accepted": accepted, "failed": failed })))
+    Ok((
+        status,
+        json!({ "results": results, "accepted": accepted, "failed": failed }),
+    ))
 }
 
 fn status_of(appended: &Appended) -> StatusCode {
@@ -247,7 +307,9 @@ fn refusal(error: AppendError) -> Problem {
     };
     let remedy = match kind {
         Kind::Unavailable => "; retry in a moment",
-        Kind::OutcomeUnknown => "; retry with the same Idempotency-Key, or read the channel's history",
+        Kind::OutcomeUnknown => {
+            "; retry with the same Idempotency-Key, or read the channel's history"
+        }
         _ => "",
     };
     Problem::new(kind, format!("{error}{remedy}"))

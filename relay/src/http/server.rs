@@ -56,30 +56,47 @@ pub struct Arrival {
 
 /// Starts the delivery threads; the first one accepts. They run until the process ends. `stop` turns
 /// true when connections that hyper serves should end after their present request.
-pub fn start(app: &Arc<App>, router: &Router, listener: TcpListener, stop: &watch::Receiver<bool>) -> io::Result<()> {
+pub fn start(
+    app: &Arc<App>,
+    router: &Router,
+    listener: TcpListener,
+    stop: &watch::Receiver<bool>,
+) -> io::Result<()> {
     let mut listener = Some(listener);
     for shard in 0..app.hub.shards() {
-        let context = Context { app: app.clone(), router: router.clone(), shard, stop: stop.clone() };
+        let context = Context {
+            app: app.clone(),
+            router: router.clone(),
+            shard,
+            stop: stop.clone(),
+        };
         let listener = listener.take();
         let (started, has_started) = std::sync::mpsc::channel();
-        std::thread::Builder::new().name(format!("shard-{shard}")).spawn(move || {
-            let ready = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-                let entered = runtime.enter();
-                let shard = context.shard(listener)?;
-                drop(entered);
-                Ok((runtime, shard))
-            });
-            match ready {
-                Ok((runtime, shard)) => {
-                    let _ = started.send(Ok(()));
-                    runtime.block_on(shard);
+        std::thread::Builder::new()
+            .name(format!("shard-{shard}"))
+            .spawn(move || {
+                let ready = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .and_then(|runtime| {
+                        let entered = runtime.enter();
+                        let shard = context.shard(listener)?;
+                        drop(entered);
+                        Ok((runtime, shard))
+                    });
+                match ready {
+                    Ok((runtime, shard)) => {
+                        let _ = started.send(Ok(()));
+                        runtime.block_on(shard);
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
                 }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                }
-            }
+            })?;
+        has_started.recv().unwrap_or_else(|_| {
+            Err(io::Error::other("a delivery thread ended while it started"))
         })?;
-        has_started.recv().unwrap_or_else(|_| Err(io::Error::other("a delivery thread ended while it started")))?;
     }
     Ok(())
 }
@@ -95,8 +112,11 @@ struct Context {
 
 impl Context {
     fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
-        let shared =
-            Shared { hub: self.app.hub.clone(), log: self.app.log.clone(), config: self.app.config.clone() };
+        let shared = Shared {
+            hub: self.app.hub.clone(),
+            log: self.app.log.clone(),
+            config: self.app.config.clone(),
+        };
         let (index, deciding) = (self.shard, self.clone());
         let edge = Edge {
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
@@ -109,7 +129,10 @@ impl Context {
 
     /// Only a plain subscribe that is allowed stays with the shard.
     fn decide(&self, request: &head::Request<'_>, peer: Option<SocketAddr>) -> Decision {
-        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((request.target, ""));
         let stays = path == "/v1/events"
             && request.method == "GET"
             && request.minor == 1
@@ -118,7 +141,9 @@ impl Context {
         if !stays {
             return Decision::HandOver;
         }
-        let Some(headers) = Headers::of(request) else { return Decision::HandOver };
+        let Some(headers) = Headers::of(request) else {
+            return Decision::HandOver;
+        };
         let subscribe = super::subscribe::Subscribe {
             query,
             last_event_id: headers.last_event_id,
@@ -135,8 +160,12 @@ impl Context {
     }
 
     async fn serve(self, socket: OwnedFd, bytes: Bytes, peer: Option<SocketAddr>) {
-        let mut load = Load { context: Some(self.clone()) };
-        let Ok(socket) = TcpStream::from_std(std::net::TcpStream::from(socket)) else { return };
+        let mut load = Load {
+            context: Some(self.clone()),
+        };
+        let Ok(socket) = TcpStream::from_std(std::net::TcpStream::from(socket)) else {
+            return;
+        };
         // a fresh registration knows no readiness: hyper's answer to a malformed head would be dropped unflushed
         if socket.writable().await.is_err() {
             return;
@@ -147,7 +176,10 @@ impl Context {
         } else if http.http1 {
             if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
                 load.context = None; // the stream's from now on
-                self.app.hub.inbox(self.shard).send(Command::TakeOver(socket, opening));
+                self.app
+                    .hub
+                    .inbox(self.shard)
+                    .send(Command::TakeOver(socket, opening));
             }
         } else {
             refuse_version(socket).await;
@@ -159,7 +191,9 @@ impl Context {
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.app.config.http.max_concurrent_streams)
-            .max_header_list_size(u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX))
+            .max_header_list_size(
+                u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
+            )
             .keep_alive_interval(Some(HTTP2_PING));
         let service = self.service(peer, None);
         let io = Rewind::new(bytes, TokioIo::new(socket));
@@ -192,7 +226,8 @@ impl Context {
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken: Taken = Arc::default();
         let service = self.service(peer, Some(taken.clone()));
-        let mut connection = builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
+        let mut connection =
+            builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = false;
@@ -221,7 +256,11 @@ impl Context {
     }
 
     fn service(&self, peer: Option<SocketAddr>, taken: Option<Taken>) -> ConnectionService {
-        ConnectionService { context: self.clone(), peer, taken }
+        ConnectionService {
+            context: self.clone(),
+            peer,
+            taken,
+        }
     }
 }
 
@@ -265,7 +304,11 @@ struct Load {
 impl Drop for Load {
     fn drop(&mut self) {
         if let Some(context) = &self.context {
-            context.app.hub.load(context.shard).fetch_sub(1, Ordering::Relaxed);
+            context
+                .app
+                .hub
+                .load(context.shard)
+                .fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -314,7 +357,9 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
         }
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(self.peer));
-        request.extensions_mut().insert(Arrival { shard: self.context.shard });
+        request.extensions_mut().insert(Arrival {
+            shard: self.context.shard,
+        });
         Box::pin(self.context.router.clone().oneshot(request))
     }
 }
@@ -328,7 +373,11 @@ struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     fn of(request: &head::Request<'a>) -> Option<Headers<'a>> {
-        let mut headers = Headers { last_event_id: None, user_agent: None, caller: super::access::Caller::default() };
+        let mut headers = Headers {
+            last_event_id: None,
+            user_agent: None,
+            caller: super::access::Caller::default(),
+        };
         for header in &request.headers {
             let text = std::str::from_utf8(header.value).ok();
             match header.name.to_ascii_lowercase().as_str() {

@@ -13,9 +13,15 @@ use std::sync::{Arc, atomic::Ordering};
 pub async fn dashboard() -> Response {
     let page = dashboard::page();
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(&page.csp).expect("hashes and keywords are ASCII")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_str(&page.csp).expect("hashes and keywords are ASCII"),
+        ),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     ];
     (headers, page.html.as_str()).into_response()
@@ -25,9 +31,11 @@ pub async fn dashboard() -> Response {
 pub async fn health(State(app): State<Arc<App>>) -> Response {
     match app.phase() {
         Phase::Serving => Json(json!({ "status": "ok" })).into_response(),
-        Phase::Announced | Phase::Draining => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "draining" }))).into_response()
-        }
+        Phase::Announced | Phase::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "draining" })),
+        )
+            .into_response(),
     }
 }
 
@@ -58,5 +66,9 @@ pub async fn status(State(app): State<Arc<App>>) -> Json<Value> {
 }
 
 pub async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        include_str!("openapi.json"),
+    )
+        .into_response()
 }

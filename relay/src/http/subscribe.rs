@@ -42,7 +42,15 @@ pub enum Answer {
     Refused(Problem),
 }
 
-const PARAMETERS: [&str; 7] = ["channel", "lastEventId", "from", "heartbeat", "connected", "client", "filter.ATTRIBUTE"];
+const PARAMETERS: [&str; 7] = [
+    "channel",
+    "lastEventId",
+    "from",
+    "heartbeat",
+    "connected",
+    "client",
+    "filter.ATTRIBUTE",
+];
 /// Longest name that a client may give itself, in bytes.
 const MAX_CLIENT_NAME: usize = 200;
 /// What is kept of a User-Agent, in bytes.
@@ -61,14 +69,24 @@ impl Subscribe<'_> {
         app.openness.allows(&self.caller)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         let cursor = match self.last_event_id {
-            Some(id) if !id.is_empty() => std::str::from_utf8(id).ok().and_then(Cursor::from_last_event_id).or(Some(Cursor::Unknown)),
-            _ => wanted.last_event_id.as_deref().and_then(Cursor::from_last_event_id),
+            Some(id) if !id.is_empty() => std::str::from_utf8(id)
+                .ok()
+                .and_then(Cursor::from_last_event_id)
+                .or(Some(Cursor::Unknown)),
+            _ => wanted
+                .last_event_id
+                .as_deref()
+                .and_then(Cursor::from_last_event_id),
         };
         let number = app.hub.next_number();
         let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
         let filter = Arc::new(wanted.filter);
         Ok(Opening {
-            key: FeedKey { selectors: selectors.clone(), filter: filter.clone(), framing: self.framing },
+            key: FeedKey {
+                selectors: selectors.clone(),
+                filter: filter.clone(),
+                framing: self.framing,
+            },
             cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
@@ -77,7 +95,9 @@ impl Subscribe<'_> {
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
                 remote: self.peer,
-                user_agent: self.user_agent.map(|text| clip(text, MAX_USER_AGENT).into()),
+                user_agent: self
+                    .user_agent
+                    .map(|text| clip(text, MAX_USER_AGENT).into()),
                 transport: self.transport,
                 opened: SystemTime::now(),
                 channels: selectors,
@@ -88,7 +108,10 @@ impl Subscribe<'_> {
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {
         let selectors = &opening.key.selectors;
-        if selectors.iter().any(|selector| matches!(selector, Selector::Pattern(_))) {
+        if selectors
+            .iter()
+            .any(|selector| matches!(selector, Selector::Pattern(_)))
+        {
             return false;
         }
         let start = app.log.resume(&opening.cursor, app.log.head());
@@ -116,7 +139,11 @@ impl Wanted {
             last_event_id: None,
             from: None,
             heartbeat: config.heartbeat.r#as,
-            greeting: if config.stream.connected_event { Greeting::Connected } else { Greeting::None },
+            greeting: if config.stream.connected_event {
+                Greeting::Connected
+            } else {
+                Greeting::None
+            },
             client: None,
         };
         for (name, value) in query::parse(text)? {
@@ -138,7 +165,9 @@ impl Wanted {
             "client" => self.client = Some(parse_client(&value)?),
             _ if name.starts_with('_') => {} // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
-                Some(attribute) => self.accept(attribute, &value, config.stream.max_filter_values)?,
+                Some(attribute) => {
+                    self.accept(attribute, &value, config.stream.max_filter_values)?
+                }
                 None => return Err(query::unknown(name, &PARAMETERS)),
             },
         }
@@ -146,26 +175,39 @@ impl Wanted {
     }
 
     fn select(&mut self, value: &str, config: &Config) -> Result<(), Problem> {
-        let selector = Selector::parse(value)
-            .map_err(|error| Problem::new(Kind::InvalidChannel, format!("channel `{}`: {error}", query::printable(value))))?;
+        let selector = Selector::parse(value).map_err(|error| {
+            Problem::new(
+                Kind::InvalidChannel,
+                format!("channel `{}`: {error}", query::printable(value)),
+            )
+        })?;
         if let Selector::Channel(name) = &selector
             && config.effective(name.as_str()).subscribe == Access::Deny
         {
-            return Err(Problem::new(Kind::ChannelClosed, format!("channel `{name}` is closed to subscribers by a rule of the configuration")));
+            return Err(Problem::new(
+                Kind::ChannelClosed,
+                format!("channel `{name}` is closed to subscribers by a rule of the configuration"),
+            ));
         }
         self.selectors.insert(selector);
         let max = config.stream.max_channels;
         if self.selectors.len() > max {
-            return Err(bad(format!("a stream has at most {max} channels; open another, or use a pattern such as `orders.*`")));
+            return Err(bad(format!(
+                "a stream has at most {max} channels; open another, or use a pattern such as `orders.*`"
+            )));
         }
         Ok(())
     }
 
     fn accept(&mut self, attribute: &str, value: &str, max: usize) -> Result<(), Problem> {
         if !legal_attribute_name(attribute) {
-            return Err(bad(format!("`filter.{}` names no attribute; write filter.NAME=VALUE", query::printable(attribute))));
+            return Err(bad(format!(
+                "`filter.{}` names no attribute; write filter.NAME=VALUE",
+                query::printable(attribute)
+            )));
         }
-        self.filter.accept(attribute, value.split(',').map(Into::into));
+        self.filter
+            .accept(attribute, value.split(',').map(Into::into));
         if self.filter.size() > max {
             return Err(bad(format!("a filter has at most {max} values")));
         }
@@ -179,7 +221,9 @@ fn parse_from(value: &str) -> Result<Cursor, Problem> {
         "latest" => Ok(Cursor::Latest),
         _ => match super::time::parse(value) {
             Some(time) => Ok(Cursor::At(millis(time))),
-            None => Err(bad("`from` is earliest, latest or a time such as 2026-11-21T08:00:00Z (RFC 3339)")),
+            None => Err(bad(
+                "`from` is earliest, latest or a time such as 2026-11-21T08:00:00Z (RFC 3339)",
+            )),
         },
     }
 }
@@ -206,7 +250,9 @@ fn parse_greeting(value: &str) -> Result<Greeting, Problem> {
 
 fn parse_client(value: &str) -> Result<Box<str>, Problem> {
     if value.is_empty() || value.len() > MAX_CLIENT_NAME || value.chars().any(char::is_control) {
-        return Err(bad(format!("`client` is a name of 1 to {MAX_CLIENT_NAME} bytes without control characters")));
+        return Err(bad(format!(
+            "`client` is a name of 1 to {MAX_CLIENT_NAME} bytes without control characters"
+        )));
     }
     Ok(value.into())
 }
@@ -243,7 +289,10 @@ mod tests {
         assert_eq!(wanted.filter.size(), 3);
         assert_eq!(wanted.from, Some(Cursor::At(1_795_248_000_000)));
         assert_eq!(wanted.last_event_id.as_deref(), Some("abc"));
-        assert_eq!((wanted.heartbeat, wanted.greeting), (HeartbeatAs::Event, Greeting::Connected));
+        assert_eq!(
+            (wanted.heartbeat, wanted.greeting),
+            (HeartbeatAs::Event, Greeting::Connected)
+        );
         assert_eq!(wanted.client.as_deref(), Some("me"));
     }
 
@@ -257,7 +306,11 @@ mod tests {
             ("channel=a*", Kind::InvalidChannel, "star"),
             ("chanel=a", Kind::InvalidQuery, "did you mean `channel`"),
             ("channel=a&from=yesterday", Kind::InvalidQuery, "RFC 3339"),
-            ("channel=a&heartbeat=often", Kind::InvalidQuery, "comment or event"),
+            (
+                "channel=a&heartbeat=often",
+                Kind::InvalidQuery,
+                "comment or event",
+            ),
             ("channel=a&connected=1", Kind::InvalidQuery, "true or false"),
             ("channel=a&client=", Kind::InvalidQuery, "1 to 200"),
             ("channel=a&filter.=x", Kind::InvalidQuery, "filter.NAME"),
@@ -268,7 +321,12 @@ mod tests {
             assert!(problem.detail.contains(says), "{query}: {}", problem.detail);
         }
         let many: Vec<String> = (0..101).map(|n| format!("channel=c{n}")).collect();
-        assert!(parse(&many.join("&")).unwrap_err().detail.contains("at most 100 channels"));
+        assert!(
+            parse(&many.join("&"))
+                .unwrap_err()
+                .detail
+                .contains("at most 100 channels")
+        );
     }
 
     #[test]
@@ -278,7 +336,11 @@ mod tests {
             subscribe: Some(Access::Deny),
             ..relay_config::ChannelRule::new("secret.**")
         });
-        let kind = |query| Wanted::parse(query, &config).map(|_| ()).map_err(|problem| problem.kind);
+        let kind = |query| {
+            Wanted::parse(query, &config)
+                .map(|_| ())
+                .map_err(|problem| problem.kind)
+        };
         assert_eq!(kind("channel=secret.a"), Err(Kind::ChannelClosed));
         assert_eq!(kind("channel=open"), Ok(()));
     }

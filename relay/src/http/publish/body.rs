@@ -14,7 +14,9 @@ const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 /// The whole body, or why it is refused.
 pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Bytes, Problem> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let waits = headers.get(header::EXPECT).is_some();
     if announced.is_some_and(|length| length > max) {
         if !waits {
@@ -25,9 +27,14 @@ pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Byt
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            return Err(Problem::new(Kind::InvalidEncoding, "the body ended before it was complete; send it whole"));
+            return Err(Problem::new(
+                Kind::InvalidEncoding,
+                "the body ended before it was complete; send it whole",
+            ));
         };
-        let Some(data) = frame.data_ref() else { continue };
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
         if bytes.len() + data.len() > max {
             discard(&mut body).await;
             return Err(too_large(max));
@@ -53,13 +60,19 @@ async fn discard(body: &mut Body) {
 }
 
 fn too_large(max: usize) -> Problem {
-    Problem::new(Kind::BodyTooLarge, format!("a body may have {max} bytes; send less, or several batches"))
+    Problem::new(
+        Kind::BodyTooLarge,
+        format!("a body may have {max} bytes; send less, or several batches"),
+    )
 }
 
 /// A body as text.
 pub fn text(bytes: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
-        let detail = format!("byte {} is not UTF-8; event streams carry UTF-8 text only", error.valid_up_to() + 1);
+        let detail = format!(
+            "byte {} is not UTF-8; event streams carry UTF-8 text only",
+            error.valid_up_to() + 1
+        );
         Problem::new(Kind::InvalidEncoding, detail)
     })
 }

@@ -26,20 +26,33 @@ pub fn binary(headers: &HeaderMap, bytes: &[u8]) -> Result<Event, Problem> {
             // the HTTP binding percent-encodes what a header cannot carry (3.1.3.2)
             let value = percent_encoding::percent_decode_str(raw::text(name, value)?)
                 .decode_utf8()
-                .map_err(|_| Problem::new(Kind::InvalidHeader, format!("header ce-{name} is not percent-encoded UTF-8")))?;
+                .map_err(|_| {
+                    Problem::new(
+                        Kind::InvalidHeader,
+                        format!("header ce-{name} is not percent-encoded UTF-8"),
+                    )
+                })?;
             attributes.insert(name.to_owned(), value.into_owned());
         }
     }
     if let Some(content_type) = headers.get(header::CONTENT_TYPE) {
-        attributes.insert("datacontenttype".to_owned(), raw::text("Content-Type", content_type)?.to_owned());
+        attributes.insert(
+            "datacontenttype".to_owned(),
+            raw::text("Content-Type", content_type)?.to_owned(),
+        );
     }
     event(attributes, Data::text(body::text(bytes)?))
 }
 
 /// Structured mode: one JSON object.
 pub fn structured(bytes: &[u8]) -> Result<Event, Problem> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(body::text(bytes)?)
-        .map_err(|error| Problem::new(Kind::InvalidJson, format!("{error}; expected a CloudEvent as a JSON object")))?;
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_str(body::text(bytes)?).map_err(|error| {
+            Problem::new(
+                Kind::InvalidJson,
+                format!("{error}; expected a CloudEvent as a JSON object"),
+            )
+        })?;
     let mut attributes = BTreeMap::new();
     let mut data = None;
     for (name, value) in fields {
@@ -61,8 +74,13 @@ fn scalar(name: &str, value: &RawValue) -> Result<Option<String>, Problem> {
     match serde_json::from_str(value.get()) {
         Ok(serde_json::Value::Null) => Ok(None),
         Ok(serde_json::Value::String(text)) => Ok(Some(text)),
-        Ok(serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Ok(Some(value.get().to_owned())),
-        _ => Err(Problem::new(Kind::InvalidEvent, format!("CloudEvents attribute `{name}` is a string, number or boolean"))),
+        Ok(serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+            Ok(Some(value.get().to_owned()))
+        }
+        _ => Err(Problem::new(
+            Kind::InvalidEvent,
+            format!("CloudEvents attribute `{name}` is a string, number or boolean"),
+        )),
     }
 }
 
@@ -71,20 +89,37 @@ fn decode_base64(value: &RawValue) -> Result<Data, Problem> {
         .map_err(|_| Problem::new(Kind::InvalidEvent, "`data_base64` is a string"))?;
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(text)
-        .map_err(|error| Problem::new(Kind::InvalidEvent, format!("`data_base64` is not base 64: {error}")))?;
+        .map_err(|error| {
+            Problem::new(
+                Kind::InvalidEvent,
+                format!("`data_base64` is not base 64: {error}"),
+            )
+        })?;
     Ok(Data::text(body::text(&bytes)?))
 }
 
 fn event(mut attributes: BTreeMap<String, String>, data: Data) -> Result<Event, Problem> {
-    if let Some(missing) = REQUIRED.iter().find(|name| attributes.get(**name).is_none_or(String::is_empty)) {
-        return Err(Problem::new(Kind::InvalidEvent, format!("CloudEvents attribute `{missing}` is missing")));
+    if let Some(missing) = REQUIRED
+        .iter()
+        .find(|name| attributes.get(**name).is_none_or(String::is_empty))
+    {
+        return Err(Problem::new(
+            Kind::InvalidEvent,
+            format!("CloudEvents attribute `{missing}` is missing"),
+        ));
     }
     let version = attributes.remove("specversion").unwrap_or_default();
     if version != "1.0" {
-        return Err(Problem::new(Kind::InvalidEvent, format!("CloudEvents `specversion` is 1.0, not {version:?}")));
+        return Err(Problem::new(
+            Kind::InvalidEvent,
+            format!("CloudEvents `specversion` is 1.0, not {version:?}"),
+        ));
     }
     let kind = attributes.remove("type").unwrap_or_default();
-    let time = attributes.remove("time").map(|time| parse_time(&time)).transpose()?;
+    let time = attributes
+        .remove("time")
+        .map(|time| parse_time(&time))
+        .transpose()?;
     Ok(Event {
         kind: EventType::parse(&kind).map_err(illegal)?,
         data: Some(data),
@@ -104,28 +139,50 @@ mod tests {
     #[test]
     fn a_structured_event_gives_type_data_and_attributes() {
         let event = structured(STRUCTURED.as_bytes()).unwrap();
-        assert_eq!((event.kind.as_str(), event.data.unwrap().as_str()), ("com.example.t", r#"{"a":"b"}"#));
+        assert_eq!(
+            (event.kind.as_str(), event.data.unwrap().as_str()),
+            ("com.example.t", r#"{"a":"b"}"#)
+        );
         let attributes: Vec<_> = event.attributes.iter().collect();
-        assert_eq!(attributes, [("comexampleext", "5"), ("id", "7"), ("source", "/s")]);
+        assert_eq!(
+            attributes,
+            [("comexampleext", "5"), ("id", "7"), ("source", "/s")]
+        );
         assert!(event.time.is_some());
     }
 
     #[test]
     fn a_binary_event_gives_the_same() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("ce-specversion", "1.0"), ("ce-id", "7"), ("ce-source", "/s%20x"), ("ce-type", "t"), ("content-type", "text/plain")] {
+        for (name, value) in [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "7"),
+            ("ce-source", "/s%20x"),
+            ("ce-type", "t"),
+            ("content-type", "text/plain"),
+        ] {
             headers.insert(name, value.parse().unwrap());
         }
         let event = binary(&headers, b"hello").unwrap();
-        assert_eq!((event.kind.as_str(), event.data.unwrap().as_str()), ("t", "hello"));
+        assert_eq!(
+            (event.kind.as_str(), event.data.unwrap().as_str()),
+            ("t", "hello")
+        );
         assert_eq!(event.attributes.get("source"), Some("/s x"));
         headers.remove("ce-id");
-        assert!(binary(&headers, b"hello").unwrap_err().detail.contains("`id` is missing"));
+        assert!(
+            binary(&headers, b"hello")
+                .unwrap_err()
+                .detail
+                .contains("`id` is missing")
+        );
     }
 
     #[test]
     fn base_64_must_hold_text() {
-        let of = |base64: &str| structured(format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"{base64}"}}"#).as_bytes());
+        let of = |base64: &str| {
+            structured(format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"{base64}"}}"#).as_bytes())
+        };
         assert_eq!(of("aGk=").unwrap().data.unwrap().as_str(), "hi");
         assert_eq!(of("/w==").unwrap_err().kind, Kind::InvalidEncoding);
         assert_eq!(of("?").unwrap_err().kind, Kind::InvalidEvent);

@@ -44,7 +44,10 @@ pub fn parse(bytes: &[u8]) -> Result<Event, Problem> {
         Problem::new(Kind::InvalidJson, detail)
     })?;
     if envelope.data.is_none() && !envelope.end {
-        return Err(Problem::new(Kind::InvalidEvent, "`data` is missing; it may be any JSON, and a string goes out as it is"));
+        return Err(Problem::new(
+            Kind::InvalidEvent,
+            "`data` is missing; it may be any JSON, and a string goes out as it is",
+        ));
     }
     Ok(Event {
         kind: EventType::parse(envelope.event.as_deref().unwrap_or("")).map_err(illegal)?,
@@ -61,8 +64,12 @@ pub fn illegal(error: EventError) -> Problem {
 }
 
 pub fn parse_time(text: &str) -> Result<jiff::Timestamp, Problem> {
-    time::parse(text)
-        .ok_or_else(|| Problem::new(Kind::InvalidEvent, "`time` is RFC 3339, such as 2026-11-21T08:00:00Z"))
+    time::parse(text).ok_or_else(|| {
+        Problem::new(
+            Kind::InvalidEvent,
+            "`time` is RFC 3339, such as 2026-11-21T08:00:00Z",
+        )
+    })
 }
 
 #[cfg(test)]
@@ -78,7 +85,10 @@ mod tests {
     fn only_data_is_required() {
         let event = parse(br#"{"data": "x"}"#).unwrap();
         assert_eq!(event, Event::text("x"));
-        assert_eq!(parse(br#"{"data": null}"#).unwrap().data, Some(Data::text("null")));
+        assert_eq!(
+            parse(br#"{"data": null}"#).unwrap().data,
+            Some(Data::text("null"))
+        );
         assert_eq!(parse(br#"{"end": true}"#).unwrap().data, None);
         assert_eq!(kind("{}"), Kind::InvalidEvent);
     }
@@ -87,8 +97,14 @@ mod tests {
     fn all_fields_are_taken() {
         let json = r#"{"event":"t","data":{"a": 1},"attributes":{"k":"v"},"retry":5,"time":"2026-11-21T08:00:00Z","end":true}"#;
         let event = parse(json.as_bytes()).unwrap();
-        assert_eq!((event.kind.as_str(), event.data.as_ref().unwrap().as_str()), ("t", r#"{"a":1}"#));
-        assert_eq!((event.attributes.get("k"), event.retry, event.ending), (Some("v"), Some(5), Ending::Ends));
+        assert_eq!(
+            (event.kind.as_str(), event.data.as_ref().unwrap().as_str()),
+            ("t", r#"{"a":1}"#)
+        );
+        assert_eq!(
+            (event.attributes.get("k"), event.retry, event.ending),
+            (Some("v"), Some(5), Ending::Ends)
+        );
         assert!(event.time.is_some());
     }
 
@@ -111,6 +127,9 @@ mod tests {
         ] {
             assert_eq!(kind(json), expected, "{json}");
         }
-        assert_eq!(parse(b"{\"data\":\"\xff\"}").unwrap_err().kind, Kind::InvalidEncoding);
+        assert_eq!(
+            parse(b"{\"data\":\"\xff\"}").unwrap_err().kind,
+            Kind::InvalidEncoding
+        );
     }
 }

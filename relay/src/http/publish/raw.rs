@@ -13,7 +13,11 @@ use http::{HeaderMap, HeaderValue};
 
 pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Problem> {
     let text_of = |name: &'static str| headers.get(name).map(|value| text(name, value)).transpose();
-    let attributes = headers.get_all("sse-attribute").iter().map(attribute).collect::<Result<Vec<_>, _>>()?;
+    let attributes = headers
+        .get_all("sse-attribute")
+        .iter()
+        .map(attribute)
+        .collect::<Result<Vec<_>, _>>()?;
     let end = match text_of("sse-end")? {
         None | Some("false") => false,
         Some("true") => true,
@@ -25,7 +29,11 @@ pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Problem> {
         data: (!end || !body.is_empty()).then_some(data),
         attributes: Attributes::new(attributes).map_err(illegal)?,
         retry: text_of("sse-retry")?
-            .map(|retry| retry.parse().map_err(|_| bad("Sse-Retry is a whole number of milliseconds")))
+            .map(|retry| {
+                retry
+                    .parse()
+                    .map_err(|_| bad("Sse-Retry is a whole number of milliseconds"))
+            })
             .transpose()?,
         time: text_of("sse-time")?.map(parse_time).transpose()?,
         ending: ending(end),
@@ -34,7 +42,8 @@ pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Problem> {
 
 fn attribute(value: &HeaderValue) -> Result<(String, String), Problem> {
     let pair = text("Sse-Attribute", value)?.split_once('=');
-    let (name, value) = pair.ok_or_else(|| bad("Sse-Attribute is name=value; repeat the header for more"))?;
+    let (name, value) =
+        pair.ok_or_else(|| bad("Sse-Attribute is name=value; repeat the header for more"))?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -52,25 +61,47 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
     fn the_body_is_the_data_and_headers_are_the_rest() {
         let none = headers(&[]);
         assert_eq!(parse(&none, b"a\r\nb").unwrap(), Event::text("a\nb"));
-        let mut all = headers(&[("sse-event", "tick"), ("sse-retry", "9"), ("sse-attribute", "kind=x=y"), ("sse-end", "true")]);
+        let mut all = headers(&[
+            ("sse-event", "tick"),
+            ("sse-retry", "9"),
+            ("sse-attribute", "kind=x=y"),
+            ("sse-end", "true"),
+        ]);
         all.append("sse-attribute", HeaderValue::from_static("Site = s"));
         let event = parse(&all, b"").unwrap();
-        assert_eq!((event.kind.as_str(), event.retry, event.data), ("tick", Some(9), None));
-        assert_eq!((event.attributes.get("kind"), event.attributes.get("Site")), (Some("x=y"), Some("s")));
+        assert_eq!(
+            (event.kind.as_str(), event.retry, event.data),
+            ("tick", Some(9), None)
+        );
+        assert_eq!(
+            (event.attributes.get("kind"), event.attributes.get("Site")),
+            (Some("x=y"), Some("s"))
+        );
     }
 
     #[test]
     fn wrong_headers_are_refused() {
-        for pair in [("sse-retry", "soon"), ("sse-attribute", "kind"), ("sse-end", "maybe"), ("sse-event", "end")] {
+        for pair in [
+            ("sse-retry", "soon"),
+            ("sse-attribute", "kind"),
+            ("sse-end", "maybe"),
+            ("sse-event", "end"),
+        ] {
             assert!(parse(&headers(&[pair]), b"x").is_err(), "{pair:?}");
         }
-        assert_eq!(parse(&headers(&[]), b"\xff").unwrap_err().kind, Kind::InvalidEncoding);
+        assert_eq!(
+            parse(&headers(&[]), b"\xff").unwrap_err().kind,
+            Kind::InvalidEncoding
+        );
     }
 }

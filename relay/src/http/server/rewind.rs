@@ -25,7 +25,11 @@ impl<T> Rewind<T> {
 }
 
 impl<T: Read + Unpin> Read for Rewind<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.before.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }
@@ -40,7 +44,11 @@ impl<T: Read + Unpin> Read for Rewind<T> {
 }
 
 impl<T: Write + Unpin> Write for Rewind<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
