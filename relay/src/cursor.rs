@@ -105,9 +105,9 @@ impl Partition {
 
 /// An id with the partition and the epoch it belongs to.
 ///
-/// Its text is 15 characters, `P EEEEE IIIIIIIII` without the spaces, base 64 in the ASCII-ordered
-/// alphabet `-0-9A-Z_a-z`: places of one epoch sort as text, and none needs escaping in a header,
-/// a URL or JSON.
+/// Its text is 15 characters, `P EEEEE IIIIIIIII` without the spaces: the partition as a digit, then
+/// epoch and id in base 64 with the ASCII-ordered alphabet `-0-9A-Z_a-z`. Places of one epoch sort as
+/// text, and none needs escaping in a header, a URL, JSON or a shell.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     pub partition: Partition,
@@ -137,7 +137,7 @@ impl Place {
 
     pub fn text(self) -> [u8; Place::LEN] {
         let mut out = [0; Place::LEN];
-        encode(u64::from(self.partition.0), &mut out[..1]);
+        out[0] = b'0' + self.partition.0;
         encode(u64::from(self.epoch.0), &mut out[1..6]);
         encode(self.id.0, &mut out[6..]);
         out
@@ -149,7 +149,7 @@ impl Place {
             return None;
         }
         Some(Place {
-            partition: Partition::new(decode(&bytes[..1])? as u8)?,
+            partition: Partition::new(bytes[0].checked_sub(b'0')?)?,
             epoch: Epoch(decode(&bytes[1..6])? as u32),
             id: EventId::new(decode(&bytes[6..])?)?,
         })

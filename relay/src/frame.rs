@@ -241,11 +241,11 @@ mod tests {
         };
         assert_eq!(
             text(&Frame::event(place(), "c", &event)),
-            "id: -----6--------8\nevent: tick\ndata: a\ndata: b\ndata: \nretry: 250\n\n"
+            "id: 0----6--------8\nevent: tick\ndata: a\ndata: b\ndata: \nretry: 250\n\n"
         );
         assert_eq!(
             text(&Frame::event(place(), "c", &Event::text(""))),
-            "id: -----6--------8\ndata: \n\n"
+            "id: 0----6--------8\ndata: \n\n"
         );
     }
 
@@ -257,10 +257,10 @@ mod tests {
         };
         assert_eq!(
             text(&Frame::event(place(), "a\"b", &last)),
-            "id: -----6--------8\ndata: bye\n\nid: -----6--------8\nevent: end\ndata: {\"channel\":\"a\\\"b\"}\n\n"
+            "id: 0----6--------8\ndata: bye\n\nid: 0----6--------8\nevent: end\ndata: {\"channel\":\"a\\\"b\"}\n\n"
         );
         let bare = Event { data: None, ..last };
-        assert!(text(&Frame::event(place(), "c", &bare)).starts_with("id: -----6--------8\n\nid:"));
+        assert!(text(&Frame::event(place(), "c", &bare)).starts_with("id: 0----6--------8\n\nid:"));
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
         let frame = Frame::event(place(), "c", &Event::text("é"));
         assert_eq!(
             frame.bytes(Framing::Chunked),
-            b"1e\r\nid: -----6--------8\ndata: \xc3\xa9\n\n\r\n"
+            b"1e\r\nid: 0----6--------8\ndata: \xc3\xa9\n\n\r\n"
         );
     }
 

@@ -54,11 +54,16 @@ pub enum Decision {
     HandOver,
 }
 
+/// Decides about a first request, given who sent it.
+pub type Decide = dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision;
+/// Takes a connection with the bytes that were read from it, and who is at its other end.
+pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
+
 /// What the edge gives a shard.
 pub struct Edge {
-    pub decide: Box<dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision>,
+    pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
-    pub hand_over: Box<dyn Fn(OwnedFd, Bytes, Option<SocketAddr>)>,
+    pub hand_over: Box<HandOver>,
 }
 
 /// What all shards are made from.

@@ -37,12 +37,14 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 pub fn parse(bytes: &[u8]) -> Result<Event, Problem> {
     let text = body::text(bytes)?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
-        let detail = format!(
-            "{error}; expected an object such as {{\"event\": \"type\", \"data\": …}} (only data is required)"
-        );
-        Problem::new(Kind::InvalidJson, detail)
-    })?;
+    let expected =
+        "expected an object such as {\"event\": \"type\", \"data\": …} (only data is required)";
+    if !text.trim_start().starts_with('{') {
+        // serde would take an array for the fields in their order
+        return Err(Problem::new(Kind::InvalidJson, expected));
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(text)
+        .map_err(|error| Problem::new(Kind::InvalidJson, format!("{error}; {expected}")))?;
     if envelope.data.is_none() && !envelope.end {
         return Err(Problem::new(
             Kind::InvalidEvent,

@@ -46,11 +46,11 @@ impl AsFd for Listener {
     }
 }
 
-/// An answer for a connection that is turned away unread. Browsers that open an EventSource come
-/// back only after a broken connection, so nothing is said to them that would be a final answer.
+/// An answer for a connection that is turned away unread: nobody knows yet whether it is a browser.
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    retry-after: 5\r\nconnection: close\r\ncontent-length: 117\r\n\r\n\
-    {\"type\":\"about:blank#overloaded\",\"title\":\"too many connections\",\"status\":503,\"detail\":\"Try again in a few seconds.\"}  \n";
+    retry-after: 5\r\nconnection: close\r\ncontent-length: 126\r\n\r\n\
+    {\"type\":\"urn:sse-relay:problem:overloaded\",\"title\":\"too many connections\",\"status\":503,\
+    \"detail\":\"Try again in a few seconds.\"}";
 
 impl Shard {
     pub(super) fn accept(&mut self) {

@@ -11,7 +11,7 @@ use crate::{
 };
 use relay_config::HeartbeatAs;
 use std::{
-    task::{Context, Poll},
+    task::Context,
     time::{Duration, Instant, SystemTime},
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -57,7 +57,7 @@ pub enum Draining {
 
 impl Shard {
     pub(super) fn poll_tick(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(_) = self.ticker.interval.poll_tick(cx) {
+        while self.ticker.interval.poll_tick(cx).is_ready() {
             self.now = Instant::now();
             self.expire_heads();
             self.heartbeats();
