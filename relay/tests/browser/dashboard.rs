@@ -66,7 +66,7 @@ impl Dashboard {
                 return value;
             }
             if started.elapsed() > LIMIT {
-                let page = self.eval("document.body.innerText").await;
+                let page = self.eval("document.body.innerText.slice(0, 2000)").await;
                 panic!(
                     "in {LIMIT:?} this did not become true: {expression}\nthe page says: {page}"
                 );

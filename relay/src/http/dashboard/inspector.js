@@ -92,6 +92,7 @@ function connectInspector() {
     // Once an id is known it is sent as a header, and says more than the start did.
     url: (resuming) => {
       const address = new URLSearchParams(query);
+      address.set('connected', 'true');
       if (!resuming) address.set(...start);
       return `/v1/events?${address}`;
     },

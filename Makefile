@@ -1,0 +1,54 @@
+# Every verb of the project. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser deny
+
+# CI and contributors may keep build output and tools outside the checkout.
+CARGO ?= cargo
+TOOLS ?= $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+DENY_VERSION := 0.20.2
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: toolchain ## Run the relay on loopback with this machine's live figures; prints the dashboard's address
+	@$(CARGO) build --release --package sse-relay
+	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
+
+test: toolchain browser ## Everything a contributor needs to pass; installs what it needs
+	$(CARGO) test --workspace --no-fail-fast $(ARGS)
+
+check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	$(TOOLS)/cargo-deny --workspace --all-features check bans licenses sources
+
+golden: toolchain ## Write generated and golden files anew (then look at the difference)
+	UPDATE_GOLDEN=1 $(CARGO) test --package relay-config
+
+bench: toolchain ## Measure against the floor in one run; tables and charts in target/bench
+	$(CARGO) build --release --package relay-bench --package sse-relay
+	target/release/relay-bench suite $(ARGS)
+
+e2e image crds soak: ## Come with the operator and the Redis log
+	@echo "make $@: nothing to do yet; it comes with the operator and the Redis log (CHANGELOG.md says what is there)" >&2
+	@exit 2
+
+clean: ## Remove build output
+	$(CARGO) clean
+
+toolchain:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	  echo "Rust is not installed. Get it with rustup (https://rustup.rs), then run make again;" >&2; \
+	  echo "rust-toolchain.toml says which version, and rustup installs it by itself." >&2; exit 1; }
+	@command -v cc >/dev/null 2>&1 || { \
+	  echo "A C compiler is missing; it links the programs (Debian: apt-get install gcc)." >&2; exit 1; }
+
+browser:
+	@sh scripts/install-browser.sh
+
+deny:
+	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \
+	  $(CARGO) install cargo-deny --locked --version $(DENY_VERSION)
