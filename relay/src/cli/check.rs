@@ -1,6 +1,7 @@
 //! `sse-relay check FILE`.
 
 use super::options;
+use crate::http::access::Openness;
 use relay_config::Config;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -29,7 +30,13 @@ pub fn run(args: &Args) -> ExitCode {
     match options::load(args.file.as_deref()) {
         Ok(config) => {
             report(args, &config);
-            ExitCode::SUCCESS
+            match Openness::of(config.listen, config.insecure_open) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("the relay would not start: {error}");
+                    ExitCode::from(2)
+                }
+            }
         }
         Err(error) => {
             eprintln!("{error}");
