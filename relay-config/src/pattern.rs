@@ -8,7 +8,7 @@ pub const MAX_PATTERN_BYTES: usize = 200;
 
 /// A legal channel pattern.
 ///
-/// Segments are separated by dots. `*` stands for exactly one segment; `**`, only as the last
+/// Segments are separated by dots, and may be empty as in a name. `*` stands for exactly one segment; `**`, only as the last
 /// segment, for one or more. Everything else is compared byte for byte, so a pattern without
 /// stars is one channel's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,9 +30,6 @@ pub enum PatternError {
     /// Line breaks and the like would reach logs and keys.
     #[error("a pattern must not contain control characters; remove {0:?}")]
     ControlCharacter(char),
-    /// Two dots in a row, or a dot at an end.
-    #[error("segment {0} is empty; remove the extra dot")]
-    EmptySegment(usize),
     /// `**` with something behind it.
     #[error("`**` is legal only as the last segment; use `*` for exactly one segment")]
     RestNotLast,
@@ -100,10 +97,9 @@ fn check(text: &str) -> Result<(), PatternError> {
     if let Some(control) = text.chars().find(|c| c.is_control()) {
         return Err(PatternError::ControlCharacter(control));
     }
-    let mut segments = text.split('.').enumerate().peekable();
-    while let Some((index, segment)) = segments.next() {
+    let mut segments = text.split('.').peekable();
+    while let Some(segment) = segments.next() {
         match segment {
-            "" => return Err(PatternError::EmptySegment(index + 1)),
             "**" if segments.peek().is_some() => return Err(PatternError::RestNotLast),
             "*" | "**" => {}
             name if name.contains('*') => return Err(PatternError::StarInText(name.to_owned())),
@@ -126,8 +122,8 @@ pub(crate) fn segments_match(pattern: &str, channel: &str) -> bool {
             return false;
         };
         match wanted {
-            "**" => return !segment.is_empty(),
-            "*" if !segment.is_empty() => {}
+            "**" => return true,
+            "*" => {}
             name if name == segment => {}
             _ => return false,
         }
@@ -161,7 +157,7 @@ mod tests {
         for channel in ["a.b.c", "a.x y.c", "a.ä.c"] {
             assert!(pattern("a.*.c").matches(channel), "{channel}");
         }
-        for other in ["a.c", "a..c", "a.b.b.c", "a.b.d", "x.b.c", "a.b.c.d"] {
+        for other in ["a.c", "a.b.b.c", "a.b.d", "x.b.c", "a.b.c.d"] {
             assert!(!pattern("a.*.c").matches(other), "{other}");
         }
         assert!(pattern("*").matches("a") && !pattern("*").matches("a.b"));
@@ -170,7 +166,7 @@ mod tests {
     #[test]
     fn two_stars_are_one_or_more_segments() {
         assert!(pattern("a.**").matches("a.b") && pattern("a.**").matches("a.b.c.d"));
-        for other in ["a", "a.", "ab.c", "b.a.c"] {
+        for other in ["a", "ab.c", "b.a.c"] {
             assert!(!pattern("a.**").matches(other), "{other}");
         }
         assert!(pattern("**").matches("a") && pattern("**").matches("a.b.c"));
@@ -178,13 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_segment_is_a_segment() {
+        // names such as `v1.` are legal, and `**` must mean every channel
+        assert!(
+            pattern("**").matches("a..b")
+                && pattern("**").matches(".")
+                && pattern("a.**").matches("a.")
+        );
+        assert!(pattern("a.*.c").matches("a..c") && pattern("v1.").matches("v1."));
+    }
+
+    #[test]
     fn illegal_patterns_say_what_to_change() {
         let cases = [
             ("", PatternError::Empty),
             ("a\nb", PatternError::ControlCharacter('\n')),
-            ("a..b", PatternError::EmptySegment(2)),
-            (".a", PatternError::EmptySegment(1)),
-            ("a.", PatternError::EmptySegment(2)),
             ("**.a", PatternError::RestNotLast),
             ("a.b*", PatternError::StarInText("b*".into())),
             ("***", PatternError::StarInText("***".into())),
@@ -222,8 +226,8 @@ mod tests {
     proptest! {
         #[test]
         fn matching_agrees_with_the_definition(
-            text in "(a|b|\\*)(\\.(a|b|\\*)){0,3}(\\.\\*\\*)?",
-            channel in "(a|b|ab)(\\.(a|b|ab)){0,4}",
+            text in "(a|b|\\*)(\\.(a|b||\\*)){0,3}(\\.\\*\\*)?",
+            channel in "(a|b|ab)(\\.(a|b|ab|)){0,4}",
         ) {
             let expected = means(
                 &text.split('.').collect::<Vec<_>>(),
