@@ -60,6 +60,22 @@ impl ChannelPattern {
             .is_some_and(|rest| segments_match(stars, rest))
     }
 
+    /// Whether every channel that `other` matches is matched by this one too.
+    #[must_use]
+    pub fn covers(&self, other: &ChannelPattern) -> bool {
+        let mut asked = other.text.split('.');
+        for granted in self.text.split('.') {
+            match (granted, asked.next()) {
+                ("**", Some(_)) => return true,
+                (_, None | Some("**")) => return false,
+                ("*", Some(_)) => {}
+                (granted, Some(asked)) if granted == asked => {}
+                _ => return false,
+            }
+        }
+        asked.next().is_none()
+    }
+
     /// Whether there is no star in it, so that it means the one channel [`Self::as_str`].
     #[must_use]
     pub fn is_literal(&self) -> bool {
@@ -174,6 +190,37 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_covers_what_it_matches_in_full() {
+        for (granted, asked) in [
+            ("**", "a.*"),
+            ("a.**", "a.b.**"),
+            ("a.*", "a.b"),
+            ("a.*", "a.*"),
+            ("*.b", "*.b"),
+            ("**", "**"),
+        ] {
+            assert!(
+                pattern(granted).covers(&pattern(asked)),
+                "{granted} {asked}"
+            );
+        }
+        for (granted, asked) in [
+            ("a.*", "a.**"),
+            ("a.b", "a.*"),
+            ("*", "**"),
+            ("a.**", "a"),
+            ("a.**", "**"),
+            ("*.b", "a.*"),
+            ("*", "a.b"),
+        ] {
+            assert!(
+                !pattern(granted).covers(&pattern(asked)),
+                "{granted} {asked}"
+            );
+        }
+    }
+
+    #[test]
     fn an_empty_segment_is_a_segment() {
         // names such as `v1.` are legal, and `**` must mean every channel
         assert!(
@@ -224,6 +271,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_covered_is_matched(
+            granted in "(a|b|\\*)(\\.(a|b|\\*)){0,2}(\\.\\*\\*)?",
+            asked in "(a|b|\\*)(\\.(a|b|\\*)){0,2}(\\.\\*\\*)?",
+            channel in "(a|b|c)(\\.(a|b|c)){0,4}",
+        ) {
+            let (granted, asked) = (pattern(&granted), pattern(&asked));
+            if granted.covers(&asked) && asked.matches(&channel) {
+                prop_assert!(granted.matches(&channel));
+            }
+        }
+
         #[test]
         fn matching_agrees_with_the_definition(
             text in "(a|b|\\*)(\\.(a|b||\\*)){0,3}(\\.\\*\\*)?",

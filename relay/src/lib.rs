@@ -13,6 +13,7 @@ pub mod event;
 pub mod event_log;
 pub mod filter;
 pub mod frame;
+pub mod grant;
 pub mod http;
 pub mod hub;
 pub mod journal;

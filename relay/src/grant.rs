@@ -1,0 +1,140 @@
+//! What a credential allows.
+
+use crate::{
+    channel::{ChannelName, ChannelPattern, Selector},
+    cursor::UnixMillis,
+};
+use std::collections::BTreeSet;
+
+/// What else a credential may do besides publishing and subscribing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Right {
+    /// See channels, connections, clients, status.
+    Observe,
+    /// Send to one stream or to one subject.
+    Direct,
+    /// End streams and refuse their return.
+    Disconnect,
+    /// Make tickets.
+    Tickets,
+    /// Remove a channel with its history.
+    Purge,
+}
+
+impl Right {
+    pub const ALL: [Right; 5] = [
+        Right::Observe,
+        Right::Direct,
+        Right::Disconnect,
+        Right::Tickets,
+        Right::Purge,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Right::Observe => "observe",
+            Right::Direct => "direct",
+            Right::Disconnect => "disconnect",
+            Right::Tickets => "tickets",
+            Right::Purge => "purge",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Right> {
+        Right::ALL.into_iter().find(|right| right.as_str() == text)
+    }
+}
+
+/// What a credential allows, whatever it was. Asking for more is refused, never narrowed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Grant {
+    pub publish: Vec<ChannelPattern>,
+    pub subscribe: Vec<ChannelPattern>,
+    pub manage: BTreeSet<Right>,
+    /// Whom it stands for, if anybody.
+    pub subject: Option<Box<str>>,
+    /// When it ends.
+    pub expires: Option<UnixMillis>,
+}
+
+impl Grant {
+    /// Everything: what an open listener gives.
+    pub fn everything() -> Grant {
+        let all = vec![ChannelPattern::parse("**").expect("`**` is a pattern")];
+        Grant {
+            publish: all.clone(),
+            subscribe: all,
+            manage: Right::ALL.into(),
+            ..Grant::default()
+        }
+    }
+
+    pub fn may_publish(&self, channel: &ChannelName) -> bool {
+        self.publish
+            .iter()
+            .any(|pattern| pattern.matches(channel.as_str()))
+    }
+
+    /// Whether all that a selector can ever select is allowed by one of the patterns.
+    pub fn may_subscribe(&self, selector: &Selector) -> bool {
+        self.subscribe.iter().any(|granted| match selector {
+            Selector::Channel(name) => granted.matches(name.as_str()),
+            Selector::Pattern(asked) => granted.covers(asked),
+        })
+    }
+
+    pub fn may(&self, right: Right) -> bool {
+        self.manage.contains(&right)
+    }
+
+    pub fn has_ended(&self, now: UnixMillis) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(subscribe: &[&str]) -> Grant {
+        let subscribe = subscribe
+            .iter()
+            .map(|text| ChannelPattern::parse(text).unwrap())
+            .collect();
+        Grant {
+            subscribe,
+            ..Grant::default()
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_allowed_only_if_all_that_it_means_is() {
+        let grant = grant(&["orders.*", "news"]);
+        let may = |text| grant.may_subscribe(&Selector::parse(text).unwrap());
+        assert!(may("orders.eu") && may("orders.*") && may("news"));
+        assert!(!may("orders.**") && !may("*") && !may("news.eu") && !may("orders"));
+        assert!(
+            !grant.may_publish(&ChannelName::parse("news").unwrap()),
+            "subscribing is not publishing"
+        );
+    }
+
+    #[test]
+    fn rights_have_their_names() {
+        for right in Right::ALL {
+            assert_eq!(Right::parse(right.as_str()), Some(right));
+        }
+        assert_eq!(Right::parse("everything"), None);
+        assert!(Grant::everything().may(Right::Purge) && !Grant::default().may(Right::Observe));
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_time() {
+        let grant = Grant {
+            expires: Some(10),
+            ..Grant::default()
+        };
+        assert!(!grant.has_ended(9) && grant.has_ended(10));
+        assert!(!Grant::default().has_ended(u64::MAX));
+    }
+}
