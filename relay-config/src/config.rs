@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
 use crate::delivery::{Heartbeat, Stream};
@@ -25,6 +26,10 @@ pub struct Config {
     /// Whether to listen beyond the loopback interface although no credentials are configured,
     /// so that everybody who reaches the port may publish and subscribe.
     pub insecure_open: bool,
+    /// Credentials. Without this section a loopback listener is open, and no other address is
+    /// served unless `insecureOpen` says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -61,6 +66,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             insecure_open: false,
+            auth: None,
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O: texts and variables are arguments.
 
+mod auth;
 mod byte_size;
 mod channels;
 mod config;
@@ -29,6 +30,7 @@ mod tree;
 mod validate;
 mod variables;
 
+pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
 pub use config::Config;

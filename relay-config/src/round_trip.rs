@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync, Heartbeat,
-    HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention, RetentionOverride,
-    Stream, Timespan,
+    Access, Anonymous, Auth, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync,
+    Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention,
+    RetentionOverride, Right, StaticToken, Stream, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -209,6 +209,28 @@ fn http() -> impl Strategy<Value = Http> {
         )
 }
 
+fn auth() -> impl Strategy<Value = Option<Auth>> {
+    let rights = || vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
+    let token = (
+        (text(), text(), vec(text(), 0..3), vec(text(), 0..3)),
+        (rights(), of(text()), of(text())),
+    )
+        .prop_map(
+            |((name, sha256, publish, subscribe), (manage, subject, expires))| StaticToken {
+                name,
+                sha256,
+                publish,
+                subscribe,
+                manage,
+                subject,
+                expires,
+            },
+        );
+    let anonymous = (vec(text(), 0..3), vec(text(), 0..3))
+        .prop_map(|(publish, subscribe)| Anonymous { publish, subscribe });
+    of((vec(token, 0..3), anonymous).prop_map(|(tokens, anonymous)| Auth { tokens, anonymous }))
+}
+
 fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {
     let formats = prop::sample::select(vec![LogFormat::Text, LogFormat::Json]);
     let logging = (formats, text()).prop_map(|(format, level)| Logging { format, level });
@@ -233,12 +255,13 @@ prop_compose! {
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
+        auth in auth(),
         stream in stream(),
         http in http(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
+            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
 use crate::config::Config;
@@ -48,6 +49,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
         self.check_addresses_and_names(&mut problems);
+        if let Some(auth) = &self.auth {
+            check_auth(&mut problems, auth);
+        }
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -273,6 +277,62 @@ impl Config {
             "demo.prefix",
             "write dot-separated names without stars and control characters, at most 100 bytes",
         );
+    }
+}
+
+fn check_auth(problems: &mut Problems, auth: &Auth) {
+    check_patterns(problems, "auth.anonymous.publish", &auth.anonymous.publish);
+    check_patterns(
+        problems,
+        "auth.anonymous.subscribe",
+        &auth.anonymous.subscribe,
+    );
+    for (index, token) in auth.tokens.iter().enumerate() {
+        let path = format!("auth.tokens[{index}]");
+        problems.name(&format!("{path}.name"), &token.name);
+        let twice = auth.tokens[..index].iter().any(|earlier| {
+            earlier.name == token.name || earlier.sha256.eq_ignore_ascii_case(&token.sha256)
+        });
+        problems.add_if(
+            twice,
+            &path,
+            "has the name or the hash of an earlier token; give each token once",
+        );
+        let hash = token.sha256.len() == 64 && token.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        problems.add_if(
+            !hash,
+            &format!("{path}.sha256"),
+            "is not a SHA-256 in hexadecimal; `sse-relay token new` makes a token and its hash",
+        );
+        check_patterns(problems, &format!("{path}.publish"), &token.publish);
+        check_patterns(problems, &format!("{path}.subscribe"), &token.subscribe);
+        let nothing =
+            token.publish.is_empty() && token.subscribe.is_empty() && token.manage.is_empty();
+        problems.add_if(
+            nothing,
+            &path,
+            "allows nothing; say what its holder may publish to, subscribe to or manage",
+        );
+        if let Some(subject) = &token.subject {
+            problems.name(&format!("{path}.subject"), subject);
+        }
+        let ends = token
+            .expires
+            .as_ref()
+            .map(|time| time.parse::<jiff::Timestamp>());
+        problems.add_if(
+            matches!(ends, Some(Err(_))),
+            &format!("{path}.expires"),
+            "write a time such as 2027-01-01T00:00:00Z (RFC 3339)",
+        );
+    }
+}
+
+fn check_patterns(problems: &mut Problems, path: &str, patterns: &[String]) {
+    for (index, pattern) in patterns.iter().enumerate() {
+        if let Err(error) = ChannelPattern::parse(pattern) {
+            problems.add(format!("{path}[{index}]"), error.to_string());
+        }
     }
 }
 

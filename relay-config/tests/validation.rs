@@ -17,6 +17,11 @@ fn each_rule_names_its_field() {
     let long = format!("environment: {}", "x".repeat(101));
     let long_prefix = format!("demo: {{prefix: {}}}", "x".repeat(101));
     let long_match = format!("channels: [{{match: {}, publish: deny}}]", "x".repeat(201));
+    let hash = "ab".repeat(32);
+    let token = format!("name: a, sha256: {hash}, subscribe: [b]");
+    let no_right = format!("auth: {{tokens: [{{name: a, sha256: {hash}}}]}}");
+    let bad_expiry = format!("auth: {{tokens: [{{{token}, expires: soon}}]}}");
+    let twice = format!("auth: {{tokens: [{{{token}}}, {{{token}}}]}}");
     let cases = [
         ("adminListen: 127.0.0.1:8080", "adminListen"),
         ("environment: \"\"", "environment"),
@@ -33,7 +38,7 @@ fn each_rule_names_its_field() {
         ("retention: {bytes: 0}", "retention.bytes"),
         ("channels: [{match: a}]", "channels[0]"),
         (
-            "channels: [{match: "a.b * ", publish: deny}]",
+            "channels: [{match: 'a.b*', publish: deny}]",
             "channels[0].match",
         ),
         (&long_match, "channels[0].match"),
@@ -69,6 +74,17 @@ fn each_rule_names_its_field() {
             "channels: [{match: a, maxEventBytes: 2Mi}]",
             "channels[0].maxEventBytes",
         ),
+        (
+            "auth: {anonymous: {publish: ['a*']}}",
+            "auth.anonymous.publish[0]",
+        ),
+        (
+            "auth: {tokens: [{name: a, sha256: abc, manage: [observe]}]}",
+            "auth.tokens[0].sha256",
+        ),
+        (&no_right, "auth.tokens[0]"),
+        (&bad_expiry, "auth.tokens[0].expires"),
+        (&twice, "auth.tokens[1]"),
         ("event: {maxBytes: 0}", "event.maxBytes"),
         ("event: {maxBytes: 1048577}", "event.maxBytes"),
         ("maxLogBytes: 1048575", "event.maxBytes"),
