@@ -6,44 +6,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What else a credential may do besides publishing and subscribing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Right {
-    /// See channels, connections, clients, status.
-    Observe,
-    /// Send to one stream or to one subject.
-    Direct,
-    /// End streams and refuse their return.
-    Disconnect,
-    /// Make tickets.
-    Tickets,
-    /// Remove a channel with its history.
-    Purge,
-}
-
-impl Right {
-    pub const ALL: [Right; 5] = [
-        Right::Observe,
-        Right::Direct,
-        Right::Disconnect,
-        Right::Tickets,
-        Right::Purge,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Right::Observe => "observe",
-            Right::Direct => "direct",
-            Right::Disconnect => "disconnect",
-            Right::Tickets => "tickets",
-            Right::Purge => "purge",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Right> {
-        Right::ALL.into_iter().find(|right| right.as_str() == text)
-    }
-}
+pub use relay_config::Right;
 
 /// What a credential allows, whatever it was. Asking for more is refused, never narrowed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -120,12 +83,9 @@ mod tests {
     }
 
     #[test]
-    fn rights_have_their_names() {
-        for right in Right::ALL {
-            assert_eq!(Right::parse(right.as_str()), Some(right));
-        }
-        assert_eq!(Right::parse("everything"), None);
-        assert!(Grant::everything().may(Right::Purge) && !Grant::default().may(Right::Observe));
+    fn rights_are_given_one_by_one() {
+        assert!(Grant::everything().may(Right::Purge));
+        assert!(!Grant::default().may(Right::Observe));
     }
 
     #[test]
