@@ -33,7 +33,7 @@ fn each_rule_names_its_field() {
         ("retention: {bytes: 0}", "retention.bytes"),
         ("channels: [{match: a}]", "channels[0]"),
         (
-            "channels: [{match: "a.b*", publish: deny}]",
+            "channels: [{match: 'a.b*', publish: deny}]",
             "channels[0].match",
         ),
         (&long_match, "channels[0].match"),
