@@ -79,7 +79,10 @@ impl FromStr for LogFilter {
     /// A subset of what `RUST_LOG` takes elsewhere, in which a slip is an error: a word alone is a
     /// level and never a module.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split(',').map(directive).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .map(directive)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -104,10 +107,12 @@ fn severity(level: &str) -> Result<Severity, LogFilterError> {
     let found = SEVERITIES
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(level));
-    found.map(|(_, severity)| *severity).ok_or_else(|| LogFilterError::Level {
-        written: level.escape_debug().to_string(),
-        meant: nearest(level, SEVERITIES.map(|(name, _)| name)).unwrap_or("info"),
-    })
+    found
+        .map(|(_, severity)| *severity)
+        .ok_or_else(|| LogFilterError::Level {
+            written: level.escape_debug().to_string(),
+            meant: nearest(level, SEVERITIES.map(|(name, _)| name)).unwrap_or("info"),
+        })
 }
 
 fn is_module(target: &str) -> bool {

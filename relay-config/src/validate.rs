@@ -70,7 +70,7 @@ impl Config {
         );
         problems.name("environment", &self.environment);
         if let Err(error) = self.logging.level.parse::<LogFilter>() {
-            problems.add("logging.level", &error.to_string());
+            problems.add("logging.level", error.to_string());
         }
     }
 

@@ -18,6 +18,7 @@ pub mod hub;
 pub mod journal;
 pub mod label;
 pub mod metrics;
+pub mod printable;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;

@@ -88,7 +88,10 @@ impl Scrape {
             return Err("no help".into());
         }
         let text = format!("{help}\"");
-        if !unescape(&text, self.dialect == Dialect::OpenMetrics)?.1.is_empty() {
+        if !unescape(&text, self.dialect == Dialect::OpenMetrics)?
+            .1
+            .is_empty()
+        {
             return Err("a quote that is not escaped".into());
         }
         self.families.push(Family {
