@@ -12,7 +12,7 @@ pub struct Logging {
     /// Whether lines are for people or for programs.
     pub format: LogFormat,
     /// Least severity that is written (`error`, `warn`, `info`, `debug`, `trace`), also per
-    /// module as in `info,relay::http=debug`.
+    /// module as in `info,sse_relay::http=debug`; `off` for nothing. `SSE_RELAY_LOG` wins over it.
     pub level: String,
 }
 

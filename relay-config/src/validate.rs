@@ -7,6 +7,7 @@ use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
 use crate::config::Config;
 use crate::delivery::Overflow;
+use crate::log_filter::LogFilter;
 use crate::pattern::ChannelPattern;
 use crate::timespan::Timespan;
 
@@ -72,9 +73,9 @@ impl Config {
             "is the same as `listen`; choose another port",
         );
         problems.name("environment", &self.environment);
-        let level = &self.logging.level;
-        let bad = level.trim().is_empty() || level.chars().any(char::is_control);
-        problems.add_if(bad, "logging.level", "write a level such as `info`");
+        if let Err(error) = self.logging.level.parse::<LogFilter>() {
+            problems.add("logging.level", error.to_string());
+        }
     }
 
     fn check_log(&self, problems: &mut Problems) {

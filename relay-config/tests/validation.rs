@@ -28,6 +28,7 @@ fn each_rule_names_its_field() {
         (r#"environment: "a\nb""#, "environment"),
         (&long, "environment"),
         ("logging: {level: \" \"}", "logging.level"),
+        ("logging: {level: inof}", "logging.level"),
         (r#"logging: {level: "a\nb"}"#, "logging.level"),
         ("data: {dir: \"\"}", "data.dir"),
         ("data: {fsyncInterval: 0s}", "data.fsyncInterval"),

@@ -7,5 +7,4 @@ pub mod check;
 pub mod client;
 pub mod listen;
 pub mod options;
-pub mod printable;
 pub mod publish;

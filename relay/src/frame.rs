@@ -6,6 +6,7 @@
 use crate::{
     cursor::Place,
     event::{Ending, Event},
+    label::labels,
 };
 use bytes::Bytes;
 use memchr::memchr_iter;
@@ -159,6 +160,13 @@ pub enum GapReason {
     Overflow,
 }
 
+labels!(GapReason {
+    Trimmed => "trimmed",
+    Epoch => "epoch",
+    UnknownId => "unknown-id",
+    Overflow => "overflow",
+});
+
 /// Data of the control event `gap`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct GapData {
@@ -279,5 +287,13 @@ mod tests {
             "id: x\nretry: 3000\n\n"
         );
         assert_eq!(text(&Frame::heartbeat_comment("x")), ":\nid: x\n\n");
+    }
+
+    #[test]
+    fn a_gap_has_one_name_on_the_wire_and_in_metrics() {
+        use crate::label::Label;
+        for reason in GapReason::ALL {
+            assert_eq!(serde_json::json!(reason), reason.label());
+        }
     }
 }

@@ -149,6 +149,18 @@ pub enum Tail {
     Suspect,
 }
 
+impl Tail {
+    /// As logs call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tail::Clean => "clean",
+            Tail::Unclean => "unclean",
+            Tail::Torn { .. } => "torn",
+            Tail::Suspect => "suspect",
+        }
+    }
+}
+
 /// What [`Journal::open`] found, besides the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recovered {

@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`frame`], [`filter`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`source`], [`drain`], [`stats`].
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`source`], [`drain`], [`stats`] and its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
 pub mod channel;
@@ -17,7 +17,9 @@ pub mod grant;
 pub mod http;
 pub mod hub;
 pub mod journal;
+pub mod label;
 pub mod metrics;
+pub mod printable;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;

@@ -81,7 +81,9 @@ fn serve(options: ServeOptions, demo: Demo) -> ExitCode {
         config.drain.propagation = relay_config::Timespan::from_secs(0);
         config.drain.window = relay_config::Timespan::from_secs(1);
     }
-    telemetry::start(&config);
+    if let Err(error) = telemetry::start(&config) {
+        return failed(&error, 2);
+    }
     let announce = move |addresses: Addresses, config: &Config| {
         if demo == Demo::On {
             println!("{}", cli::options::welcome(addresses, config));
@@ -89,7 +91,10 @@ fn serve(options: ServeOptions, demo: Demo) -> ExitCode {
     };
     match runtime().block_on(serve::serve(config, announce)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, 1),
+        Err(error) => {
+            tracing::error!(event = "relay.failed", "{error}");
+            ExitCode::from(1)
+        }
     }
 }
 

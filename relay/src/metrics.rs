@@ -1,25 +1,198 @@
-//! What `/metrics` shows.
-use crate::http::App;
+//! What `/metrics` shows; `docs/metrics.md` says what each figure means.
+
+mod accept;
+mod exposition;
+mod process;
+
+pub use accept::Format;
+
+use crate::{
+    http::{App, Phase},
+    label::{Label, labels},
+    stats::{LATENCY_BOUNDS, Stats},
+};
+use exposition::{Histogram, Metric, Sample};
+use std::sync::atomic::Ordering;
+
+/// A scrape. Figures are read one after the other while they change.
+pub fn render(app: &App, format: Format) -> String {
+    let mut metrics = of_relay(app);
+    metrics.extend(process::metrics(&process::Usage::read()));
+    exposition::write(&metrics, format)
+}
+
+/// How far the process has come, as `/v1/status` says it too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    Prometheus,
-    OpenMetrics,
+enum State {
+    Serving,
+    Draining,
 }
-impl Format {
-    pub fn accepted(accept: &str) -> Format {
-        if accept.contains("application/openmetrics-text") {
-            Format::OpenMetrics
-        } else {
-            Format::Prometheus
+
+labels!(State {
+    Serving => "serving",
+    Draining => "draining",
+});
+
+impl From<Phase> for State {
+    fn from(phase: Phase) -> State {
+        match phase {
+            Phase::Serving => State::Serving,
+            Phase::Announced | Phase::Draining => State::Draining,
         }
     }
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
 }
-pub fn render(app: &App, _: Format) -> String {
-    format!("sse_relay_streams {}\n", app.hub.stats.streams())
+
+fn of_relay(app: &App) -> Vec<Metric> {
+    let totals = app.log.totals();
+    let state = State::from(app.phase());
+    let queued = app.hub.queue_bytes.load(Ordering::Relaxed);
+    let mut metrics = vec![
+        Metric::info(
+            "sse_relay_build",
+            "The program that runs.",
+            vec![("version", env!("CARGO_PKG_VERSION"))],
+        ),
+        Metric::gauge_of(
+            "sse_relay_phase",
+            "1 for the phase the process is in, 0 for the others.",
+            State::ALL
+                .iter()
+                .map(|at| Sample::labelled("phase", at.label(), u64::from(*at == state)))
+                .collect(),
+        ),
+        Metric::gauge(
+            "sse_relay_connections",
+            "Connections that are open now, streams included.",
+            app.hub.connections(),
+        ),
+        Metric::gauge(
+            "sse_relay_queue_bytes",
+            "Bytes that wait for streams.",
+            queued,
+        ),
+        Metric::gauge(
+            "sse_relay_queue_limit_bytes",
+            "Bytes that may wait for all streams together (stream.maxMemory).",
+            app.config.stream.max_memory.get(),
+        ),
+        Metric::gauge(
+            "sse_relay_log_channels",
+            "Channels that the log knows.",
+            totals.channels,
+        ),
+        Metric::gauge(
+            "sse_relay_log_events",
+            "Events that the log keeps.",
+            totals.events,
+        ),
+        Metric::gauge(
+            "sse_relay_log_bytes",
+            "Bytes that the log's events take.",
+            totals.bytes,
+        ),
+    ];
+    metrics.extend(of_stats(&app.hub.stats));
+    metrics
+}
+
+/// Takes the figures apart without `..`, so that none is forgotten.
+fn of_stats(stats: &Stats) -> Vec<Metric> {
+    let Stats {
+        published,
+        publishes,
+        delivered,
+        delivered_bytes,
+        filtered,
+        dropped,
+        gaps,
+        opened,
+        closed,
+        refused,
+        writes,
+        short_writes,
+        latency,
+    } = stats;
+    let (buckets, sum) = latency.get();
+    vec![
+        Metric::family(
+            "sse_relay_publishes",
+            "Publishes, by what became of them.",
+            "outcome",
+            publishes,
+        ),
+        Metric::counter(
+            "sse_relay_events_published",
+            "Events that were appended to the log.",
+            published,
+        ),
+        Metric::counter(
+            "sse_relay_events_delivered",
+            "Events handed to sockets, counted once for each stream.",
+            delivered,
+        ),
+        Metric::counter(
+            "sse_relay_delivered_bytes",
+            "Bytes of streams handed to sockets.",
+            delivered_bytes,
+        ),
+        Metric::counter(
+            "sse_relay_events_filtered",
+            "Events that a stream's own filter left out.",
+            filtered,
+        ),
+        Metric::family(
+            "sse_relay_events_dropped",
+            "Events that a stream's channels had and the stream did not get, by reason.",
+            "reason",
+            dropped,
+        ),
+        Metric::family(
+            "sse_relay_gaps",
+            "Gaps that streams were told of, by reason.",
+            "reason",
+            gaps,
+        ),
+        Metric::family(
+            "sse_relay_streams_opened",
+            "Streams opened, by what became of their cursor.",
+            "resume",
+            opened,
+        ),
+        Metric::family(
+            "sse_relay_streams_closed",
+            "Streams closed, by reason.",
+            "reason",
+            closed,
+        ),
+        Metric::gauge(
+            "sse_relay_streams",
+            "Streams that are open now.",
+            stats.streams(),
+        ),
+        Metric::family(
+            "sse_relay_connections_refused",
+            "Connections turned away before a request was read, by reason.",
+            "reason",
+            refused,
+        ),
+        Metric::counter(
+            "sse_relay_socket_writes",
+            "Writes to the sockets of streams.",
+            writes,
+        ),
+        Metric::counter(
+            "sse_relay_socket_short_writes",
+            "Writes that a socket could not take whole.",
+            short_writes,
+        ),
+        Metric::histogram(
+            "sse_relay_delivery_latency_seconds",
+            "From an append to the write that delivered it, once for each stream.",
+            Histogram {
+                bounds: &LATENCY_BOUNDS,
+                counts: buckets.to_vec(),
+                sum,
+            },
+        ),
+    ]
 }

@@ -43,6 +43,10 @@ pub enum ServeError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(
+        "delivery thread {0} ended, and its streams with it: the process ends so that it is started anew"
+    )]
+    ThreadEnded(usize),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -92,7 +96,7 @@ pub async fn serve(
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
     let (stop, stopped) = watch::channel(false);
-    http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
+    let mut threads = http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
     serve_admin(&app, admin)?;
     tokio::spawn(sweep(app.log.clone()));
     if let Some(sampler) = sampler {
@@ -103,11 +107,15 @@ pub async fn serve(
         listen = %addresses.public,
         admin = %addresses.admin,
         threads = app.hub.shards(),
-        open = ?openness,
+        open_to = openness.as_str(),
         "no credentials are configured: the relay is open"
     );
     started(addresses, &config);
-    until_ended(&app, &stop).await
+    tokio::select! {
+        ended = until_ended(&app, &stop) => ended,
+        // the journal stays as after a crash: what the thread left half done is nothing to close well
+        thread = threads.one_ended() => Err(ServeError::ThreadEnded(thread)),
+    }
 }
 
 /// Drains at the first signal, ends at once at the second.
@@ -168,7 +176,12 @@ fn raise_open_files() {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(event = "limits.unchanged", %error, "the limit of open files stays at {:?}", limit.current);
+        tracing::warn!(
+            event = "limits.unchanged",
+            %error,
+            open_files = limit.current,
+            "the limit of open files stays as it is"
+        );
     }
 }
 
@@ -206,7 +219,7 @@ fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, S
         event = "journal.opened",
         events = opened.events,
         channels = opened.channels,
-        tail = ?opened.tail,
+        tail = opened.tail.as_str(),
         "history of earlier runs is back"
     );
     Ok(Arc::new(log))

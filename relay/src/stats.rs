@@ -1,6 +1,11 @@
 //! What the relay counts. Plain atomics; `metrics` gives them names.
 
-use crate::{event_log::resume::Verdict, frame::GapReason, hub::open::CloseReason};
+use crate::{
+    event_log::resume::Verdict,
+    frame::GapReason,
+    hub::open::CloseReason,
+    label::{Label, labels},
+};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
@@ -19,35 +24,34 @@ impl Counter {
     }
 }
 
-/// One counter for each value of a closed enum.
+/// One counter for each value of a closed set.
 #[derive(Debug)]
-pub struct Family<K: 'static, const N: usize> {
-    keys: &'static [K; N],
-    counters: [Counter; N],
+pub struct Family<K> {
+    counters: Box<[(K, Counter)]>,
 }
 
-impl<K: PartialEq + Copy, const N: usize> Family<K, N> {
-    fn new(keys: &'static [K; N]) -> Self {
+impl<K: Label> Default for Family<K> {
+    fn default() -> Self {
         Family {
-            keys,
-            counters: std::array::from_fn(|_| Counter::default()),
+            counters: K::ALL
+                .iter()
+                .map(|key| (*key, Counter::default()))
+                .collect(),
         }
     }
+}
 
+impl<K: Label> Family<K> {
     pub fn of(&self, key: K) -> &Counter {
-        let index = self
-            .keys
-            .iter()
-            .position(|known| *known == key)
-            .expect("the keys list every variant");
-        &self.counters[index]
+        let found = self.counters.iter().find(|(known, _)| *known == key);
+        let (_, counter) = found.expect("a label's list has every variant");
+        counter
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
-        self.keys
+        self.counters
             .iter()
-            .copied()
-            .zip(self.counters.iter().map(Counter::get))
+            .map(|(key, counter)| (*key, counter.get()))
     }
 }
 
@@ -92,21 +96,11 @@ pub enum DropReason {
     Closed,
 }
 
-impl DropReason {
-    pub const ALL: [DropReason; 3] = [
-        DropReason::Overflow,
-        DropReason::Coalesced,
-        DropReason::Closed,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DropReason::Overflow => "overflow",
-            DropReason::Coalesced => "coalesced",
-            DropReason::Closed => "closed",
-        }
-    }
-}
+labels!(DropReason {
+    Overflow => "overflow",
+    Coalesced => "coalesced",
+    Closed => "closed",
+});
 
 /// What became of a publish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,23 +113,12 @@ pub enum PublishOutcome {
     Failed,
 }
 
-impl PublishOutcome {
-    pub const ALL: [PublishOutcome; 4] = [
-        PublishOutcome::Accepted,
-        PublishOutcome::Repeated,
-        PublishOutcome::Refused,
-        PublishOutcome::Failed,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            PublishOutcome::Accepted => "accepted",
-            PublishOutcome::Repeated => "repeated",
-            PublishOutcome::Refused => "refused",
-            PublishOutcome::Failed => "failed",
-        }
-    }
-}
+labels!(PublishOutcome {
+    Accepted => "accepted",
+    Repeated => "repeated",
+    Refused => "refused",
+    Failed => "failed",
+});
 
 /// Why a connection was turned away before a request was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,68 +131,29 @@ pub enum Refusal {
     HeadTimeout,
 }
 
-impl Refusal {
-    pub const ALL: [Refusal; 3] = [Refusal::Limit, Refusal::Descriptors, Refusal::HeadTimeout];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Refusal::Limit => "limit",
-            Refusal::Descriptors => "descriptors",
-            Refusal::HeadTimeout => "head-timeout",
-        }
-    }
-}
-
-const VERDICTS: [Verdict; 4] = [
-    Verdict::Fresh,
-    Verdict::Exact,
-    Verdict::OtherEpoch,
-    Verdict::Unknown,
-];
-const GAPS: [GapReason; 4] = [
-    GapReason::Trimmed,
-    GapReason::Epoch,
-    GapReason::UnknownId,
-    GapReason::Overflow,
-];
+labels!(Refusal {
+    Limit => "limit",
+    Descriptors => "descriptors",
+    HeadTimeout => "head-timeout",
+});
 
 /// Everything that is counted, from the start of the process.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct Stats {
     pub published: Counter,
-    pub publishes: Family<PublishOutcome, 4>,
+    pub publishes: Family<PublishOutcome>,
     pub delivered: Counter,
     pub delivered_bytes: Counter,
     pub filtered: Counter,
-    pub dropped: Family<DropReason, 3>,
-    pub gaps: Family<GapReason, 4>,
-    pub opened: Family<Verdict, 4>,
-    pub closed: Family<CloseReason, 7>,
-    pub refused: Family<Refusal, 3>,
+    pub dropped: Family<DropReason>,
+    pub gaps: Family<GapReason>,
+    pub opened: Family<Verdict>,
+    pub closed: Family<CloseReason>,
+    pub refused: Family<Refusal>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,
     pub latency: Latency,
-}
-
-impl Default for Stats {
-    fn default() -> Self {
-        Stats {
-            published: Counter::default(),
-            publishes: Family::new(&PublishOutcome::ALL),
-            delivered: Counter::default(),
-            delivered_bytes: Counter::default(),
-            filtered: Counter::default(),
-            dropped: Family::new(&DropReason::ALL),
-            gaps: Family::new(&GAPS),
-            opened: Family::new(&VERDICTS),
-            closed: Family::new(&CloseReason::ALL),
-            refused: Family::new(&Refusal::ALL),
-            writes: Counter::default(),
-            short_writes: Counter::default(),
-            latency: Latency::default(),
-        }
-    }
 }
 
 impl Stats {

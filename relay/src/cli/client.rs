@@ -1,6 +1,6 @@
 //! What the clients share: how a relay is reached, with which credential, and how that fails.
 
-use super::printable::Printable;
+use crate::printable::Printable;
 use crate::sse_parser::ParseError;
 use jiff::SignedDuration;
 use reqwest::{

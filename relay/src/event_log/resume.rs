@@ -4,6 +4,7 @@ use super::Gaps;
 use crate::{
     cursor::{Cursor, Epoch, EventId, Partition, Place},
     frame::GapReason,
+    label::labels,
 };
 
 /// How a subscription starts.
@@ -27,7 +28,7 @@ pub struct Lost {
     pub until: Option<Place>,
 }
 
-/// What became of a cursor, for the metric `resumed{result}`.
+/// What became of a cursor, for the metric `streams_opened{resume}`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Verdict {
     /// Not a resume.
@@ -39,6 +40,13 @@ pub enum Verdict {
     /// The id says nothing.
     Unknown,
 }
+
+labels!(Verdict {
+    Fresh => "fresh",
+    Exact => "exact",
+    OtherEpoch => "other-epoch",
+    Unknown => "unknown",
+});
 
 /// An epoch that ended, and the highest id of it that survived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

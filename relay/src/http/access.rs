@@ -25,6 +25,13 @@ pub enum Openness {
 pub struct NotLoopback(SocketAddr);
 
 impl Openness {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Openness::Loopback => "loopback",
+            Openness::Everybody => "everybody",
+        }
+    }
+
     pub fn of(listen: SocketAddr, insecure_open: bool) -> Result<Openness, NotLoopback> {
         match (insecure_open, listen.ip().is_loopback()) {
             (true, _) => Ok(Openness::Everybody),

@@ -1,6 +1,7 @@
 //! The admin port: probes and metrics. Never on the public port.
 
 use super::{App, Phase};
+use crate::metrics::{self, Format};
 use axum::{
     Router,
     extract::State,
@@ -17,7 +18,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape))
         .with_state(app)
 }
 
@@ -43,15 +44,19 @@ async fn readyz(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let accepts = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
-    let format = crate::metrics::Format::accepted(accepts);
+async fn scrape(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let accepts: Vec<&str> = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .collect();
+    let format = Format::accepted(&accepts.join(","));
     (
-        [(header::CONTENT_TYPE, format.content_type())],
-        crate::metrics::render(&app, format),
+        [
+            (header::CONTENT_TYPE, format.content_type()),
+            (header::VARY, "accept"),
+        ],
+        metrics::render(&app, format),
     )
         .into_response()
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, poll_fn};
+use futures_util::future::{BoxFuture, poll_fn, select_all};
 use http::{Method, Version};
 use hyper::{
     body::Incoming,
@@ -40,7 +40,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::watch,
+    sync::{oneshot, watch},
 };
 use tower::ServiceExt;
 
@@ -54,15 +54,30 @@ pub struct Arrival {
     pub shard: usize,
 }
 
-/// Starts the delivery threads; the first one accepts. They run until the process ends. `stop` turns
-/// true when connections that hyper serves should end after their present request.
+/// The delivery threads, which should run until the process ends.
+pub struct Threads {
+    alive: Vec<oneshot::Receiver<Infallible>>,
+}
+
+impl Threads {
+    /// Waits until one has ended, which only a panic does, and says which. Its streams are gone and its
+    /// share of new ones would be lost: the process must not go on as if it were healthy.
+    pub async fn one_ended(&mut self) -> usize {
+        let (_, shard, _) = select_all(&mut self.alive).await;
+        shard
+    }
+}
+
+/// Starts the delivery threads; the first one accepts. `stop` turns true when connections that hyper
+/// serves should end after their present request.
 pub fn start(
     app: &Arc<App>,
     router: &Router,
     listener: TcpListener,
     stop: &watch::Receiver<bool>,
-) -> io::Result<()> {
+) -> io::Result<Threads> {
     let mut listener = Some(listener);
+    let mut alive = Vec::new();
     for shard in 0..app.hub.shards() {
         let context = Context {
             app: app.clone(),
@@ -70,35 +85,45 @@ pub fn start(
             shard,
             stop: stop.clone(),
         };
-        let listener = listener.take();
-        let (started, has_started) = std::sync::mpsc::channel();
-        std::thread::Builder::new()
-            .name(format!("shard-{shard}"))
-            .spawn(move || {
-                let ready = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .and_then(|runtime| {
-                        let entered = runtime.enter();
-                        let shard = context.shard(listener)?;
-                        drop(entered);
-                        Ok((runtime, shard))
-                    });
-                match ready {
-                    Ok((runtime, shard)) => {
-                        let _ = started.send(Ok(()));
-                        runtime.block_on(shard);
-                    }
-                    Err(error) => {
-                        let _ = started.send(Err(error));
-                    }
-                }
-            })?;
-        has_started.recv().unwrap_or_else(|_| {
-            Err(io::Error::other("a delivery thread ended while it started"))
-        })?;
+        alive.push(start_one(context, listener.take())?);
     }
-    Ok(())
+    Ok(Threads { alive })
+}
+
+/// What is answered resolves when the thread ends, however it does.
+fn start_one(
+    context: Context,
+    listener: Option<TcpListener>,
+) -> io::Result<oneshot::Receiver<Infallible>> {
+    let (started, has_started) = std::sync::mpsc::channel();
+    let (life, alive) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(format!("shard-{}", context.shard))
+        .spawn(move || {
+            let _life = life; // dropped when the thread ends, by a panic too
+            let ready = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .and_then(|runtime| {
+                    let entered = runtime.enter();
+                    let shard = context.shard(listener)?;
+                    drop(entered);
+                    Ok((runtime, shard))
+                });
+            match ready {
+                Ok((runtime, shard)) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(shard);
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+    has_started
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("a delivery thread ended while it started")))?;
+    Ok(alive)
 }
 
 /// What serving a connection takes.
@@ -393,5 +418,27 @@ impl<'a> Headers<'a> {
             }
         }
         Some(headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_noticed_when_a_thread_ends_by_a_panic() {
+        let (_first, first_lives) = oneshot::channel();
+        let (second, second_lives) = oneshot::channel();
+        let mut threads = Threads {
+            alive: vec![first_lives, second_lives],
+        };
+        let nobody = tokio::time::timeout(Duration::from_millis(1), threads.one_ended()).await;
+        assert!(nobody.is_err());
+        let panicked = std::thread::spawn(move || {
+            let _life: oneshot::Sender<Infallible> = second;
+            panic!("as a shard would");
+        });
+        assert_eq!(threads.one_ended().await, 1);
+        assert!(panicked.join().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What a stream is opened with.
 
 use super::feed::FeedKey;
-use crate::cursor::Cursor;
+use crate::{cursor::Cursor, label::labels};
 use relay_config::HeartbeatAs;
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -76,26 +76,12 @@ pub enum CloseReason {
     Log,
 }
 
-impl CloseReason {
-    pub const ALL: [CloseReason; 7] = [
-        CloseReason::Client,
-        CloseReason::Ended,
-        CloseReason::Slow,
-        CloseReason::Memory,
-        CloseReason::Draining,
-        CloseReason::Protocol,
-        CloseReason::Log,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CloseReason::Client => "client",
-            CloseReason::Ended => "ended",
-            CloseReason::Slow => "slow",
-            CloseReason::Memory => "memory",
-            CloseReason::Draining => "draining",
-            CloseReason::Protocol => "protocol",
-            CloseReason::Log => "log",
-        }
-    }
-}
+labels!(CloseReason {
+    Client => "client",
+    Ended => "ended",
+    Slow => "slow",
+    Memory => "memory",
+    Draining => "draining",
+    Protocol => "protocol",
+    Log => "log",
+});

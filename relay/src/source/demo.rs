@@ -207,6 +207,7 @@ impl Output {
         if read.is_none() && self.warned == Warned::No {
             self.warned = Warned::Yes;
             tracing::warn!(
+                event = "demo.unreadable",
                 file = %path.display(),
                 channel = %self.channel,
                 "cannot read this file, or not understand it: the demo leaves its channel out"

@@ -1,6 +1,6 @@
 //! What `listen` tells on standard error.
 
-use crate::cli::printable::Printable;
+use crate::printable::Printable;
 use std::{fmt, time::Duration};
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! An event as text: for eyes, or one line of JSON for programs.
 
-use crate::cli::printable::Printable;
+use crate::printable::Printable;
 use jiff::Timestamp;
 use serde::Serialize;
 

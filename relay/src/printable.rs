@@ -21,7 +21,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Control characters, and those that turn the direction of the text around them.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
