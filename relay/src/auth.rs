@@ -1,10 +1,6 @@
 //! Credentials: who sends a request, and what the sender may do.
 
-use crate::{
-    channel::ChannelPattern,
-    cursor::UnixMillis,
-    grant::Grant,
-};
+use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant};
 use relay_config::{Auth, StaticToken};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -86,15 +82,217 @@ impl Refused {
     }
 }
 
-struct Known {
+/// A token that is known in advance, by its hash.
+struct KnownToken {
     name: Arc<str>,
     hash: [u8; 32],
     grant: Arc<Grant>,
 }
 
-/// What decides who sends a request.
-pub enum Authenticator {
+/// Decides who sends a request.
+pub struct Authenticator(Rules);
+
+enum Rules {
     /// No credentials are configured: everybody may do everything.
     Open(Arc<Grant>),
-    Guarded { tokens: Vec<Known_>, anonymous: Arc<Grant> },
+    Guarded {
+        tokens: Vec<KnownToken>,
+        anonymous: Arc<Grant>,
+    },
+}
+
+impl Authenticator {
+    /// Of a configuration that was validated; what is illegal in one that was not allows nothing.
+    pub fn new(auth: Option<&Auth>) -> Authenticator {
+        let Some(auth) = auth else {
+            return Authenticator(Rules::Open(Arc::new(Grant::everything())));
+        };
+        Authenticator(Rules::Guarded {
+            tokens: auth.tokens.iter().filter_map(known).collect(),
+            anonymous: Arc::new(Grant {
+                publish: patterns(&auth.anonymous.publish),
+                subscribe: patterns(&auth.anonymous.subscribe),
+                ..Grant::default()
+            }),
+        })
+    }
+
+    /// Whether everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        matches!(self.0, Rules::Open(_))
+    }
+
+    /// Who sends a request with this credential. Sending none is no error; a wrong one is, even
+    /// where none would do, since its sender believes to be somebody.
+    pub fn identify(
+        &self,
+        credential: Credential<'_>,
+        now: UnixMillis,
+    ) -> Result<Identity, Refused> {
+        let (tokens, anonymous) = match &self.0 {
+            Rules::Open(grant) => {
+                return Ok(Identity {
+                    grant: grant.clone(),
+                    from: Evidence::Open,
+                });
+            }
+            Rules::Guarded { tokens, anonymous } => (tokens, anonymous),
+        };
+        match credential {
+            Credential::Malformed => Err(Refused::Malformed),
+            Credential::None => Ok(Identity {
+                grant: anonymous.clone(),
+                from: Evidence::Anonymous,
+            }),
+            Credential::Bearer(token) => {
+                let known = find(tokens, token).ok_or(Refused::Unknown)?;
+                if known.grant.has_ended(now) {
+                    return Err(Refused::Expired);
+                }
+                Ok(Identity {
+                    grant: known.grant.clone(),
+                    from: Evidence::Token(known.name.clone()),
+                })
+            }
+        }
+    }
+}
+
+/// Compares with every token in a time that does not depend on them.
+fn find<'a>(tokens: &'a [KnownToken], token: &str) -> Option<&'a KnownToken> {
+    let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let mut found = None;
+    for known in tokens {
+        if bool::from(known.hash.ct_eq(&hash)) {
+            found = Some(known);
+        }
+    }
+    found
+}
+
+fn known(token: &StaticToken) -> Option<KnownToken> {
+    Some(KnownToken {
+        name: token.name.as_str().into(),
+        hash: parse_hash(&token.sha256)?,
+        grant: Arc::new(Grant {
+            publish: patterns(&token.publish),
+            subscribe: patterns(&token.subscribe),
+            manage: token.manage.iter().copied().collect(),
+            subject: token.subject.as_deref().map(Into::into),
+            expires: token.expires.as_deref().map(expiry),
+        }),
+    })
+}
+
+fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
+    let parsed = texts.iter().map(|text| ChannelPattern::parse(text));
+    parsed.filter_map(Result::ok).collect()
+}
+
+/// An illegal time has passed long ago.
+fn expiry(text: &str) -> UnixMillis {
+    let time = text.parse::<jiff::Timestamp>().ok();
+    time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
+        .unwrap_or(0)
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// The hash of a token as the configuration holds it.
+pub fn hash_of(token: &str) -> String {
+    let hash = Sha256::digest(token.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::ChannelName;
+
+    fn guarded() -> Authenticator {
+        let token = |name: &str, text: &str, expires: Option<&str>| StaticToken {
+            name: name.to_owned(),
+            sha256: hash_of(text),
+            publish: vec!["orders.**".to_owned()],
+            subscribe: Vec::new(),
+            manage: Vec::new(),
+            subject: None,
+            expires: expires.map(str::to_owned),
+        };
+        let mut auth = Auth {
+            tokens: vec![
+                token("backend", "secret", None),
+                token("old", "older", Some("2026-01-01T00:00:00Z")),
+            ],
+            ..Auth::default()
+        };
+        auth.anonymous.subscribe = vec!["public.**".to_owned()];
+        Authenticator::new(Some(&auth))
+    }
+
+    const NOW: UnixMillis = 1_795_248_000_000;
+
+    fn refused(credential: Credential<'_>) -> Refused {
+        guarded().identify(credential, NOW).unwrap_err()
+    }
+
+    #[test]
+    fn without_a_configuration_everybody_may_do_everything() {
+        let open = Authenticator::new(None);
+        let identity = open.identify(Credential::Malformed, NOW).unwrap();
+        assert!(open.is_open() && identity.grant.may(relay_config::Right::Purge));
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_hash() {
+        let identity = guarded()
+            .identify(Credential::Bearer("secret"), NOW)
+            .unwrap();
+        assert_eq!(identity.from, Evidence::Token("backend".into()));
+        let orders = ChannelName::parse("orders.eu").unwrap();
+        assert!(identity.grant.may_publish(&orders));
+        assert_eq!(refused(Credential::Bearer("Secret")), Refused::Unknown);
+        assert_eq!(refused(Credential::Bearer("older")), Refused::Expired);
+    }
+
+    #[test]
+    fn nobody_is_not_somebody_wrong() {
+        let identity = guarded().identify(Credential::None, NOW).unwrap();
+        assert_eq!(identity.from, Evidence::Anonymous);
+        assert_eq!(refused(Credential::Malformed), Refused::Malformed);
+    }
+
+    #[test]
+    fn one_bearer_header_is_a_credential_and_anything_else_is_not() {
+        let of = |values: &[&'static str]| match Credential::from_headers(
+            values.iter().map(|value| value.as_bytes()),
+        ) {
+            Credential::None => "none".to_owned(),
+            Credential::Bearer(token) => token.to_owned(),
+            Credential::Malformed => "malformed".to_owned(),
+        };
+        assert_eq!(of(&[]), "none");
+        assert_eq!(of(&["Bearer abc"]), "abc");
+        assert_eq!(of(&["bearer  abc "]), "abc");
+        for wrong in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["abc"],
+            &["Bearer a", "Bearer a"],
+        ] {
+            assert_eq!(of(wrong), "malformed", "{wrong:?}");
+        }
+        let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
+        assert!(Credential::from_headers([long.as_bytes()].into_iter()) == Credential::Malformed);
+    }
 }

@@ -5,6 +5,7 @@
 //! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`source`], [`drain`], [`stats`] and its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
+pub mod auth;
 pub mod channel;
 pub mod cli;
 pub mod cursor;
