@@ -8,3 +8,4 @@ pub mod client;
 pub mod listen;
 pub mod options;
 pub mod publish;
+pub mod token;

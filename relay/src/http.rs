@@ -15,7 +15,7 @@ mod query;
 pub mod server;
 mod status;
 pub mod subscribe;
-mod time;
+pub mod time;
 
 use crate::{event_log::EventLog, hub::Hub};
 use access::{Caller, Openness};

@@ -32,6 +32,9 @@ enum Command {
     Publish(cli::publish::Args),
     /// Say whether a configuration file is right, and what it amounts to
     Check(cli::check::Args),
+    /// Make tokens, and say what one allows
+    #[command(subcommand)]
+    Token(cli::token::Command),
     /// Write shell completions to standard output
     Completions {
         /// For which shell
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Listen(args) => client(cli::listen::run(args)),
         Command::Publish(args) => client(cli::publish::run(args)),
         Command::Check(args) => cli::check::run(&args),
+        Command::Token(command) => cli::token::run(&command),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
