@@ -1,6 +1,7 @@
 //! The real relay as a process, and HTTP as raw bytes.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
+use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     fs::File,
@@ -84,9 +85,13 @@ impl Relay {
 
     /// SIGTERM, and its end.
     pub fn stop(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.signal(Signal::TERM);
         self.process.wait().expect("a child ends")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).expect("it runs");
     }
 
     pub fn connect(&self) -> Connection {
