@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use support::{Answer, Relay};
 
 fn description() -> Value {
-    serde_json::from_str(include_str!("../src/http/openapi.json")).unwrap()
+    serde_json::from_str(include_str!("../src/http/openapi.json")).expect("JSON")
 }
 
 /// Every operation: its path, its method in lower case, and itself.
 fn operations(api: &Value) -> Vec<(String, String, Value)> {
-    let paths = api["paths"].as_object().unwrap();
+    let paths = api["paths"].as_object().expect("paths");
     let operations = paths.iter().flat_map(|(path, item)| {
-        let methods = item.as_object().unwrap().iter();
+        let methods = item.as_object().expect("operations").iter();
         methods
             .filter(|(method, _)| *method != "parameters")
             .map(|(method, operation)| (path.clone(), method.clone(), operation.clone()))
@@ -26,7 +26,7 @@ fn operations(api: &Value) -> Vec<(String, String, Value)> {
 /// Why a value is not what a schema of the description says.
 fn errors(api: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let whole = json!({"components": api["components"], "allOf": [schema]});
-    let validator = jsonschema::validator_for(&whole).unwrap();
+    let validator = jsonschema::validator_for(&whole).expect("a legal schema");
     let errors = validator.iter_errors(value);
     errors
         .map(|error| format!("{} at {}", error, error.instance_path()))
@@ -119,8 +119,17 @@ fn every_problem_is_described_with_its_status() {
     }
 }
 
-/// One request of each operation, with the status that it is answered with.
-const CALLS: [(&str, &str, &str, &[&str], &str, u16); 34] = {
+/// Operation, method, target, headers, body, and the status of the answer.
+type Call = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    u16,
+);
+
+const CALLS: [Call; 34] = {
     const P: &str = "/v1/channels/c/events";
     const JSON: &[&str] = &["Content-Type: application/json"];
     const LINES: &[&str] = &["Content-Type: application/x-ndjson"];
