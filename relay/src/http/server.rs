@@ -6,7 +6,11 @@
 
 mod rewind;
 
-use super::{App, Phase, events, subscribe::Answer};
+use super::{
+    App, Phase, events,
+    problem::{Kind, Problem},
+    subscribe::Answer,
+};
 use crate::{
     frame::Framing,
     hub::{
@@ -161,6 +165,8 @@ impl Context {
         let stays = path == "/v1/events"
             && request.method == "GET"
             && request.minor == 1
+            // a fragment is no part of the query; hyper takes it off
+            && !query.contains('#')
             && self.app.config.http.http1
             && self.app.phase() != Phase::Draining;
         if !stays {
@@ -196,9 +202,10 @@ impl Context {
             return;
         }
         let http = &self.app.config.http;
-        if bytes.starts_with(b"PRI * HTTP/2") && http.http2 {
+        let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+        if is_http2 && http.http2 {
             self.serve_http2(socket, bytes, peer).await;
-        } else if http.http1 {
+        } else if !is_http2 && http.http1 {
             if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
                 load.context = None; // the stream's from now on
                 self.app
@@ -316,8 +323,17 @@ async fn linger(mut socket: TcpStream) {
 }
 
 async fn refuse_version(mut socket: TcpStream) {
-    let answer = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    let _ = socket.write_all(answer).await;
+    let problem = Problem::new(
+        Kind::HttpVersion,
+        "this relay speaks only one of HTTP/1.1 and HTTP/2; use the other one",
+    );
+    let body = problem.to_json().to_string();
+    let answer = format!(
+        "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = socket.write_all(answer.as_bytes()).await;
     linger(socket).await;
 }
 
@@ -356,6 +372,7 @@ impl ConnectionService {
         let can = request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && request.uri().path() == "/v1/events"
+            && super::says_its_host_once(request)
             && app.phase() != Phase::Draining;
         if !can {
             return None;
@@ -389,7 +406,8 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     }
 }
 
-/// The headers of a subscribe; `None` when one is there twice, which is for hyper to judge.
+/// The headers of a subscribe; `None` when one is there twice, or Host is not, which is for the router
+/// to judge.
 struct Headers<'a> {
     last_event_id: Option<&'a [u8]>,
     user_agent: Option<&'a str>,
@@ -407,8 +425,10 @@ impl<'a> Headers<'a> {
             let text = std::str::from_utf8(header.value).ok();
             match header.name.to_ascii_lowercase().as_str() {
                 "host" if headers.caller.host.is_some() => return None,
-                "host" => headers.caller.host = text,
+                "host" => headers.caller.host = Some(text.unwrap_or("")),
+                "origin" if headers.caller.origin.is_some() => return None,
                 "origin" => headers.caller.origin = Some(text.unwrap_or("null")),
+                "sec-fetch-site" if headers.caller.sec_fetch_site.is_some() => return None,
                 "sec-fetch-site" => headers.caller.sec_fetch_site = Some(text.unwrap_or("")),
                 "last-event-id" => headers.last_event_id = Some(header.value),
                 "user-agent" => headers.user_agent = text,
@@ -417,7 +437,7 @@ impl<'a> Headers<'a> {
                 _ => {}
             }
         }
-        Some(headers)
+        headers.caller.host.is_some().then_some(headers)
     }
 }
 

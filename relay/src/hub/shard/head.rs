@@ -40,7 +40,8 @@ pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Partial) if bytes.len() < max => Parsed::Partial,
-        Ok(httparse::Status::Complete(body)) => {
+        // however fast it came, a head has the bound that hyper's have
+        Ok(httparse::Status::Complete(body)) if body <= max => {
             match (request.method, request.path, request.version) {
                 (Some(method), Some(target), Some(minor)) => Parsed::Request {
                     request: Request {
@@ -92,6 +93,11 @@ mod tests {
         assert!(
             matches!(parse(&[b'G'; 64], 64), Parsed::Foreign),
             "too long without an end"
+        );
+        let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64));
+        assert!(
+            matches!(parse(long.as_bytes(), 64), Parsed::Foreign),
+            "too long, but in one piece"
         );
     }
 }
