@@ -71,17 +71,6 @@ pub enum Refused {
     Expired,
 }
 
-impl Refused {
-    /// Of the closed set that metrics and logs use.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Refused::Malformed => "malformed",
-            Refused::Unknown => "unknown",
-            Refused::Expired => "expired",
-        }
-    }
-}
-
 /// A token that is known in advance, by its hash.
 struct KnownToken {
     name: Arc<str>,
@@ -107,13 +96,18 @@ impl Authenticator {
         let Some(auth) = auth else {
             return Authenticator(Rules::Open(Arc::new(Grant::everything())));
         };
+        let anonymous = Grant {
+            publish: patterns(&auth.anonymous.publish),
+            subscribe: patterns(&auth.anonymous.subscribe),
+            ..Grant::default()
+        };
         Authenticator(Rules::Guarded {
-            tokens: auth.tokens.iter().filter_map(known).collect(),
-            anonymous: Arc::new(Grant {
-                publish: patterns(&auth.anonymous.publish),
-                subscribe: patterns(&auth.anonymous.subscribe),
-                ..Grant::default()
-            }),
+            tokens: auth
+                .tokens
+                .iter()
+                .filter_map(|token| known(token, &anonymous))
+                .collect(),
+            anonymous: Arc::new(anonymous),
         })
     }
 
@@ -170,13 +164,14 @@ fn find<'a>(tokens: &'a [KnownToken], token: &str) -> Option<&'a KnownToken> {
     found
 }
 
-fn known(token: &StaticToken) -> Option<KnownToken> {
+/// Who shows a token may do what everybody may, and what the token says.
+fn known(token: &StaticToken, everybody: &Grant) -> Option<KnownToken> {
     Some(KnownToken {
         name: token.name.as_str().into(),
         hash: parse_hash(&token.sha256)?,
         grant: Arc::new(Grant {
-            publish: patterns(&token.publish),
-            subscribe: patterns(&token.subscribe),
+            publish: [patterns(&token.publish), everybody.publish.clone()].concat(),
+            subscribe: [patterns(&token.subscribe), everybody.subscribe.clone()].concat(),
             manage: token.manage.iter().copied().collect(),
             subject: token.subject.as_deref().map(Into::into),
             expires: token.expires.as_deref().map(expiry),
@@ -216,7 +211,7 @@ pub fn hash_of(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::ChannelName;
+    use crate::channel::{ChannelName, Selector};
 
     fn guarded() -> Authenticator {
         let token = |name: &str, text: &str, expires: Option<&str>| StaticToken {
@@ -260,6 +255,8 @@ mod tests {
         assert_eq!(identity.from, Evidence::Token("backend".into()));
         let orders = ChannelName::parse("orders.eu").unwrap();
         assert!(identity.grant.may_publish(&orders));
+        let public = Selector::parse("public.news").unwrap();
+        assert!(identity.grant.may_subscribe(&public), "as everybody may");
         assert_eq!(refused(Credential::Bearer("Secret")), Refused::Unknown);
         assert_eq!(refused(Credential::Bearer("older")), Refused::Expired);
     }

@@ -9,6 +9,7 @@ mod connections;
 mod dashboard;
 mod events;
 mod history;
+mod identity;
 mod paging;
 pub mod problem;
 mod publish;
@@ -18,7 +19,7 @@ mod status;
 pub mod subscribe;
 pub mod time;
 
-use crate::{event_log::EventLog, hub::Hub};
+use crate::{auth::Authenticator, event_log::EventLog, hub::Hub};
 use access::{Caller, Openness};
 use axum::{
     Router,
@@ -54,6 +55,7 @@ pub struct App {
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub openness: Openness,
+    pub auth: Authenticator,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -71,8 +73,9 @@ impl App {
         App {
             hub,
             log,
-            config,
             openness,
+            auth: Authenticator::new(config.auth.as_ref()),
+            config,
             replica,
             started: Instant::now(),
             phase: AtomicU8::new(0),
@@ -94,17 +97,23 @@ impl App {
 
 const HEALTH: &str = "/health";
 
-/// What is served to those whom the relay is open to.
-fn guarded() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
+/// Paths that everybody may ask, and that decide themselves about what they give.
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 5] {
     let events = post(publish::publish).get(history::history);
     [
         ("/", get(status::dashboard)),
         ("/v1/openapi.json", get(status::openapi)),
-        ("/v1/status", get(status::status)),
         ("/v1/events", get(events::events)),
-        ("/v1/channels", get(channels::list)),
         ("/v1/channels/{channel}", get(channels::one)),
         ("/v1/channels/{channel}/events", events),
+    ]
+}
+
+/// Paths for those who may observe.
+fn observed() -> [(&'static str, MethodRouter<Arc<App>>); 4] {
+    [
+        ("/v1/status", get(status::status)),
+        ("/v1/channels", get(channels::list)),
         ("/v1/connections", get(connections::list)),
         ("/v1/clients", get(clients::list)),
     ]
@@ -112,22 +121,31 @@ fn guarded() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
 
 /// Every public path, as the API's description writes it.
 pub fn paths() -> Vec<&'static str> {
-    let guarded = guarded().into_iter().map(|(path, _)| path);
-    guarded.chain([HEALTH]).collect()
+    let deciding = deciding().map(|(path, _)| path);
+    let observed = observed().map(|(path, _)| path);
+    [&deciding[..], &observed[..], &[HEALTH]].concat()
 }
 
 /// The public routes.
 pub fn router(app: Arc<App>) -> Router {
-    let guarded = guarded()
-        .into_iter()
-        .fold(Router::new(), |router, (path, methods)| {
+    let of = |routes: &[(&'static str, MethodRouter<Arc<App>>)]| {
+        let routes = routes.iter().cloned();
+        routes.fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
-        });
-    let routes = guarded
+        })
+    };
+    let observers = middleware::from_fn_with_state(app.clone(), identity::observers);
+    let routes = of(&observed())
+        .route_layer(observers)
+        .merge(of(&deciding()))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .route(HEALTH, get(status::health))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            identity::count_refusals,
+        ))
         .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response(common_headers))
         .with_state(app);

@@ -108,6 +108,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         opened,
         closed,
         refused,
+        auth_refused,
         writes,
         short_writes,
         latency,
@@ -174,6 +175,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Connections turned away before a request was read, by reason.",
             "reason",
             refused,
+        ),
+        Metric::family(
+            "sse_relay_auth_refused",
+            "Requests refused for want of a credential or a right, by reason.",
+            "reason",
+            auth_refused,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

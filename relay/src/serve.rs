@@ -82,7 +82,7 @@ pub async fn serve(
     started: impl FnOnce(Addresses, &Config),
 ) -> Result<(), ServeError> {
     raise_open_files();
-    let openness = Openness::of(config.listen, config.insecure_open)?;
+    let openness = Openness::of(&config)?;
     let listener = listen(config.listen)?;
     let admin = listen(config.admin_listen)?;
     let addresses = Addresses {
@@ -107,8 +107,13 @@ pub async fn serve(
         listen = %addresses.public,
         admin = %addresses.admin,
         threads = app.hub.shards(),
-        open_to = openness.as_str(),
-        "no credentials are configured: the relay is open"
+        open_to = if app.auth.is_open() { openness.as_str() } else { "credentials" },
+        "{}",
+        if app.auth.is_open() {
+            "no credentials are configured: the relay is open"
+        } else {
+            "credentials decide who may do what"
+        }
     );
     started(addresses, &config);
     tokio::select! {

@@ -137,6 +137,39 @@ labels!(Refusal {
     HeadTimeout => "head-timeout",
 });
 
+/// Why a request was refused for want of a credential or a right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AuthRefusal {
+    /// Nobody may do this without a credential.
+    Missing,
+    /// What came is no credential.
+    Malformed,
+    /// The credential is not known.
+    Unknown,
+    /// It has expired.
+    Expired,
+    /// It allows something else.
+    NotGranted,
+}
+
+labels!(AuthRefusal {
+    Missing => "missing",
+    Malformed => "malformed",
+    Unknown => "unknown",
+    Expired => "expired",
+    NotGranted => "not-granted",
+});
+
+impl From<crate::auth::Refused> for AuthRefusal {
+    fn from(refused: crate::auth::Refused) -> AuthRefusal {
+        match refused {
+            crate::auth::Refused::Malformed => AuthRefusal::Malformed,
+            crate::auth::Refused::Unknown => AuthRefusal::Unknown,
+            crate::auth::Refused::Expired => AuthRefusal::Expired,
+        }
+    }
+}
+
 /// Everything that is counted, from the start of the process.
 #[derive(Default, Debug)]
 pub struct Stats {
@@ -150,6 +183,7 @@ pub struct Stats {
     pub opened: Family<Verdict>,
     pub closed: Family<CloseReason>,
     pub refused: Family<Refusal>,
+    pub auth_refused: Family<AuthRefusal>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

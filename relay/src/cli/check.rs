@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> ExitCode {
     match options::load(args.file.as_deref()) {
         Ok(config) => {
             report(args, &config);
-            match Openness::of(config.listen, config.insecure_open) {
+            match Openness::of(&config) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("the relay would not start: {error}");

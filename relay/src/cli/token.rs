@@ -4,6 +4,7 @@ use super::options;
 use crate::{
     auth::{Authenticator, Credential, Evidence, hash_of},
     grant::Grant,
+    stats::AuthRefusal,
 };
 use clap::{Args, Subcommand};
 use std::{
@@ -132,7 +133,10 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
             Ok(true)
         }
         Err(refused) => {
-            println!("refused ({}): {refused}", refused.reason());
+            println!(
+                "refused ({}): {refused}",
+                AuthRefusal::from(refused).as_str()
+            );
             Ok(false)
         }
     }

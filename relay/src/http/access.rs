@@ -5,6 +5,7 @@
 //! shows could otherwise publish and read (cross-site requests, DNS rebinding).
 
 use super::problem::{Kind, Problem};
+use relay_config::Config;
 use std::net::{IpAddr, SocketAddr};
 
 /// How open a relay without credentials is.
@@ -12,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 pub enum Openness {
     /// To this machine.
     Loopback,
-    /// To everybody: `--insecure-open`.
+    /// To everybody: `--insecure-open`, or credentials decide.
     Everybody,
 }
 
@@ -25,18 +26,24 @@ pub enum Openness {
 pub struct NotLoopback(SocketAddr);
 
 impl Openness {
+    /// With credentials configured nothing depends on where a request comes from.
+    pub fn of(config: &Config) -> Result<Openness, NotLoopback> {
+        match (
+            &config.auth,
+            config.insecure_open,
+            config.listen.ip().is_loopback(),
+        ) {
+            (Some(_), _, _) | (None, true, _) => Ok(Openness::Everybody),
+            (None, false, true) => Ok(Openness::Loopback),
+            (None, false, false) => Err(NotLoopback(config.listen)),
+        }
+    }
+
+    /// As logs call it.
     pub fn as_str(self) -> &'static str {
         match self {
             Openness::Loopback => "loopback",
             Openness::Everybody => "everybody",
-        }
-    }
-
-    pub fn of(listen: SocketAddr, insecure_open: bool) -> Result<Openness, NotLoopback> {
-        match (insecure_open, listen.ip().is_loopback()) {
-            (true, _) => Ok(Openness::Everybody),
-            (false, true) => Ok(Openness::Loopback),
-            (false, false) => Err(NotLoopback(listen)),
         }
     }
 
@@ -103,24 +110,22 @@ mod tests {
 
     #[test]
     fn only_loopback_is_open_by_itself() {
-        assert_eq!(
-            Openness::of("127.0.0.1:80".parse().unwrap(), false),
-            Ok(Openness::Loopback)
-        );
-        assert_eq!(
-            Openness::of("[::1]:80".parse().unwrap(), false),
-            Ok(Openness::Loopback)
-        );
-        assert!(
-            Openness::of("0.0.0.0:80".parse().unwrap(), false)
-                .unwrap_err()
-                .to_string()
-                .contains("--insecure-open")
-        );
-        assert_eq!(
-            Openness::of("0.0.0.0:80".parse().unwrap(), true),
-            Ok(Openness::Everybody)
-        );
+        let of = |listen: &str, insecure_open, auth: Option<relay_config::Auth>| {
+            let listen = listen.parse().unwrap();
+            Openness::of(&Config {
+                listen,
+                insecure_open,
+                auth,
+                ..Config::default()
+            })
+        };
+        assert_eq!(of("127.0.0.1:80", false, None), Ok(Openness::Loopback));
+        assert_eq!(of("[::1]:80", false, None), Ok(Openness::Loopback));
+        let refused = of("0.0.0.0:80", false, None).unwrap_err().to_string();
+        assert!(refused.contains("--insecure-open"));
+        assert_eq!(of("0.0.0.0:80", true, None), Ok(Openness::Everybody));
+        let auth = Some(relay_config::Auth::default());
+        assert_eq!(of("0.0.0.0:80", false, auth), Ok(Openness::Everybody));
     }
 
     #[test]

@@ -3,15 +3,19 @@
 use super::{
     App,
     channel_path::ChannelPath,
+    identity,
     paging::Parameters,
     problem::{Kind, Problem},
     query, time,
 };
-use crate::{channel::ChannelName, cursor::Place, event::Ending, event_log::ChannelInfo};
+use crate::{
+    channel::ChannelName, cursor::Place, event::Ending, event_log::ChannelInfo, grant::Right,
+};
 use axum::{
     Json,
     extract::{RawQuery, State},
 };
+use http::HeaderMap;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
@@ -97,7 +101,13 @@ pub async fn one(
     State(app): State<Arc<App>>,
     ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Json<impl Serialize>, Problem> {
+    let identity = identity::identify(&app, identity::credential(&headers))?;
+    // a publisher may know whether anybody listens to what it publishes
+    if !identity.grant.may_publish(&name) {
+        identity::may(&identity, Right::Observe)?;
+    }
     let parameters = query::only(query.as_deref(), &["wait"])?;
     match parameters.first().map(|(_, value)| value.as_str()) {
         None => {}

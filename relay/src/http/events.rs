@@ -1,7 +1,7 @@
 //! `GET /v1/events` where hyper carries the stream (HTTP/2, HTTP/1.0), and every answer that is no stream.
 
 use super::{
-    App, Phase, caller,
+    App, Phase, caller, identity,
     problem::{Kind, Problem},
     server::{Arrival, Peer},
     subscribe::{Answer, Subscribe},
@@ -33,6 +33,7 @@ pub fn subscribe<'a, B>(
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
+        credential: identity::credential(headers),
         peer,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,

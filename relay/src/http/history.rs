@@ -3,6 +3,7 @@
 use super::{
     App,
     channel_path::ChannelPath,
+    identity,
     paging::Parameters,
     problem::{Kind, Problem},
 };
@@ -15,6 +16,7 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
+use http::HeaderMap;
 use relay_config::Access;
 use serde::Serialize;
 use std::{
@@ -60,7 +62,11 @@ pub async fn history(
     State(app): State<Arc<App>>,
     ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Json<History>, Problem> {
+    let identity = identity::identify(&app, identity::credential(&headers))?;
+    let selector = Selector::Channel(name.clone());
+    identity::may_subscribe(&identity, [&selector])?;
     if app.config.effective(name.as_str()).subscribe == Access::Deny {
         let detail =
             format!("channel `{name}` is closed to subscribers by a rule of the configuration");
@@ -75,7 +81,7 @@ pub async fn history(
         EventId::new(before.get().saturating_sub(1)).unwrap_or_default()
     });
     let read = Read {
-        selectors: Arc::new([Selector::Channel(name)]),
+        selectors: Arc::new([selector]),
         after: after.unwrap_or_default(),
         upto: upto.min(app.log.head()),
         max_bytes: MAX_BYTES,

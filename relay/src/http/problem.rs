@@ -1,6 +1,7 @@
 //! Every refusal: one closed set of types, each with its status and a sentence that says what to do
 //! (RFC 9457, `application/problem+json`).
 
+use crate::stats::AuthRefusal;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -8,6 +9,10 @@ use serde::Serialize;
 /// What went wrong, from a closed set. Its text is the last part of the problem's `type`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
+    /// No credential, or one that is refused.
+    Unauthenticated,
+    /// A credential that does not allow this.
+    NotGranted,
     InvalidChannel,
     InvalidQuery,
     InvalidHeader,
@@ -36,7 +41,9 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 26] = [
+        Kind::Unauthenticated,
+        Kind::NotGranted,
         Kind::InvalidChannel,
         Kind::InvalidQuery,
         Kind::InvalidHeader,
@@ -141,6 +148,16 @@ impl Kind {
                 S::UNPROCESSABLE_ENTITY,
                 "the Idempotency-Key belongs to another request",
             ),
+            Kind::Unauthenticated => (
+                "unauthenticated",
+                S::UNAUTHORIZED,
+                "this takes a credential",
+            ),
+            Kind::NotGranted => (
+                "not-granted",
+                S::FORBIDDEN,
+                "the credential does not allow this",
+            ),
             Kind::CrossOrigin => (
                 "cross-origin",
                 S::FORBIDDEN,
@@ -188,6 +205,8 @@ pub struct Problem {
     pub kind: Kind,
     /// What to do about it, or what exactly is wrong.
     pub detail: String,
+    /// For the metric of refusals, where a credential or a right was missing.
+    refusal: Option<AuthRefusal>,
 }
 
 /// Seconds after which a client may try again when the relay cannot serve now.
@@ -206,6 +225,14 @@ impl Problem {
         Problem {
             kind,
             detail: detail.into(),
+            refusal: None,
+        }
+    }
+
+    pub fn because(self, refusal: AuthRefusal) -> Problem {
+        Problem {
+            refusal: Some(refusal),
+            ..self
         }
     }
 
@@ -223,11 +250,24 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let json = self.to_json();
-        self.kind.answer(&json)
+        let mut response = self.kind.answer(&json);
+        if let Some(refusal) = self.refusal {
+            response.extensions_mut().insert(refusal);
+        }
+        response
     }
 }
 
 impl Kind {
+    /// RFC 6750, 3.
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Kind::Unauthenticated => Some("Bearer realm=\"sse-relay\""),
+            Kind::NotGranted => Some("Bearer realm=\"sse-relay\", error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+
     /// The answer whose body is a problem document, with what belongs to this problem alone.
     pub fn answer(self, document: &serde_json::Value) -> Response {
         let mut response = (self.status(), document.to_string()).into_response();
@@ -237,6 +277,12 @@ impl Kind {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
+        }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

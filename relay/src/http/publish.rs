@@ -9,6 +9,7 @@ mod raw;
 use super::{
     App,
     channel_path::ChannelPath,
+    identity,
     problem::{Kind, Problem},
     query,
 };
@@ -128,6 +129,8 @@ fn admit(
 ) -> Result<Admitted, Problem> {
     let ChannelPath(channel) = channel?;
     let headers = &parts.headers;
+    let identity = identity::identify(app, identity::credential(headers))?;
+    identity::may_publish(&identity, &channel)?;
     query::only(parts.uri.query(), &[])?;
     let settings = app.config.effective(channel.as_str());
     if settings.publish == Access::Deny {

@@ -12,6 +12,7 @@ use super::{
     subscribe::Answer,
 };
 use crate::{
+    auth::Credential,
     frame::Framing,
     hub::{
         inbox::Command,
@@ -180,6 +181,7 @@ impl Context {
             last_event_id: headers.last_event_id,
             user_agent: headers.user_agent,
             caller: headers.caller,
+            credential: headers.credential,
             peer,
             transport: Transport::Http11,
             framing: Framing::Chunked,
@@ -412,6 +414,7 @@ struct Headers<'a> {
     last_event_id: Option<&'a [u8]>,
     user_agent: Option<&'a str>,
     caller: super::access::Caller<'a>,
+    credential: Credential<'a>,
 }
 
 impl<'a> Headers<'a> {
@@ -420,6 +423,7 @@ impl<'a> Headers<'a> {
             last_event_id: None,
             user_agent: None,
             caller: super::access::Caller::default(),
+            credential: Credential::None,
         };
         for header in &request.headers {
             let text = std::str::from_utf8(header.value).ok();
@@ -430,6 +434,10 @@ impl<'a> Headers<'a> {
                 "origin" => headers.caller.origin = Some(text.unwrap_or("null")),
                 "sec-fetch-site" if headers.caller.sec_fetch_site.is_some() => return None,
                 "sec-fetch-site" => headers.caller.sec_fetch_site = Some(text.unwrap_or("")),
+                "authorization" if headers.credential != Credential::None => return None,
+                "authorization" => {
+                    headers.credential = Credential::from_headers(std::iter::once(header.value));
+                }
                 "last-event-id" => headers.last_event_id = Some(header.value),
                 "user-agent" => headers.user_agent = text,
                 // a body, an upgrade or a wait for 100: nothing of a plain subscribe

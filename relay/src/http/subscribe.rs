@@ -3,10 +3,12 @@
 use super::{
     App,
     access::Caller,
+    identity,
     problem::{Kind, Problem},
     query,
 };
 use crate::{
+    auth::Credential,
     channel::Selector,
     cursor::Cursor,
     event::legal_attribute_name,
@@ -22,12 +24,13 @@ use relay_config::{Access, Config, HeartbeatAs};
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Subscribe<'a> {
     pub query: &'a str,
     pub last_event_id: Option<&'a [u8]>,
     pub user_agent: Option<&'a str>,
     pub caller: Caller<'a>,
+    pub credential: Credential<'a>,
     pub peer: Option<SocketAddr>,
     pub transport: Transport,
     pub framing: Framing,
@@ -67,7 +70,9 @@ impl Subscribe<'_> {
 
     fn wanted(&self, app: &App) -> Result<Opening, Problem> {
         app.openness.allows(&self.caller)?;
+        let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
+        identity::may_subscribe(&identity, &wanted.selectors)?;
         let cursor = match self.last_event_id {
             Some(id) if !id.is_empty() => std::str::from_utf8(id)
                 .ok()

@@ -1,0 +1,103 @@
+//! Who sends a request, as HTTP says it, and how a refusal is answered (RFC 6750, RFC 9110 11.6.1).
+
+use super::{
+    App,
+    problem::{Kind, Problem},
+};
+use crate::{
+    auth::{Credential, Evidence, Identity},
+    channel::{ChannelName, Selector},
+    grant::Right,
+    stats::AuthRefusal,
+};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The credential that a request carries.
+pub fn credential(headers: &HeaderMap) -> Credential<'_> {
+    let values = headers.get_all(header::AUTHORIZATION).iter();
+    Credential::from_headers(values.map(http::HeaderValue::as_bytes))
+}
+
+/// Who sends a request, or 401.
+pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_millis() as u64);
+    let identity = app.auth.identify(credential, now);
+    identity.map_err(|refused| {
+        Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
+    })
+}
+
+/// Whether the sender may subscribe to all of these.
+pub fn may_subscribe<'a>(
+    identity: &Identity,
+    selectors: impl IntoIterator<Item = &'a Selector>,
+) -> Result<(), Problem> {
+    let denied = selectors
+        .into_iter()
+        .find(|selector| !identity.grant.may_subscribe(selector));
+    match denied {
+        None => Ok(()),
+        Some(selector) => Err(not_granted(identity, &format!("subscribe to `{selector}`"))),
+    }
+}
+
+/// Whether the sender may publish to a channel.
+pub fn may_publish(identity: &Identity, channel: &ChannelName) -> Result<(), Problem> {
+    if identity.grant.may_publish(channel) {
+        return Ok(());
+    }
+    Err(not_granted(identity, &format!("publish to `{channel}`")))
+}
+
+/// Whether the sender has a right.
+pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
+    if identity.grant.may(right) {
+        return Ok(());
+    }
+    let wanted = format!("do this: it takes the right `{}`", right.as_str());
+    Err(not_granted(identity, &wanted))
+}
+
+/// 401 for who showed nothing, 403 for who is known and not allowed.
+fn not_granted(identity: &Identity, wanted: &str) -> Problem {
+    let (kind, refusal) = match identity.from {
+        Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
+        Evidence::Open | Evidence::Token(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
+    };
+    let detail = match kind {
+        Kind::Unauthenticated => {
+            format!("without a token nobody may {wanted}; send `Authorization: Bearer TOKEN`")
+        }
+        _ => format!("this token does not allow to {wanted}"),
+    };
+    Problem::new(kind, detail).because(refusal)
+}
+
+/// Lets only those pass who may observe.
+pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let allowed = identify(&app, credential(request.headers()))
+        .and_then(|identity| may(&identity, Right::Observe));
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Counts refusals, each once, however often its request was looked at before it was answered.
+pub async fn count_refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if let Some(refusal) = response.extensions().get::<AuthRefusal>() {
+        app.hub.stats.auth_refused.of(*refusal).add(1);
+    }
+    response
+}
