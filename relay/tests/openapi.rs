@@ -310,6 +310,7 @@ fn every_answer_is_as_described() {
         check(&named.unwrap().2, &answer);
     }
     for (path, method, operation) in &operations {
+        check(operation, &relay.raw("GET / HTTP/9\r\n\r\n"));
         let (method, target) = (method.to_uppercase(), target(path));
         check(
             operation,
@@ -318,6 +319,8 @@ fn every_answer_is_as_described() {
             )),
         );
         check(operation, &relay.request("PATCH", &target, &[], b""));
+        let long = format!("X: {}", "x".repeat(20_000));
+        check(operation, &relay.request(&method, &target, &[&long], b""));
         if path != "/health" {
             check(
                 operation,

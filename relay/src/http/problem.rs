@@ -32,11 +32,13 @@ pub enum Kind {
     OutcomeUnknown,
     Draining,
     HttpVersion,
+    MalformedRequest,
+    HeadTooLarge,
 }
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 26] = [
         Kind::InvalidChannel,
         Kind::InvalidQuery,
         Kind::InvalidHeader,
@@ -61,6 +63,8 @@ impl Kind {
         Kind::OutcomeUnknown,
         Kind::Draining,
         Kind::HttpVersion,
+        Kind::MalformedRequest,
+        Kind::HeadTooLarge,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -177,6 +181,16 @@ impl Kind {
                 "http-version",
                 S::HTTP_VERSION_NOT_SUPPORTED,
                 "the configuration turns this version of HTTP off",
+            ),
+            Kind::MalformedRequest => (
+                "malformed-request",
+                S::BAD_REQUEST,
+                "this is no HTTP request",
+            ),
+            Kind::HeadTooLarge => (
+                "head-too-large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the request's head is too large",
             ),
         }
     }

@@ -219,7 +219,7 @@ impl Shard {
             let decision = match head::parse(bytes, max) {
                 Parsed::Partial => None,
                 Parsed::Request { request, .. } => Some((self.edge.decide)(&request, peer)),
-                Parsed::Foreign => Some(Decision::HandOver),
+                Parsed::TooLarge | Parsed::Foreign => Some(Decision::HandOver),
             };
             match decision {
                 None => {
