@@ -24,6 +24,10 @@ pub enum ChannelNameError {
     Reserved,
     #[error("`*` selects channels in a subscription; it cannot be part of a channel's name")]
     Wildcard,
+    #[error(
+        "`.` and `..` mean places in a URL, so no client could name such a channel; choose another name"
+    )]
+    Dots,
 }
 
 impl ChannelName {
@@ -34,6 +38,8 @@ impl ChannelName {
             _ if text.chars().any(char::is_control) => Err(ChannelNameError::Control),
             _ if text.starts_with('@') => Err(ChannelNameError::Reserved),
             _ if text.contains('*') => Err(ChannelNameError::Wildcard),
+            // WHATWG URL, "shorten a path": parsers fold them away, percent-encoded ones too
+            "." | ".." => Err(ChannelNameError::Dots),
             _ => Ok(ChannelName(text.into())),
         }
     }
@@ -120,6 +126,7 @@ mod tests {
             "orders.eu",
             "café x",
             "a/b?c#d",
+            "...",
             "{x}",
             "channel=NAME",
             &"n".repeat(200),
@@ -133,6 +140,8 @@ mod tests {
             ("a\u{85}", ChannelNameError::Control),
             ("@subject/x", ChannelNameError::Reserved),
             ("orders.*", ChannelNameError::Wildcard),
+            (".", ChannelNameError::Dots),
+            ("..", ChannelNameError::Dots),
             (&"é".repeat(101), ChannelNameError::TooLong(202)),
         ] {
             assert_eq!(ChannelName::parse(text), Err(error), "{text:?}");

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+mod channel_path;
 mod channels;
 mod clients;
 mod connections;
@@ -24,9 +25,9 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
 use std::{
@@ -91,44 +92,94 @@ impl App {
     }
 }
 
+const HEALTH: &str = "/health";
+
+/// What is served to those whom the relay is open to.
+fn guarded() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
+    let events = post(publish::publish).get(history::history);
+    [
+        ("/", get(status::dashboard)),
+        ("/v1/openapi.json", get(status::openapi)),
+        ("/v1/status", get(status::status)),
+        ("/v1/events", get(events::events)),
+        ("/v1/channels", get(channels::list)),
+        ("/v1/channels/{channel}", get(channels::one)),
+        ("/v1/channels/{channel}/events", events),
+        ("/v1/connections", get(connections::list)),
+        ("/v1/clients", get(clients::list)),
+    ]
+}
+
+/// Every public path, as the API's description writes it.
+pub fn paths() -> Vec<&'static str> {
+    let guarded = guarded().into_iter().map(|(path, _)| path);
+    guarded.chain([HEALTH]).collect()
+}
+
 /// The public routes.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/", get(status::dashboard))
-        .route("/v1/openapi.json", get(status::openapi))
-        .route("/v1/status", get(status::status))
-        .route("/v1/events", get(events::events))
-        .route("/v1/channels", get(channels::list))
-        .route("/v1/channels/{channel}", get(channels::one))
-        .route(
-            "/v1/channels/{channel}/events",
-            post(publish::publish).get(history::history),
-        )
-        .route("/v1/connections", get(connections::list))
-        .route("/v1/clients", get(clients::list))
+    let guarded = guarded()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    let routes = guarded
         .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .route("/health", get(status::health))
+        .route(HEALTH, get(status::health))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response(common_headers))
+        .with_state(app);
+    // around the routes, since they write Allow after all their layers
+    Router::new()
+        .fallback_service(routes)
         .layer(middleware::from_fn(options))
-        .with_state(app)
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.openness.allows(&caller(request.headers())) {
+    match app.openness.allows(&caller(&request)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn caller(headers: &HeaderMap) -> Caller<'_> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+/// Who asks. A header that is there, but twice or not as text, is a browser's none the less.
+fn caller<B>(request: &http::Request<B>) -> Caller<'_> {
+    let text = |name: &str, otherwise| {
+        let mut values = request.headers().get_all(name).iter();
+        let (first, second) = (values.next()?, values.next());
+        let text = std::str::from_utf8(first.as_bytes()).ok();
+        Some(text.filter(|_| second.is_none()).unwrap_or(otherwise))
+    };
+    // HTTP/2's `:authority`, and a target in absolute form, go before Host (RFC 9112, 3.2.2)
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
     Caller {
-        host: text("host"),
-        origin: text("origin"),
-        sec_fetch_site: text("sec-fetch-site"),
+        host: authority.or_else(|| text("host", "")),
+        origin: text("origin", "null"),
+        sec_fetch_site: text("sec-fetch-site", ""),
     }
+}
+
+/// RFC 9112, 3.2: whom an HTTP/1.1 request is for must be said once, or a proxy and the relay could
+/// understand it differently.
+fn says_its_host_once<B>(request: &http::Request<B>) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    request.version() != Version::HTTP_11 || hosts == 1
+}
+
+async fn one_host(request: Request, next: Next) -> Response {
+    if says_its_host_once(&request) {
+        return next.run(request).await;
+    }
+    Problem::new(
+        Kind::InvalidHeader,
+        "an HTTP/1.1 request has the header Host exactly once",
+    )
+    .into_response()
 }
 
 async fn not_found() -> Problem {
@@ -145,22 +196,24 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
-/// OPTIONS of a path: which methods it has.
+/// OPTIONS of a path, or of the relay as a whole (`*`): which methods there are.
 async fn options(request: Request, next: Next) -> Response {
     let asks = request.method() == Method::OPTIONS;
-    let mut response = next.run(request).await;
-    if asks && response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = response
-            .headers()
-            .get(header::ALLOW)
-            .and_then(|allow| allow.to_str().ok());
-        let allow = format!("{},OPTIONS", allow.unwrap_or("GET,HEAD"));
-        response = StatusCode::NO_CONTENT.into_response();
-        response.headers_mut().insert(
-            header::ALLOW,
-            HeaderValue::from_str(&allow).unwrap_or(HeaderValue::from_static("OPTIONS")),
-        );
+    if asks && request.uri().path() == "*" {
+        return StatusCode::NO_CONTENT.into_response();
     }
+    let mut response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let routed = response.headers().get(header::ALLOW);
+    let routed = routed.and_then(|allow| allow.to_str().ok()).unwrap_or("");
+    let allow = HeaderValue::from_str(&format!("{routed},OPTIONS"))
+        .expect("names of methods are legal in a header");
+    if asks {
+        response = StatusCode::NO_CONTENT.into_response();
+    }
+    response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 

@@ -2,14 +2,15 @@
 
 use super::{
     App,
+    channel_path::ChannelPath,
     paging::Parameters,
     problem::{Kind, Problem},
-    time,
+    query, time,
 };
 use crate::{channel::ChannelName, cursor::Place, event::Ending, event_log::ChannelInfo};
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -94,13 +95,11 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 pub async fn one(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
 ) -> Result<Json<impl Serialize>, Problem> {
-    let name = ChannelName::parse(&channel)
-        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
-    let parameters = Parameters::parse(query.as_deref(), &["wait"])?;
-    match parameters.get("wait") {
+    let parameters = query::only(query.as_deref(), &["wait"])?;
+    match parameters.first().map(|(_, value)| value.as_str()) {
         None => {}
         Some("empty") => {
             // past the time the answer tells how many are left

@@ -32,7 +32,7 @@ pub fn subscribe<'a, B>(
         user_agent: headers
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
-        caller: caller(headers),
+        caller: caller(request),
         peer,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,

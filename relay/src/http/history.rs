@@ -2,17 +2,18 @@
 
 use super::{
     App,
+    channel_path::ChannelPath,
     paging::Parameters,
     problem::{Kind, Problem},
 };
 use crate::{
-    channel::{ChannelName, Selector},
+    channel::Selector,
     cursor::{Cursor, EventId, Place, Places},
     event_log::{Completeness, Entry, Gaps, Page, Read, gap::Certainty},
 };
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
 };
 use relay_config::Access;
 use serde::Serialize;
@@ -57,11 +58,9 @@ const MAX_BYTES: usize = 4 << 20;
 
 pub async fn history(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
 ) -> Result<Json<History>, Problem> {
-    let name = ChannelName::parse(&channel)
-        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
     if app.config.effective(name.as_str()).subscribe == Access::Deny {
         let detail =
             format!("channel `{name}` is closed to subscribers by a rule of the configuration");

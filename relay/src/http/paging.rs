@@ -30,15 +30,10 @@ impl Parameters {
     pub fn parse(text: Option<&str>, known: &[&str]) -> Result<Parameters, Problem> {
         let mut parameters = Parameters {
             limit: DEFAULT,
-            values: Vec::new(),
+            values: query::only(text, &[known, &["limit"]].concat())?,
         };
-        for (name, value) in query::parse(text.unwrap_or_default())? {
-            match name.as_str() {
-                "limit" => parameters.limit = limit(&value)?,
-                _ if known.contains(&name.as_str()) => parameters.values.push((name, value)),
-                _ if name.starts_with('_') => {}
-                _ => return Err(query::unknown(&name, &[known, &["limit"]].concat())),
-            }
+        if let Some(value) = parameters.get("limit") {
+            parameters.limit = limit(value)?;
         }
         Ok(parameters)
     }

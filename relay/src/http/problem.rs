@@ -14,6 +14,7 @@ pub enum Kind {
     InvalidEvent,
     InvalidJson,
     InvalidEncoding,
+    IncompleteBody,
     InvalidBatch,
     UnsupportedMediaType,
     BodyTooLarge,
@@ -30,17 +31,21 @@ pub enum Kind {
     Unavailable,
     OutcomeUnknown,
     Draining,
+    HttpVersion,
+    MalformedRequest,
+    HeadTooLarge,
 }
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 26] = [
         Kind::InvalidChannel,
         Kind::InvalidQuery,
         Kind::InvalidHeader,
         Kind::InvalidEvent,
         Kind::InvalidJson,
         Kind::InvalidEncoding,
+        Kind::IncompleteBody,
         Kind::InvalidBatch,
         Kind::UnsupportedMediaType,
         Kind::BodyTooLarge,
@@ -57,6 +62,9 @@ impl Kind {
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
+        Kind::HttpVersion,
+        Kind::MalformedRequest,
+        Kind::HeadTooLarge,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -95,6 +103,11 @@ impl Kind {
                 "invalid-encoding",
                 S::BAD_REQUEST,
                 "the body is not UTF-8 text",
+            ),
+            Kind::IncompleteBody => (
+                "incomplete-body",
+                S::BAD_REQUEST,
+                "the body did not arrive whole",
             ),
             Kind::InvalidBatch => (
                 "invalid-batch",
@@ -164,6 +177,21 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "this replica is about to stop",
             ),
+            Kind::HttpVersion => (
+                "http-version",
+                S::HTTP_VERSION_NOT_SUPPORTED,
+                "the configuration turns this version of HTTP off",
+            ),
+            Kind::MalformedRequest => (
+                "malformed-request",
+                S::BAD_REQUEST,
+                "this is no HTTP request",
+            ),
+            Kind::HeadTooLarge => (
+                "head-too-large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the request's head is too large",
+            ),
         }
     }
 }
@@ -208,14 +236,22 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.kind.status(), self.to_json().to_string()).into_response();
+        let json = self.to_json();
+        self.kind.answer(&json)
+    }
+}
+
+impl Kind {
+    /// The answer whose body is a problem document, with what belongs to this problem alone.
+    pub fn answer(self, document: &serde_json::Value) -> Response {
+        let mut response = (self.status(), document.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         response

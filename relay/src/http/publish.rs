@@ -8,7 +8,9 @@ mod raw;
 
 use super::{
     App,
+    channel_path::ChannelPath,
     problem::{Kind, Problem},
+    query,
 };
 use crate::{
     channel::ChannelName,
@@ -19,11 +21,11 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use batch::{Batch, Line};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use relay_config::{Access, ChannelSettings};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -59,36 +61,47 @@ struct Limits {
 
 pub async fn publish(
     State(app): State<Arc<App>>,
-    Path(channel): Path<String>,
+    channel: Result<ChannelPath, Problem>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let result = accept(&app, &channel, &parts.headers, body).await;
+    let result = accept(&app, channel, &parts, body).await;
     let outcome = match &result {
-        Ok((StatusCode::OK, _)) => PublishOutcome::Repeated,
-        Ok((status, _)) if status.is_success() => PublishOutcome::Accepted,
-        Ok(_) => PublishOutcome::Refused,
+        Ok(Accepted::Json(StatusCode::OK, _)) => PublishOutcome::Repeated,
+        Ok(Accepted::Json(..)) => PublishOutcome::Accepted,
+        Ok(Accepted::Nothing(_)) => PublishOutcome::Refused,
         Err(problem) if problem.kind.status().is_server_error() => PublishOutcome::Failed,
         Err(_) => PublishOutcome::Refused,
     };
     app.hub.stats.publishes.of(outcome).add(1);
     match result {
-        Ok((status, json)) => (status, axum::Json(json)).into_response(),
+        Ok(Accepted::Json(status, json)) => (status, axum::Json(json)).into_response(),
+        Ok(Accepted::Nothing(document)) => Kind::InvalidBatch.answer(&document),
         Err(problem) => problem.into_response(),
     }
 }
 
-type Accepted = (StatusCode, serde_json::Value);
+/// What a publish that was understood is answered with.
+enum Accepted {
+    Json(StatusCode, serde_json::Value),
+    /// No line of a batch was legal: a problem document that has the lines too.
+    Nothing(serde_json::Value),
+}
 
 async fn accept(
     app: &App,
-    channel: &str,
-    headers: &HeaderMap,
+    channel: Result<ChannelPath, Problem>,
+    parts: &Parts,
     body: Body,
 ) -> Result<Accepted, Problem> {
-    let admitted = admit(app, channel, headers);
+    let headers = &parts.headers;
+    let admitted = admit(app, channel, parts);
+    let bounds = body::Bounds {
+        bytes: app.config.http.max_body_bytes.as_usize(),
+        silence: app.config.http.idle_timeout.std(),
+    };
     // the body is read even if it is for nothing, or the answer would not arrive
-    let bytes = body::read(body, headers, app.config.http.max_body_bytes.as_usize()).await;
+    let bytes = body::read(body, headers, bounds).await;
     let (channel, limits, format, key) = admitted?;
     let bytes = bytes?;
     let idempotency = key.map(|key| IdempotencyKey {
@@ -99,7 +112,7 @@ async fn accept(
         Understood::One(event) => {
             let appended = append(app, &channel, vec![event], idempotency).await?;
             let id = appended.places().first().map(Place::to_string);
-            Ok((status_of(&appended), json!({ "id": id })))
+            Ok(Accepted::Json(status_of(&appended), json!({ "id": id })))
         }
         Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await,
     }
@@ -108,9 +121,14 @@ async fn accept(
 type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
 
 /// Everything that can be decided before the body is read.
-fn admit(app: &App, channel: &str, headers: &HeaderMap) -> Result<Admitted, Problem> {
-    let channel = ChannelName::parse(channel)
-        .map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+fn admit(
+    app: &App,
+    channel: Result<ChannelPath, Problem>,
+    parts: &Parts,
+) -> Result<Admitted, Problem> {
+    let ChannelPath(channel) = channel?;
+    let headers = &parts.headers;
+    query::only(parts.uri.query(), &[])?;
     let settings = app.config.effective(channel.as_str());
     if settings.publish == Access::Deny {
         let detail =
@@ -140,8 +158,21 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
     }
 }
 
+/// A compressed body would be taken for the data.
+fn plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::UnsupportedMediaType,
+        "bodies are taken as they are; send it without Content-Encoding, uncompressed",
+    ))
+}
+
 /// What the request says its body is. `Sse-Event` makes any body raw data.
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    plain(headers)?;
     if headers.contains_key("ce-specversion") {
         return Ok(Format::CloudEvent);
     }
@@ -260,19 +291,31 @@ async fn append_batch(
 ) -> Result<Accepted, Problem> {
     let (events, lines) = batch.into_parts();
     let accepted = events.len();
-    let (status, places) = if events.is_empty() {
-        (StatusCode::BAD_REQUEST, Vec::new())
-    } else {
-        let appended = append(app, channel, events, idempotency).await?;
-        let status = if accepted < lines.len() {
-            StatusCode::MULTI_STATUS
-        } else {
-            status_of(&appended)
-        };
-        (status, appended.places().to_vec())
+    if events.is_empty() {
+        let detail = "every line was refused; `results` says why for each";
+        let mut document = Problem::new(Kind::InvalidBatch, detail).to_json();
+        document["results"] = results(&lines, &[]);
+        document["accepted"] = 0.into();
+        document["failed"] = lines.len().into();
+        return Ok(Accepted::Nothing(document));
+    }
+    let appended = append(app, channel, events, idempotency).await?;
+    let failed = lines.len() - accepted;
+    let status = match failed {
+        0 => status_of(&appended),
+        _ => StatusCode::MULTI_STATUS,
     };
+    let results = results(&lines, appended.places());
+    Ok(Accepted::Json(
+        status,
+        json!({ "results": results, "accepted": accepted, "failed": failed }),
+    ))
+}
+
+/// What became of each line; `places` are those of the accepted ones.
+fn results(lines: &[Line], places: &[Place]) -> serde_json::Value {
     let mut ids = places.iter();
-    let results: Vec<serde_json::Value> = lines
+    lines
         .iter()
         .map(|line| match line {
             Line::Event { number } => {
@@ -282,12 +325,7 @@ async fn append_batch(
                 json!({ "line": number, "error": problem.to_json() })
             }
         })
-        .collect();
-    let failed = lines.len() - accepted;
-    Ok((
-        status,
-        json!({ "results": results, "accepted": accepted, "failed": failed }),
-    ))
+        .collect()
 }
 
 fn status_of(appended: &Appended) -> StatusCode {

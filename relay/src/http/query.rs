@@ -14,6 +14,19 @@ pub fn parse(query: &str) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
+/// Those of a path that has only the parameters `known`; scripts may add some with `_` against caches.
+pub fn only(query: Option<&str>, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+    let mut pairs = parse(query.unwrap_or_default())?;
+    pairs.retain(|(name, _)| !name.starts_with('_'));
+    match pairs
+        .iter()
+        .find(|(name, _)| !known.contains(&name.as_str()))
+    {
+        Some((name, _)) => Err(unknown(name, known)),
+        None => Ok(pairs),
+    }
+}
+
 fn decode(text: &str) -> Result<String, Problem> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
@@ -31,6 +44,7 @@ pub fn unknown(name: &str, known: &[&str]) -> Problem {
         .iter()
         .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let hint = match nearest {
+        None => "this path has none".to_owned(),
         Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => {
             format!("did you mean `{nearest}`?")
         }

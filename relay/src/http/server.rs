@@ -6,7 +6,11 @@
 
 mod rewind;
 
-use super::{App, Phase, events, subscribe::Answer};
+use super::{
+    App, Phase, events,
+    problem::{Kind, Problem},
+    subscribe::Answer,
+};
 use crate::{
     frame::Framing,
     hub::{
@@ -161,6 +165,8 @@ impl Context {
         let stays = path == "/v1/events"
             && request.method == "GET"
             && request.minor == 1
+            // a fragment is no part of the query; hyper takes it off
+            && !query.contains('#')
             && self.app.config.http.http1
             && self.app.phase() != Phase::Draining;
         if !stays {
@@ -196,18 +202,19 @@ impl Context {
             return;
         }
         let http = &self.app.config.http;
-        if bytes.starts_with(b"PRI * HTTP/2") && http.http2 {
+        let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+        if is_http2 && http.http2 {
             self.serve_http2(socket, bytes, peer).await;
-        } else if http.http1 {
-            if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
-                load.context = None; // the stream's from now on
-                self.app
-                    .hub
-                    .inbox(self.shard)
-                    .send(Command::TakeOver(socket, opening));
-            }
-        } else {
-            refuse_version(socket).await;
+        } else if is_http2 || !http.http1 {
+            refuse(socket, version_is_off()).await;
+        } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
+            refuse(socket, problem).await;
+        } else if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
+            load.context = None; // the stream's from now on
+            self.app
+                .hub
+                .inbox(self.shard)
+                .send(Command::TakeOver(socket, opening));
         }
     }
 
@@ -315,9 +322,40 @@ async fn linger(mut socket: TcpStream) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-async fn refuse_version(mut socket: TcpStream) {
-    let answer = b"HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    let _ = socket.write_all(answer).await;
+fn version_is_off() -> Problem {
+    Problem::new(
+        Kind::HttpVersion,
+        "this relay speaks only one of HTTP/1.1 and HTTP/2; use the other one",
+    )
+}
+
+/// Why the first request of a connection cannot be read, if it cannot. Hyper would say it without a
+/// sentence.
+fn unreadable(bytes: &[u8], max: usize) -> Option<Problem> {
+    match head::parse(bytes, max) {
+        head::Parsed::Partial | head::Parsed::Request { .. } => None,
+        head::Parsed::TooLarge => Some(Problem::new(
+            Kind::HeadTooLarge,
+            format!(
+                "a request's head may have {max} bytes and {} lines",
+                head::MAX_HEADERS
+            ),
+        )),
+        head::Parsed::Foreign => Some(Problem::new(
+            Kind::MalformedRequest,
+            "send HTTP/1.1 or HTTP/2 in plain text; this port has no TLS, and header lines have no control characters",
+        )),
+    }
+}
+
+/// Answers without hyper, and closes.
+async fn refuse(mut socket: TcpStream, problem: Problem) {
+    let (status, body) = (problem.kind.status(), problem.to_json().to_string());
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = socket.write_all(answer.as_bytes()).await;
     linger(socket).await;
 }
 
@@ -356,6 +394,7 @@ impl ConnectionService {
         let can = request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && request.uri().path() == "/v1/events"
+            && super::says_its_host_once(request)
             && app.phase() != Phase::Draining;
         if !can {
             return None;
@@ -389,7 +428,8 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     }
 }
 
-/// The headers of a subscribe; `None` when one is there twice, which is for hyper to judge.
+/// The headers of a subscribe; `None` when one is there twice, or Host is not, which is for the router
+/// to judge.
 struct Headers<'a> {
     last_event_id: Option<&'a [u8]>,
     user_agent: Option<&'a str>,
@@ -407,8 +447,10 @@ impl<'a> Headers<'a> {
             let text = std::str::from_utf8(header.value).ok();
             match header.name.to_ascii_lowercase().as_str() {
                 "host" if headers.caller.host.is_some() => return None,
-                "host" => headers.caller.host = text,
+                "host" => headers.caller.host = Some(text.unwrap_or("")),
+                "origin" if headers.caller.origin.is_some() => return None,
                 "origin" => headers.caller.origin = Some(text.unwrap_or("null")),
+                "sec-fetch-site" if headers.caller.sec_fetch_site.is_some() => return None,
                 "sec-fetch-site" => headers.caller.sec_fetch_site = Some(text.unwrap_or("")),
                 "last-event-id" => headers.last_event_id = Some(header.value),
                 "user-agent" => headers.user_agent = text,
@@ -417,7 +459,7 @@ impl<'a> Headers<'a> {
                 _ => {}
             }
         }
-        Some(headers)
+        headers.caller.host.is_some().then_some(headers)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The dashboard, `/health`, `/v1/status` and the API's description.
 
-use super::{App, Phase, dashboard};
+use super::{App, Phase, dashboard, problem::Problem, query};
 use axum::{
     Json,
-    extract::State,
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -39,10 +39,14 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-pub async fn status(State(app): State<Arc<App>>) -> Json<Value> {
+pub async fn status(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    query::only(query.as_deref(), &[])?;
     let (stats, totals) = (&app.hub.stats, app.log.totals());
     let dropped: u64 = stats.dropped.iter().map(|(_, n)| n).sum();
-    Json(json!({
+    Ok(Json(json!({
         "replica": app.replica,
         "version": env!("CARGO_PKG_VERSION"),
         "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
@@ -62,13 +66,14 @@ pub async fn status(State(app): State<Arc<App>>) -> Json<Value> {
             "queueBytes": app.hub.queue_bytes.load(Ordering::Relaxed),
             "queueLimitBytes": app.config.stream.max_memory.get(),
         },
-    }))
+    })))
 }
 
-pub async fn openapi() -> Response {
-    (
+pub async fn openapi(RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    query::only(query.as_deref(), &[])?;
+    Ok((
         [(header::CONTENT_TYPE, "application/json")],
         include_str!("openapi.json"),
     )
-        .into_response()
+        .into_response())
 }

@@ -12,8 +12,16 @@ use std::time::Duration;
 const DISCARD_BYTES: usize = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
+/// What a body may take.
+pub struct Bounds {
+    pub bytes: usize,
+    /// Time without a byte after which its sender is taken for gone.
+    pub silence: Duration,
+}
+
 /// The whole body, or why it is refused.
-pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Bytes, Problem> {
+pub async fn read(mut body: Body, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes, Problem> {
+    let max = bounds.bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -25,12 +33,11 @@ pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Byt
         return Err(too_large(max));
     }
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            return Err(Problem::new(
-                Kind::InvalidEncoding,
-                "the body ended before it was complete; send it whole",
-            ));
+    loop {
+        let frame = match tokio::time::timeout(bounds.silence, body.frame()).await {
+            Ok(None) => return Ok(bytes.freeze()),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) | Err(_) => return Err(incomplete()),
         };
         let Some(data) = frame.data_ref() else {
             continue;
@@ -41,7 +48,13 @@ pub async fn read(mut body: Body, headers: &HeaderMap, max: usize) -> Result<Byt
         }
         bytes.extend_from_slice(data);
     }
-    Ok(bytes.freeze())
+}
+
+fn incomplete() -> Problem {
+    Problem::new(
+        Kind::IncompleteBody,
+        "the body ended, or stopped coming, before it was as long as the request said; send it whole",
+    )
 }
 
 async fn discard(body: &mut Body) {

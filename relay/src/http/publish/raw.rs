@@ -28,16 +28,17 @@ pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Problem> {
         kind: EventType::parse(text_of("sse-event")?.unwrap_or("")).map_err(illegal)?,
         data: (!end || !body.is_empty()).then_some(data),
         attributes: Attributes::new(attributes).map_err(illegal)?,
-        retry: text_of("sse-retry")?
-            .map(|retry| {
-                retry
-                    .parse()
-                    .map_err(|_| bad("Sse-Retry is a whole number of milliseconds"))
-            })
-            .transpose()?,
+        retry: text_of("sse-retry")?.map(milliseconds).transpose()?,
         time: text_of("sse-time")?.map(parse_time).transpose()?,
         ending: ending(end),
     })
+}
+
+/// Digits only, as SSE's own `retry` field has them.
+fn milliseconds(text: &str) -> Result<u32, Problem> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number.ok_or_else(|| bad("Sse-Retry is a whole number of milliseconds, at most 4294967295"))
 }
 
 fn attribute(value: &HeaderValue) -> Result<(String, String), Problem> {
@@ -93,6 +94,8 @@ mod tests {
     fn wrong_headers_are_refused() {
         for pair in [
             ("sse-retry", "soon"),
+            ("sse-retry", "+5"),
+            ("sse-retry", "4294967296"),
             ("sse-attribute", "kind"),
             ("sse-end", "maybe"),
             ("sse-event", "end"),

@@ -1,13 +1,14 @@
 //! New connections, and their first request.
 
 use super::{
-    Command, Connection, Decision, Head, Shard,
+    Command, Connection, Decision, Head, LISTENER, Shard,
     head::{self, Parsed},
     poller::{READ_WRITE, Token},
 };
 use crate::stats::Refusal;
 use bytes::Bytes;
 use rustix::{
+    event::epoll::EventFlags,
     io::Errno,
     net::{RecvFlags, SocketFlags, recv, sockopt},
 };
@@ -28,6 +29,8 @@ pub struct Listener {
     socket: TcpListener,
     /// Given up for a moment when no descriptor is left, to tell the client so.
     reserve: Option<File>,
+    /// Connections wait that could be neither accepted nor told so; the next tick tries again.
+    stuck: bool,
 }
 
 impl Listener {
@@ -36,6 +39,7 @@ impl Listener {
         Ok(Listener {
             socket,
             reserve: Some(File::open("/dev/null")?),
+            stuck: false,
         })
     }
 }
@@ -64,10 +68,42 @@ impl Shard {
             ) {
                 Ok(socket) => self.deal(socket),
                 Err(Errno::AGAIN) => return,
-                Err(Errno::MFILE | Errno::NFILE) => return self.out_of_descriptors(),
+                Err(Errno::MFILE | Errno::NFILE) if self.turn_one_away() => {}
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                    return self.accept_later();
+                }
                 // the peer gave up, or the network did: not the listener's end
                 Err(_) => {}
             }
+        }
+        self.accept_soon();
+    }
+
+    /// After what else there is to do: more may wait than one go accepts.
+    fn accept_soon(&mut self) {
+        if let Some(listener) = &self.listener
+            && self
+                .poller
+                .again(listener, LISTENER, EventFlags::IN)
+                .is_err()
+        {
+            self.accept_later();
+        }
+    }
+
+    /// At the next tick: nothing can be done now.
+    fn accept_later(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.stuck = true;
+        }
+    }
+
+    /// Tries again where nothing could be done.
+    fn accept_stuck(&mut self) {
+        if let Some(listener) = &mut self.listener
+            && std::mem::take(&mut listener.stuck)
+        {
+            self.accept();
         }
     }
 
@@ -88,12 +124,15 @@ impl Shard {
 
     fn refuse(&mut self, socket: &OwnedFd, why: Refusal) {
         self.shared.hub.stats.refused.of(why).add(1);
+        // closing a socket with unread bytes is a reset, which can overtake the answer
+        let _ = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT);
         let _ = rustix::net::send(socket, OVERLOADED, rustix::net::SendFlags::NOSIGNAL);
     }
 
-    fn out_of_descriptors(&mut self) {
+    /// Tells one client that no descriptor is left; false if not even that is possible.
+    fn turn_one_away(&mut self) -> bool {
         let Some(listener) = &mut self.listener else {
-            return;
+            return false;
         };
         listener.reserve = None;
         let refused = rustix::net::accept_with(
@@ -101,6 +140,7 @@ impl Shard {
             SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
         )
         .ok();
+        let told = refused.is_some();
         if let Some(socket) = refused {
             self.refuse(&socket, Refusal::Descriptors);
         }
@@ -114,6 +154,7 @@ impl Shard {
                 "no file descriptor left: new connections are turned away, open streams go on; raise the limit of open files (ulimit -n)"
             );
         }
+        told
     }
 
     /// A connection that this shard owns from now on; its load is already counted.
@@ -178,7 +219,7 @@ impl Shard {
             let decision = match head::parse(bytes, max) {
                 Parsed::Partial => None,
                 Parsed::Request { request, .. } => Some((self.edge.decide)(&request, peer)),
-                Parsed::Foreign => Some(Decision::HandOver),
+                Parsed::TooLarge | Parsed::Foreign => Some(Decision::HandOver),
             };
             match decision {
                 None => {
@@ -208,8 +249,13 @@ impl Shard {
         }
     }
 
-    /// Connections whose request did not come in time.
+    /// Connections whose request did not come in time; their descriptors serve who waits.
     pub(super) fn expire_heads(&mut self) {
+        self.drop_late_heads();
+        self.accept_stuck();
+    }
+
+    fn drop_late_heads(&mut self) {
         while let Some((deadline, token)) = self.ticker.heads.front().copied()
             && deadline <= self.now
         {

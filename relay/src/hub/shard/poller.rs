@@ -56,6 +56,17 @@ impl Poller {
         )?)
     }
 
+    /// Reports a socket once more if it is ready still: without a change the epoll inside tells the
+    /// one around it nothing.
+    pub fn again(&self, socket: impl AsFd, token: Token, flags: EventFlags) -> io::Result<()> {
+        Ok(epoll::modify(
+            self.epoll.get_ref(),
+            socket,
+            EventData::new_u64(token),
+            flags,
+        )?)
+    }
+
     pub fn remove(&self, socket: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(self.epoll.get_ref(), socket)?)
     }
