@@ -803,7 +803,7 @@ fn what_cannot_be_taken_back_stops_the_journal() {
     // A device that is always full, and cannot be cut to a length.
     let real = std::mem::replace(
         &mut journal.file,
-        OpenOptions::new().write(true).open("/dev/full").unwrap(),
+        Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap()),
     );
     let error = journal.append(&[event(2)]).unwrap_err();
     assert_eq!(error.reason(), "disk-full");
@@ -823,7 +823,7 @@ fn what_cannot_be_taken_back_stops_the_journal() {
 fn a_failed_sync_stops_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), OLD).journal;
-    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    journal.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
     assert_eq!(journal.sync().unwrap_err().reason(), "io");
     assert_eq!(
         journal.append(&[event(1)]).unwrap_err().reason(),
@@ -851,7 +851,7 @@ fn a_sync_beside_the_appends_vouches_for_no_more_than_it_began_with() {
     // But a failure counts, whichever file it was.
     let mut failed = journal.begin_sync().unwrap();
     failed.sequence = 1;
-    failed.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    failed.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
     assert_eq!(
         journal.finish_sync(failed.run()).unwrap_err().reason(),
         "io"
