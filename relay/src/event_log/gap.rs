@@ -56,7 +56,7 @@ pub fn missing(cursor: EventId, upto: EventId, known: Known) -> Option<(Certaint
 }
 
 impl Gap {
-    /// Adds what one channel misses, or, without a name, what any channel may.
+    /// Adds what one channel misses, or, without a name, what any channel may (to be added last).
     pub fn add(
         gap: &mut Option<Gap>,
         after: EventId,
@@ -72,8 +72,12 @@ impl Gap {
         });
         gap.certainty = gap.certainty.max(certainty);
         gap.until = gap.until.max(until);
-        if gap.channels.len() < MAX_CHANNELS {
-            gap.channels.extend(channel.cloned());
+        match channel {
+            Some(channel) if gap.channels.len() < MAX_CHANNELS => {
+                gap.channels.push(channel.clone());
+            }
+            Some(_) => {}
+            None => gap.channels.clear(),
         }
     }
 }

@@ -300,12 +300,16 @@ impl State {
             }
         }
         for selector in read.selectors.iter() {
-            match selector {
-                Selector::Channel(name) if self.channels.contains_key(name) => {}
-                Selector::Channel(name) => add(Known::Forgotten(self.forgotten), Some(name)),
-                // the names of forgotten channels are not kept, so any may have matched
-                Selector::Pattern(_) => add(Known::Forgotten(self.forgotten), None),
+            if let Selector::Channel(name) = selector
+                && !self.channels.contains_key(name)
+            {
+                add(Known::Forgotten(self.forgotten), Some(name));
             }
+        }
+        // the names of forgotten channels are not kept, so any may have matched a pattern
+        let pattern = |selector: &Selector| matches!(selector, Selector::Pattern(_));
+        if read.selectors.iter().any(pattern) {
+            add(Known::Forgotten(self.forgotten), None);
         }
         gap
     }
