@@ -13,7 +13,7 @@ const SUBSCRIPTIONS: &[&[&str]] = &[&["a"], &["a", "c"], &["**"], &["b", "a", "c
 /// does not take long.
 const SETTINGS: [(&str, &str); 5] = [
     ("SSE_RELAY_DATA__COMPACT_AT", "64Ki"),
-    ("SSE_RELAY_RETENTION__EVENTS", "1500"),
+    ("SSE_RELAY_RETENTION__EVENTS", "250"),
     ("SSE_RELAY_DRAIN__PROPAGATION", "100ms"),
     ("SSE_RELAY_DRAIN__WINDOW", "200ms"),
     ("SSE_RELAY_DRAIN__TIMEOUT", "5s"),
@@ -47,12 +47,18 @@ fn assert_nothing_missing(counts: &[Count], rounds: usize) {
     for count in counts {
         assert!(count.acknowledged > 200, "too little load: {count:?}");
         assert!(count.connections > rounds, "it did not return: {count:?}");
-        let sound = Count {
-            acknowledged: count.acknowledged,
-            connections: count.connections,
-            ..Count::default()
-        };
-        assert_eq!(*count, sound);
+        let faults = (
+            count.lost,
+            count.duplicated,
+            count.reordered,
+            count.other_id,
+        );
+        assert_eq!(faults, (0, 0, 0, 0), "{count:?}");
+        // a machine so slow that events were trimmed meanwhile; then a gap says so
+        assert!(
+            count.gaps == 0 || count.told > 0,
+            "a gap of nothing: {count:?}"
+        );
     }
 }
 

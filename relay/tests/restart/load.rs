@@ -15,6 +15,9 @@ use std::{
 /// Between two events of a publisher.
 const PACE: Duration = Duration::from_millis(2);
 
+/// Bytes of an event, so that the file soon has more that is trimmed than what is not.
+const SIZE: usize = 1000;
+
 /// An event that the relay said it has.
 struct Acknowledged {
     channel: &'static str,
@@ -57,9 +60,10 @@ fn publish(
     while !stop.load(Ordering::SeqCst) {
         let number = acknowledged.len();
         let channel = channels[(publisher + number) % channels.len()];
-        let data = format!("{publisher}-{number}");
+        let key = format!("{publisher}-{number}");
+        let data = format!("{key} {}", "x".repeat(SIZE));
         let id = loop {
-            match http::publish(to, channel, &data, &data) {
+            match http::publish(to, channel, &data, &key) {
                 Ok(answer) if answer.status < 300 => break answer.id().to_owned(),
                 Ok(answer) => assert_eq!(answer.status, 503, "{answer:?}"),
                 Err(_) => {}

@@ -1,7 +1,7 @@
 //! The real relay, as a process that is ended in every way and started again.
 
 use crate::http::{self, Answer};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
@@ -161,13 +161,24 @@ impl Relay {
         assert!(status.success(), "{status}: {}", self.output());
     }
 
-    pub fn pid(&self) -> Pid {
+    /// Lifts the limit of its files, also after a restart.
+    pub fn lift_file_limit(&mut self) {
+        self.file_limit = None;
+        let unlimited = Rlimit {
+            current: Some(1 << 30),
+            maximum: None,
+        };
+        prlimit(Some(self.pid()), Resource::Fsize, unlimited).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
         Pid::from_child(self.process.as_ref().expect("it runs"))
     }
 
-    /// Publishes an event that must be accepted; its id.
+    /// Publishes an event that must be accepted, with its first word as its key; its id.
     pub fn publish(&self, channel: &str, data: &str) -> String {
-        let answer = http::publish(self.public, channel, data, data).unwrap();
+        let key = data.split(' ').next().unwrap();
+        let answer = http::publish(self.public, channel, data, key).unwrap();
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.id().to_owned()
     }

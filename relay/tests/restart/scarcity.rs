@@ -1,11 +1,10 @@
 //! A full disk.
 
 use crate::{http, process::Relay, subscriber::Subscriber};
-use rustix::process::{Resource, Rlimit, prlimit};
 use std::{path::Path, process::Command};
 
 /// Publishes until the relay refuses, makes room, and checks what is there.
-fn fills_up_and_recovers(mut relay: Relay, make_room: impl FnOnce(&Relay)) {
+fn fills_up_and_recovers(mut relay: Relay, make_room: impl FnOnce(&mut Relay)) {
     relay.start();
     let text = "x".repeat(10_000);
     let mut accepted = Vec::new();
@@ -39,7 +38,7 @@ fn fills_up_and_recovers(mut relay: Relay, make_room: impl FnOnce(&Relay)) {
         accepted,
         "nothing is half done"
     );
-    make_room(&relay);
+    make_room(&mut relay);
     let late = http::publish(relay.public, "a", &data, &key).unwrap();
     assert_eq!(
         late.status, 201,
@@ -55,13 +54,7 @@ fn fills_up_and_recovers(mut relay: Relay, make_room: impl FnOnce(&Relay)) {
 #[test]
 fn a_file_at_its_limit_refuses_publishes_and_goes_on_when_it_may_grow() {
     let relay = Relay::new(&[]).with_file_limit(400);
-    fills_up_and_recovers(relay, |relay| {
-        let unlimited = Rlimit {
-            current: Some(1 << 30),
-            maximum: None,
-        };
-        prlimit(Some(relay.pid()), Resource::Fsize, unlimited).unwrap();
-    });
+    fills_up_and_recovers(relay, Relay::lift_file_limit);
 }
 
 /// A file system in memory; gone with it.

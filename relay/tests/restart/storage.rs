@@ -25,7 +25,7 @@ fn keys_and_events_survive_compactions_and_the_file_stays_small() {
     let mut ids = Vec::new();
     for round in 0..4 {
         for number in 0..100 {
-            ids.push(relay.publish("a", &format!("{round}-{number}-{filler}")));
+            ids.push(relay.publish("a", &format!("{round}-{number} {filler}")));
         }
         relay.kill();
         relay.start();
