@@ -66,6 +66,7 @@ macro_rules! conformance {
             reopening {
                 what_was_appended_is_back_and_ids_go_on_above_it,
                 a_log_that_was_dropped_comes_back_whole,
+                a_close_beside_appends_keeps_what_was_acknowledged,
                 keys_survive_though_their_events_are_trimmed,
                 limits_that_changed_hold_for_what_is_loaded,
                 channels_that_ended_or_were_forgotten_stay_so,

@@ -76,10 +76,13 @@ fn publish(
     acknowledged
 }
 
+/// The last id of each channel, and how long to wait for it at most.
+type Until = Mutex<Option<(HashMap<&'static str, String>, Instant)>>;
+
 /// Subscriptions that read from the beginning until told that all was published.
 pub struct Subscribers {
     /// The last ids that they wait for, when they are known.
-    until: Arc<Mutex<Option<(HashMap<&'static str, String>, Instant)>>>,
+    until: Arc<Until>,
     threads: Vec<JoinHandle<(&'static [&'static str], Subscriber)>>,
 }
 
@@ -95,8 +98,6 @@ impl Subscribers {
         Subscribers { until, threads }
     }
 }
-
-type Until = Mutex<Option<(HashMap<&'static str, String>, Instant)>>;
 
 fn subscribe(to: SocketAddr, channels: &'static [&'static str], until: &Until) -> Subscriber {
     let selectors = channels.iter().map(|channel| format!("channel={channel}&"));

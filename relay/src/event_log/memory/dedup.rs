@@ -159,4 +159,43 @@ mod tests {
         );
         assert_eq!((dedup.used.len(), dedup.order.len()), (2, 2));
     }
+
+    #[test]
+    fn a_batch_that_is_read_back_counts_as_one_key_and_keeps_all_its_ids() {
+        let id = |value| EventId::new(value).unwrap();
+        let mut dedup = Dedup::new(100, 2);
+        dedup.remember(&channel(), &key("before", 1), vec![id(1)], 0);
+        dedup.remember(&channel(), &key("batch", 1), vec![id(2)], 0);
+        for value in 3..=5 {
+            dedup.extend(&channel(), &key("batch", 1), id(value));
+        }
+        dedup.forget(0);
+        assert_eq!(
+            dedup.look_up(&channel(), &key("before", 1), 0),
+            Seen::Before(vec![id(1)])
+        );
+        assert_eq!(
+            dedup.look_up(&channel(), &key("batch", 1), 0),
+            Seen::Before((2..=5).map(id).collect())
+        );
+    }
+
+    #[test]
+    fn a_key_that_was_used_again_after_its_window_is_written_once() {
+        let mut dedup = Dedup::new(100, 10);
+        dedup.remember(&channel(), &key("k", 1), vec![], 0);
+        dedup.remember(&channel(), &key("k", 2), vec![], 101);
+        let records: Vec<Record> = dedup.records().collect();
+        assert!(
+            matches!(&records[..], [Record::Key { at: 101, fingerprint, .. }] if *fingerprint == [2; 32]),
+            "{records:?}"
+        );
+        let mut forever = Dedup::new(u64::MAX, 10);
+        forever.remember(&channel(), &key("k", 1), vec![], 1);
+        forever.forget(u64::MAX);
+        assert_eq!(
+            forever.look_up(&channel(), &key("k", 1), u64::MAX),
+            Seen::Before(vec![])
+        );
+    }
 }

@@ -578,3 +578,89 @@ impl Snapshot {
         self.records.into_iter().chain(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Event,
+        event_log::{Retention, memory::Clock},
+    };
+    use std::time::Duration;
+
+    struct Nobody;
+
+    impl Tail for Nobody {
+        fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {}
+    }
+
+    fn state(events: usize) -> State {
+        let clock: Clock = Arc::new(|| 0);
+        let retention = Retention {
+            events,
+            age: Duration::MAX,
+            bytes: usize::MAX,
+        };
+        let options = MemoryOptions {
+            retention: Arc::new(move |_| retention),
+            max_bytes: usize::MAX,
+            max_channels: 10,
+            idempotency_window: Duration::MAX,
+            max_idempotency_keys: 10,
+            clock,
+        };
+        State::new(Epoch::from_random(1), options, Arc::new(Nobody))
+    }
+
+    /// Stores an event as the journal's writer does before it is synced.
+    fn store(state: &mut State, ending: Ending) -> Vec<Arc<Entry>> {
+        let publication = Publication {
+            channel: ChannelName::parse("a").unwrap(),
+            events: vec![Event {
+                ending,
+                ..Event::text("x")
+            }],
+            idempotency: None,
+        };
+        let prepared = state.prepare(&publication, 1).unwrap();
+        let entries = prepared.entries.clone();
+        state.store(prepared, &publication, 1);
+        entries
+    }
+
+    fn read(after: EventId) -> Read {
+        Read {
+            selectors: Arc::new(selectors()),
+            after,
+            upto: EventId::new((1 << 53) - 1).unwrap(),
+            max_bytes: usize::MAX,
+            max_events: usize::MAX,
+            gaps: Gaps::Report,
+        }
+    }
+
+    #[test]
+    fn what_is_stored_but_not_delivered_is_not_read_and_ends_nothing() {
+        let mut state = state(1);
+        let first = store(&mut state, Ending::Continues);
+        state.deliver(&first);
+        let head = state.delivered;
+        let more: Vec<_> = [Ending::Continues, Ending::Ends]
+            .into_iter()
+            .flat_map(|ending| store(&mut state, ending))
+            .collect();
+        let page = state.read(&read(head));
+        assert!(page.entries.is_empty() && page.gap.is_none());
+        assert_eq!((page.through, state.delivered), (head, head));
+        assert!(!state.finished(&selectors(), head));
+        state.deliver(&more);
+        let page = state.read(&read(head));
+        assert_eq!(page.entries, [more[1].clone()]);
+        assert_eq!(page.gap.map(|gap| gap.until), Some(more[0].id));
+        assert!(state.finished(&selectors(), more[1].id));
+    }
+
+    fn selectors() -> [Selector; 1] {
+        [Selector::parse("a").unwrap()]
+    }
+}

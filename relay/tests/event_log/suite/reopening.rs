@@ -1,8 +1,13 @@
 //! A restart, where the log outlives its process.
 
+use super::concurrency::beside;
 use crate::subject::*;
-use sse_relay::{cursor::EventId, event::Ending, event_log::Appended};
-use std::time::Duration;
+use sse_relay::{
+    cursor::EventId,
+    event::Ending,
+    event_log::{AppendError, Appended},
+};
+use std::{sync::Arc, time::Duration};
 
 /// Whether there is anything to reopen. A log that keeps nothing has to say so.
 fn keeps(implementation: &dyn Implementation) -> bool {
@@ -177,4 +182,46 @@ pub async fn channels_that_ended_or_were_forgotten_stay_so(implementation: &dyn 
             trimmed
         );
     }
+}
+
+pub async fn a_close_beside_appends_keeps_what_was_acknowledged(
+    implementation: &dyn Implementation,
+) {
+    let subject = Arc::new(Subject::open(implementation, Limits::none()).await);
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let subject = subject.clone();
+            beside(async move {
+                let mut acknowledged = Vec::new();
+                loop {
+                    let publication = publication(["a", "b"][writer % 2], &["x", "y"]);
+                    match subject.publish(publication).await {
+                        Ok(appended) => acknowledged.extend(ids(&appended)),
+                        Err(AppendError::Unavailable(_) | AppendError::OutcomeUnknown(_)) => {
+                            return acknowledged;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    subject.log.close().await.unwrap();
+    let mut acknowledged: Vec<_> = writers
+        .into_iter()
+        .flat_map(|w| w.join().unwrap())
+        .collect();
+    acknowledged.sort();
+    let before = entry_ids(&subject.after(&["a", "b"], EventId::ZERO).await);
+    assert_eq!(before, acknowledged);
+    assert!(!before.is_empty());
+    if !keeps(implementation) {
+        return; // nothing comes back
+    }
+    let clock = subject.clock.clone();
+    drop(subject);
+    let again = Subject::open_at(implementation, Limits::none(), clock).await;
+    let after = entry_ids(&again.after(&["a", "b"], EventId::ZERO).await);
+    assert_eq!(after, acknowledged);
 }
