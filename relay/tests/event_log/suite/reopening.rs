@@ -7,7 +7,10 @@ use sse_relay::{
     event::Ending,
     event_log::{AppendError, Appended},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Whether there is anything to reopen. A log that keeps nothing has to say so.
 fn keeps(implementation: &dyn Implementation) -> bool {
@@ -193,7 +196,9 @@ pub async fn a_close_beside_appends_keeps_what_was_acknowledged(
             let subject = subject.clone();
             beside(async move {
                 let mut acknowledged = Vec::new();
+                let deadline = Instant::now() + Duration::from_secs(20);
                 loop {
+                    assert!(Instant::now() < deadline, "it is not closed");
                     let publication = publication(["a", "b"][writer % 2], &["x", "y"]);
                     match subject.publish(publication).await {
                         Ok(appended) => acknowledged.extend(ids(&appended)),
