@@ -3,11 +3,18 @@
 use crate::{
     load::{Count, Publishers, Subscribers, settle},
     process::Relay,
+    subscriber::Manner,
 };
 use std::time::{Duration, Instant};
 
 const CHANNELS: &[&str] = &["a", "b", "c"];
-const SUBSCRIPTIONS: &[&[&str]] = &[&["a"], &["a", "c"], &["**"], &["b", "a", "c"]];
+const SUBSCRIPTIONS: &[(&[&str], Manner)] = &[
+    (&["a"], Manner::Steady),
+    (&["**"], Manner::Steady),
+    (&["a", "c"], Manner::Restless),
+    (&["**"], Manner::Restless),
+    (&["b", "a", "c"], Manner::Restless),
+];
 
 /// A small file, so that compactions run beside the load and are killed with it, and a drain that
 /// does not take long.

@@ -1,6 +1,9 @@
 //! Publishers and subscribers that go on whatever becomes of the relay, and what they saw.
 
-use crate::{http, subscriber::Subscriber};
+use crate::{
+    http,
+    subscriber::{Manner, Subscriber},
+};
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
@@ -87,22 +90,30 @@ pub struct Subscribers {
 }
 
 impl Subscribers {
-    /// One for each set of channels.
-    pub fn start(to: SocketAddr, of: &[&'static [&'static str]]) -> Subscribers {
+    /// One for each set of channels and manner.
+    pub fn start(to: SocketAddr, of: &[(&'static [&'static str], Manner)]) -> Subscribers {
         let until = Arc::new(Mutex::new(None));
-        let start = |channels: &&'static [&'static str]| {
-            let (channels, until) = (*channels, until.clone());
-            std::thread::spawn(move || (channels, subscribe(to, channels, &until)))
+        let start = |of: &(&'static [&'static str], Manner)| {
+            let ((channels, manner), until) = (*of, until.clone());
+            std::thread::spawn(move || (channels, subscribe(to, channels, manner, &until)))
         };
         let threads = of.iter().map(start).collect();
         Subscribers { until, threads }
     }
 }
 
-fn subscribe(to: SocketAddr, channels: &'static [&'static str], until: &Until) -> Subscriber {
+fn subscribe(
+    to: SocketAddr,
+    channels: &'static [&'static str],
+    manner: Manner,
+    until: &Until,
+) -> Subscriber {
     let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
     let query = selectors.collect::<String>() + "from=earliest";
-    let mut subscriber = Subscriber::new(to, &query);
+    let mut subscriber = match manner {
+        Manner::Steady => Subscriber::new(to, &query),
+        Manner::Restless => Subscriber::new(to, &query).restless(),
+    };
     subscriber.read_until(|subscriber| {
         let until = until.lock().unwrap();
         let Some((ends, deadline)) = until.as_ref() else {

@@ -11,7 +11,16 @@ use std::{
 /// How long a read waits before the subscriber looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Whether a subscriber also leaves by itself. Who is always there sees live what a restart may
+/// lose, so only one who was away finds out whether it was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    Steady,
+    Restless,
+}
+
 pub struct Subscriber {
+    manner: Manner,
     to: SocketAddr,
     query: String,
     last_event_id: String,
@@ -25,12 +34,20 @@ impl Subscriber {
     /// `query` is that of the first opening and of every other one.
     pub fn new(to: SocketAddr, query: &str) -> Subscriber {
         Subscriber {
+            manner: Manner::Steady,
             to,
             query: query.to_owned(),
             last_event_id: String::new(),
             events: Vec::new(),
             gaps: Vec::new(),
             connections: 0,
+        }
+    }
+
+    pub fn restless(self) -> Subscriber {
+        Subscriber {
+            manner: Manner::Restless,
+            ..self
         }
     }
 
@@ -46,7 +63,11 @@ impl Subscriber {
         while !enough(self) {
             // cut off or refused: a client does not ask why, it returns
             let _ = self.one_connection(&mut enough);
-            std::thread::sleep(Duration::from_millis(5));
+            let away = match self.manner {
+                Manner::Steady => 5,
+                Manner::Restless => rand::random_range(5..300),
+            };
+            std::thread::sleep(Duration::from_millis(away));
         }
     }
 
@@ -74,7 +95,12 @@ impl Subscriber {
         )?;
         let mut parser = Parser::resuming(self.last_event_id.clone());
         let (mut body, mut buffer, mut items) = (Body::default(), [0; 16 * 1024], Vec::new());
-        while !enough(self) {
+        let leave = match self.manner {
+            Manner::Steady => None,
+            Manner::Restless => Some(Duration::from_millis(rand::random_range(20..300))),
+        };
+        let opened = Instant::now();
+        while !enough(self) && leave.is_none_or(|after| opened.elapsed() < after) {
             let count = match stream.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
