@@ -36,6 +36,7 @@ fn app() -> App {
     let hub = Hub::new(1, stats);
     let options = MemoryOptions {
         max_bytes: 1 << 20,
+        max_channels: 1,
         idempotency_window: Duration::from_secs(1),
         max_idempotency_keys: 1,
         clock: Arc::new(|| 1),
