@@ -119,7 +119,8 @@ impl Shard {
                 skipped += 1;
             }
         }
-        let ends_one = ends.len() <= 1;
+        // one event may wait whatever its size
+        let one = ends.len() <= 1;
         let jump = Jump {
             tail: Tail::Frames { from, ends },
             target: feed.log.end(),
@@ -128,7 +129,7 @@ impl Shard {
             bytes,
         };
         let max = self.shared.config.stream.max_queue_bytes.as_usize();
-        let fits = ends_one || jump.bytes.len() - from <= max;
+        let fits = one || jump.bytes.len() - from <= max;
         fits && self.jump(index, jump)
     }
 
