@@ -29,7 +29,7 @@ pub struct Gap {
 }
 
 /// Names that a gap lists at most; a reader of many channels gets one gap, not thousands.
-const MAX_CHANNELS: usize = 20;
+pub const MAX_CHANNELS: usize = 20;
 
 /// What the log knows of a channel after a cursor.
 #[derive(Clone, Copy, Debug)]

@@ -234,11 +234,14 @@ impl Context {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = false;
         let _ = poll_fn(|cx| {
-            if !told && stopped.as_mut().poll(cx).is_ready() {
+            // first: hyper would close a connection unanswered that is told before it has read
+            let polled = connection.as_mut().poll(cx);
+            if polled.is_pending() && !told && stopped.as_mut().poll(cx).is_ready() {
                 told = true;
                 connection.as_mut().graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
-            connection.as_mut().poll(cx)
+            polled
         })
         .await; // an error is the client's going away
     }
@@ -251,10 +254,12 @@ impl Context {
         peer: Option<SocketAddr>,
     ) -> Option<(OwnedFd, Box<Opening>)> {
         let http = &self.app.config.http;
+        let stopping = *self.stop.borrow();
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(http.idle_timeout.std())
+            .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken: Taken = Arc::default();
         let service = self.service(peer, Some(taken.clone()));
@@ -262,13 +267,15 @@ impl Context {
             builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
-        let mut told = false;
+        let mut told = stopping;
         let opening = poll_fn(|cx| {
-            if !told && stopped.as_mut().poll(cx).is_ready() {
+            // first: hyper would close a connection unanswered that is told before it has read
+            let polled = connection.poll_without_shutdown(cx);
+            if polled.is_pending() && !told && stopped.as_mut().poll(cx).is_ready() {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
-            let polled = connection.poll_without_shutdown(cx);
             match (taken.lock().take(), polled) {
                 // the client may have gone away in the same poll: then there is nothing to take
                 (_, Poll::Ready(Err(_))) => Poll::Ready(None),
