@@ -90,7 +90,8 @@ pub struct Read {
     pub after: EventId,
     /// … up to and including this one, which is at most the head.
     pub upto: EventId,
-    /// Reading stops after the entry with which this is reached (size of events, in bytes).
+    /// Reading stops after the entry with which one of these is reached (bytes: size of events), so
+    /// a page has at least one entry if there is any.
     pub max_bytes: usize,
     pub max_events: usize,
     pub gaps: Gaps,
@@ -100,6 +101,8 @@ pub struct Read {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gaps {
     Report,
+    /// For who reads on: an earlier page told of what is missing up to here.
+    ReportAfter(EventId),
     /// For who asked for what there is.
     Ignore,
 }
@@ -107,7 +110,8 @@ pub enum Gaps {
 /// What a read gave, in order of ids.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// What is missing between [`Read::after`] and [`Page::through`]; to be told before the entries.
+    /// What is missing between [`Read::after`] and [`Read::upto`]; to be told before the entries. The
+    /// pages that follow tell it again unless [`Gaps::ReportAfter`] says that it was told.
     pub gap: Option<Gap>,
     pub entries: Vec<Arc<Entry>>,
     /// All that the log has up to here is in the page.
@@ -192,7 +196,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// Drops what is too old and forgets idle channels; called about once a second.
     fn sweep(&self);
 
-    /// Writes down what is not yet safe and lets go of files. Appends after it fail.
+    /// Writes down what is not yet safe and lets go of files. Appends after it fail, reads do not.
+    /// Closing again does nothing. A log that is dropped without it has crashed.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
 }
 

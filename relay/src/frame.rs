@@ -146,6 +146,14 @@ pub struct HeartbeatData {
     pub interval_seconds: f64,
 }
 
+/// Data of the control event `expiring`.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiringData {
+    /// How long the grant still holds.
+    pub in_seconds: f64,
+}
+
 /// Why events are missing from a stream.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -37,6 +37,8 @@ pub struct Hub {
     numbers: AtomicU64,
     /// Bytes that wait for streams, in feeds and backlogs.
     pub queue_bytes: AtomicUsize,
+    /// The same by shard.
+    queued: Vec<AtomicUsize>,
     /// Rings when a stream has closed.
     pub closed: Notify,
     pub stats: Arc<Stats>,
@@ -53,6 +55,7 @@ impl Hub {
             head: AtomicU64::new(0),
             numbers: AtomicU64::new(1),
             queue_bytes: AtomicUsize::new(0),
+            queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             closed: Notify::new(),
             stats,
         })
@@ -112,6 +115,26 @@ impl Hub {
             .iter()
             .map(|load| load.load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// Bytes that begin and cease to wait for streams of a shard.
+    pub fn account(&self, shard: usize, more: usize, fewer: usize) {
+        for bytes in [&self.queue_bytes, &self.queued[shard]] {
+            bytes.fetch_add(more, Ordering::Relaxed);
+            bytes.fetch_sub(fewer, Ordering::Relaxed);
+        }
+    }
+
+    /// The shard whose streams have the most bytes waiting.
+    pub fn most_queued(&self) -> usize {
+        let queued = self
+            .queued
+            .iter()
+            .map(|bytes| bytes.load(Ordering::Relaxed));
+        queued
+            .enumerate()
+            .max_by_key(|(_, bytes)| *bytes)
+            .map_or(0, |(shard, _)| shard)
     }
 
     /// Closes all streams, spread over a time.

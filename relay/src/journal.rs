@@ -40,7 +40,7 @@
 //! (seconds and nanoseconds, zigzag varints), idempotency (key, 32 bytes, count, index). Flags from
 //! bit 0: predecessor is only an upper bound, has type, data, attributes, retry, time, ends the
 //! channel, has idempotency. 2 head: last, forgotten. 3 epoch ended: epoch, fork. 4 channel: name,
-//! last, ending (1). 128 opened: life (21). 129 closed. 130 end of a snapshot. A kind that this
+//! last, ending (1). 5 key: channel, key (texts), 32 bytes, time in milliseconds, count, ids. 128 opened: life (21). 129 closed. 130 end of a snapshot. A kind that this
 //! release does not know is an error, never skipped.
 //!
 //! An event of 256 bytes takes 34 bytes and its channel's name more than its data when it is
@@ -185,7 +185,8 @@ pub struct Journal {
     options: Options,
     lock: Arc<Lock>,
     life: Life,
-    file: File,
+    /// Shared with a sync that runs beside the appends.
+    file: Arc<File>,
     path: PathBuf,
     sequence: u64,
     length: u64,
@@ -198,7 +199,9 @@ pub struct Journal {
     health: Health,
     /// The number of the snapshot that is being written.
     compacting: Option<u64>,
-    /// After a failed compaction: bytes of all files from which on another is worth trying.
+    /// Bytes of all files from which on another compaction is worth trying: a quarter of
+    /// [`Options::compact_at`] more after one that failed, twice its snapshot after one that did
+    /// not, so that what the caller's estimate leaves out is not rewritten over and over.
     retry_above: u64,
 }
 
@@ -260,10 +263,7 @@ impl Journal {
     pub fn begin_sync(&self) -> Result<PendingSync, JournalError> {
         self.check()?;
         Ok(PendingSync {
-            file: self
-                .file
-                .try_clone()
-                .map_err(io_error("sync", &self.path))?,
+            file: Arc::clone(&self.file),
             path: self.path.clone(),
             sequence: self.sequence,
             length: self.length,

@@ -5,7 +5,7 @@ use crate::{
     drain::{self, Drained},
     event_log::{
         EventLog, Publication, Retention,
-        memory::{Clock, MemoryLog, MemoryOptions},
+        memory::{Clock, MAX_CHANNELS, MemoryLog, MemoryOptions},
     },
     http::{
         self, App,
@@ -238,6 +238,7 @@ fn log_options(config: Arc<Config>) -> MemoryOptions {
     });
     MemoryOptions {
         max_bytes: config.max_log_bytes.as_usize(),
+        max_channels: MAX_CHANNELS,
         idempotency_window: config.idempotency.window.std(),
         max_idempotency_keys: usize::try_from(config.idempotency.max_keys).unwrap_or(usize::MAX),
         clock,

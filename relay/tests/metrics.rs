@@ -36,6 +36,7 @@ fn app() -> App {
     let hub = Hub::new(1, stats);
     let options = MemoryOptions {
         max_bytes: 1 << 20,
+        max_channels: 1,
         idempotency_window: Duration::from_secs(1),
         max_idempotency_keys: 1,
         clock: Arc::new(|| 1),
@@ -47,7 +48,7 @@ fn app() -> App {
     };
     let log = MemoryLog::new(options, Epoch::from_random(1), hub.clone());
     let config = Arc::new(Config::default());
-    let openness = Openness::of(config.listen, false).unwrap();
+    let openness = Openness::of(&config).unwrap();
     App::new(hub, Arc::new(log), config, openness, "r".to_owned())
 }
 

@@ -309,7 +309,28 @@ fn every_answer_is_as_described() {
         assert_eq!(answer.status, status, "{id} {target} {body}: {answer:?}");
         check(&named.unwrap().2, &answer);
     }
+    let elsewhere = sse_relay::auth::hash_of("elsewhere");
+    let auth = format!(
+        r#"{{"tokens":[{{"name":"t","sha256":"{elsewhere}","subscribe":["elsewhere"]}}]}}"#
+    );
+    let guarded = Relay::start_with(&[("SSE_RELAY_AUTH", &auth)], &[]);
     for (path, method, operation) in &operations {
+        if operation.get("security").is_some() {
+            let (method, mut target) = (method.to_uppercase(), target(path));
+            if path == "/v1/events" {
+                target.push_str("?channel=c");
+            }
+            let nobody = guarded.request(&method, &target, &[], b"x");
+            assert_eq!(nobody.status, 401, "{method} {target}");
+            check(operation, &nobody);
+            let token = "Authorization: Bearer elsewhere";
+            let another = guarded.request(&method, &target, &[token], b"x");
+            assert_eq!(another.status, 403, "{method} {target}");
+            check(operation, &another);
+        }
+    }
+    for (path, method, operation) in &operations {
+        check(operation, &relay.raw("GET / HTTP/9\r\n\r\n"));
         let (method, target) = (method.to_uppercase(), target(path));
         check(
             operation,
@@ -318,6 +339,8 @@ fn every_answer_is_as_described() {
             )),
         );
         check(operation, &relay.request("PATCH", &target, &[], b""));
+        let long = format!("X: {}", "x".repeat(20_000));
+        check(operation, &relay.request(&method, &target, &[&long], b""));
         if path != "/health" {
             check(
                 operation,

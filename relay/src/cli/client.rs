@@ -36,10 +36,6 @@ pub enum Failure {
     Url { text: String, why: String },
     #[error("name at least one channel to listen to: --channel orders")]
     NoChannel,
-    #[error(
-        "a channel named `{0}` cannot be published to, since URLs take that name for a folder; choose another name"
-    )]
-    FolderName(String),
     #[error("the data are not JSON ({0}); without --json they are sent as text")]
     NotJson(serde_json::Error),
     #[error("{what} cannot be sent in a header: it has control characters")]
@@ -93,7 +89,6 @@ impl Failure {
         match self {
             Failure::Url { .. }
             | Failure::NoChannel
-            | Failure::FolderName(_)
             | Failure::NotJson(_)
             | Failure::Header { .. }
             | Failure::TokenFile { .. }

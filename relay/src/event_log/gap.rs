@@ -2,6 +2,10 @@
 //!
 //! Let e be the channel's first event after the cursor. Something is missing for certain exactly if
 //! e's predecessor is greater than the cursor. All else that is forgotten is a possible gap.
+//!
+//! A reader asks for events up to an id, and gets the later ones elsewhere (live). So a predecessor
+//! after that id is only a possible gap: it, too, may be one of those that come live and were trimmed
+//! meanwhile, and what was there before it cannot be told any more.
 
 use crate::{
     channel::ChannelName,
@@ -20,12 +24,12 @@ pub struct Gap {
     pub certainty: Certainty,
     pub after: EventId,
     pub until: EventId,
-    /// Of which channels: the first few.
+    /// Of which channels: the first few. Empty when it may be any.
     pub channels: Vec<ChannelName>,
 }
 
 /// Names that a gap lists at most; a reader of many channels gets one gap, not thousands.
-const MAX_CHANNELS: usize = 20;
+pub const MAX_CHANNELS: usize = 20;
 
 /// What the log knows of a channel after a cursor.
 #[derive(Clone, Copy, Debug)]
@@ -38,22 +42,26 @@ pub enum Known {
     Forgotten(EventId),
 }
 
-/// The range that is missing, up to its last id, and whether that is certain.
-pub fn missing(cursor: EventId, known: Known) -> Option<(Certainty, EventId)> {
+/// The last id that is missing after `cursor` up to `upto`, and whether that is certain.
+pub fn missing(cursor: EventId, upto: EventId, known: Known) -> Option<(Certainty, EventId)> {
     let (certainty, until) = match known {
-        Known::Next(Predecessor::Known(id)) | Known::Last(id) => (Certainty::Certain, id),
-        Known::Next(Predecessor::AtMost(id)) | Known::Forgotten(id) => (Certainty::Possible, id),
+        Known::Next(Predecessor::Known(id)) | Known::Last(id) if id <= upto => {
+            (Certainty::Certain, id)
+        }
+        Known::Next(Predecessor::Known(id) | Predecessor::AtMost(id))
+        | Known::Last(id)
+        | Known::Forgotten(id) => (Certainty::Possible, id.min(upto)),
     };
     (until > cursor).then_some((certainty, until))
 }
 
 impl Gap {
-    /// Adds what one channel misses.
+    /// Adds what one channel misses, or, without a name, what any channel may (to be added last).
     pub fn add(
         gap: &mut Option<Gap>,
         after: EventId,
         missing: (Certainty, EventId),
-        channel: &ChannelName,
+        channel: Option<&ChannelName>,
     ) {
         let (certainty, until) = missing;
         let gap = gap.get_or_insert(Gap {
@@ -64,8 +72,12 @@ impl Gap {
         });
         gap.certainty = gap.certainty.max(certainty);
         gap.until = gap.until.max(until);
-        if gap.channels.len() < MAX_CHANNELS {
-            gap.channels.push(channel.clone());
+        match channel {
+            Some(channel) if gap.channels.len() < MAX_CHANNELS => {
+                gap.channels.push(channel.clone());
+            }
+            Some(_) => {}
+            None => gap.channels.clear(),
         }
     }
 }
@@ -80,29 +92,50 @@ mod tests {
 
     #[test]
     fn a_predecessor_after_the_cursor_is_missing_for_certain() {
-        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(5)))), None);
-        assert_eq!(missing(id(5), Known::Next(Predecessor::Known(id(4)))), None);
         assert_eq!(
-            missing(id(5), Known::Next(Predecessor::Known(id(6)))),
+            missing(id(5), id(100), Known::Next(Predecessor::Known(id(5)))),
+            None
+        );
+        assert_eq!(
+            missing(id(5), id(100), Known::Next(Predecessor::Known(id(4)))),
+            None
+        );
+        assert_eq!(
+            missing(id(5), id(100), Known::Next(Predecessor::Known(id(6)))),
             Some((Certainty::Certain, id(6)))
         );
         assert_eq!(
-            missing(id(5), Known::Last(id(9))),
+            missing(id(5), id(100), Known::Last(id(9))),
             Some((Certainty::Certain, id(9)))
         );
-        assert_eq!(missing(id(9), Known::Last(id(9))), None);
+        assert_eq!(missing(id(9), id(100), Known::Last(id(9))), None);
     }
 
     #[test]
     fn what_is_forgotten_is_possibly_missing() {
         assert_eq!(
-            missing(id(5), Known::Forgotten(id(8))),
+            missing(id(5), id(100), Known::Forgotten(id(8))),
             Some((Certainty::Possible, id(8)))
         );
-        assert_eq!(missing(id(8), Known::Forgotten(id(8))), None);
+        assert_eq!(missing(id(8), id(100), Known::Forgotten(id(8))), None);
         assert_eq!(
-            missing(id(5), Known::Next(Predecessor::AtMost(id(8)))),
+            missing(id(5), id(100), Known::Next(Predecessor::AtMost(id(8)))),
             Some((Certainty::Possible, id(8)))
+        );
+    }
+
+    #[test]
+    fn a_predecessor_after_what_is_read_is_possibly_missing_and_no_further() {
+        for known in [Known::Next(Predecessor::Known(id(9))), Known::Last(id(9))] {
+            assert_eq!(
+                missing(id(5), id(7), known),
+                Some((Certainty::Possible, id(7)))
+            );
+            assert_eq!(missing(id(7), id(7), known), None);
+        }
+        assert_eq!(
+            missing(id(5), id(7), Known::Forgotten(id(9))),
+            Some((Certainty::Possible, id(7)))
         );
     }
 }

@@ -15,7 +15,7 @@ use futures_util::future::ready;
 use parking_lot::Mutex;
 use state::State;
 
-/// Channels that the log holds at most; past it new channels are refused, existing ones go on.
+/// Channels that a log holds at most unless told otherwise.
 pub const MAX_CHANNELS: usize = 1_000_000;
 
 /// Reads the wall clock, in milliseconds. An argument, so that tests decide what time it is.
@@ -28,6 +28,8 @@ pub struct MemoryOptions {
     pub retention: Arc<dyn Fn(&str) -> Retention + Send + Sync>,
     /// All channels together; past it the oldest events give way.
     pub max_bytes: usize,
+    /// Past so many channels new ones are refused; existing ones go on.
+    pub max_channels: usize,
     /// How long an `Idempotency-Key` is remembered, and how many keys.
     pub idempotency_window: Duration,
     pub max_idempotency_keys: usize,
@@ -155,7 +157,10 @@ impl EventLog for MemoryLog {
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         match &self.committer {
             Some(committer) => Box::pin(committer.close()),
-            None => Box::pin(ready(Ok(()))),
+            None => {
+                self.state.lock().close();
+                Box::pin(ready(Ok(())))
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct Start {
     pub verdict: Verdict,
 }
 
-/// A gap that the cursor itself tells.
+/// A gap that the cursor itself tells. Of an ended epoch it begins at the fork, however early the
+/// cursor stands: all before survived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lost {
     pub reason: GapReason,
@@ -108,8 +109,8 @@ pub fn resume(cursor: &Cursor, joined: EventId, epoch: Epoch, ended: &[EndedEpoc
                     lost: Some(Lost {
                         reason: GapReason::Epoch,
                         certain: place.id > ended.fork,
-                        after: at(ended.epoch, place.id.min(ended.fork)),
-                        until: at(ended.epoch, place.id.max(ended.fork)),
+                        after: at(ended.epoch, ended.fork),
+                        until: (place.id > ended.fork).then_some(place),
                     }),
                     verdict: Verdict::OtherEpoch,
                 },
@@ -159,6 +160,7 @@ mod tests {
         assert_eq!((start.after, start.verdict), (id(50), Verdict::OtherEpoch));
         let lost = start.lost.unwrap();
         assert!(lost.certain);
+        assert_eq!(lost.until.unwrap().epoch, Epoch::from_random(1));
         assert_eq!(
             (lost.after.unwrap().id, lost.until.unwrap().id),
             (id(50), id(60))
@@ -169,7 +171,13 @@ mod tests {
     fn a_place_before_the_fork_goes_on_and_may_have_lost_events() {
         let start = start(&after(1, 40));
         assert_eq!(start.after, id(40));
-        assert!(!start.lost.unwrap().certain);
+        let lost = start.lost.unwrap();
+        assert!(!lost.certain);
+        assert_eq!(
+            (lost.after.unwrap().id, lost.until),
+            (id(50), None),
+            "up to the fork nothing is missing"
+        );
     }
 
     #[test]

@@ -37,11 +37,13 @@ pub enum Kind {
     OutcomeUnknown,
     Draining,
     HttpVersion,
+    MalformedRequest,
+    HeadTooLarge,
 }
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 28] = [
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -68,6 +70,8 @@ impl Kind {
         Kind::OutcomeUnknown,
         Kind::Draining,
         Kind::HttpVersion,
+        Kind::MalformedRequest,
+        Kind::HeadTooLarge,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -194,6 +198,16 @@ impl Kind {
                 "http-version",
                 S::HTTP_VERSION_NOT_SUPPORTED,
                 "the configuration turns this version of HTTP off",
+            ),
+            Kind::MalformedRequest => (
+                "malformed-request",
+                S::BAD_REQUEST,
+                "this is no HTTP request",
+            ),
+            Kind::HeadTooLarge => (
+                "head-too-large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the request's head is too large",
             ),
         }
     }

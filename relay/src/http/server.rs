@@ -207,16 +207,16 @@ impl Context {
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
         if is_http2 && http.http2 {
             self.serve_http2(socket, bytes, peer).await;
-        } else if !is_http2 && http.http1 {
-            if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
-                load.context = None; // the stream's from now on
-                self.app
-                    .hub
-                    .inbox(self.shard)
-                    .send(Command::TakeOver(socket, opening));
-            }
-        } else {
-            refuse_version(socket).await;
+        } else if is_http2 || !http.http1 {
+            refuse(socket, version_is_off()).await;
+        } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
+            refuse(socket, problem).await;
+        } else if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
+            load.context = None; // the stream's from now on
+            self.app
+                .hub
+                .inbox(self.shard)
+                .send(Command::TakeOver(socket, opening));
         }
     }
 
@@ -236,11 +236,14 @@ impl Context {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = false;
         let _ = poll_fn(|cx| {
-            if !told && stopped.as_mut().poll(cx).is_ready() {
+            // first: hyper would close a connection unanswered that is told before it has read
+            let polled = connection.as_mut().poll(cx);
+            if polled.is_pending() && !told && stopped.as_mut().poll(cx).is_ready() {
                 told = true;
                 connection.as_mut().graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
-            connection.as_mut().poll(cx)
+            polled
         })
         .await; // an error is the client's going away
     }
@@ -253,10 +256,12 @@ impl Context {
         peer: Option<SocketAddr>,
     ) -> Option<(OwnedFd, Box<Opening>)> {
         let http = &self.app.config.http;
+        let stopping = *self.stop.borrow();
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(http.idle_timeout.std())
+            .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken: Taken = Arc::default();
         let service = self.service(peer, Some(taken.clone()));
@@ -264,13 +269,15 @@ impl Context {
             builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
-        let mut told = false;
+        let mut told = stopping;
         let opening = poll_fn(|cx| {
-            if !told && stopped.as_mut().poll(cx).is_ready() {
+            // first: hyper would close a connection unanswered that is told before it has read
+            let polled = connection.poll_without_shutdown(cx);
+            if polled.is_pending() && !told && stopped.as_mut().poll(cx).is_ready() {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
-            let polled = connection.poll_without_shutdown(cx);
             match (taken.lock().take(), polled) {
                 // the client may have gone away in the same poll: then there is nothing to take
                 (_, Poll::Ready(Err(_))) => Poll::Ready(None),
@@ -324,15 +331,37 @@ async fn linger(mut socket: TcpStream) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
-async fn refuse_version(mut socket: TcpStream) {
-    let problem = Problem::new(
+fn version_is_off() -> Problem {
+    Problem::new(
         Kind::HttpVersion,
         "this relay speaks only one of HTTP/1.1 and HTTP/2; use the other one",
-    );
-    let body = problem.to_json().to_string();
+    )
+}
+
+/// Why the first request of a connection cannot be read, if it cannot. Hyper would say it without a
+/// sentence.
+fn unreadable(bytes: &[u8], max: usize) -> Option<Problem> {
+    match head::parse(bytes, max) {
+        head::Parsed::Partial | head::Parsed::Request { .. } => None,
+        head::Parsed::TooLarge => Some(Problem::new(
+            Kind::HeadTooLarge,
+            format!(
+                "a request's head may have {max} bytes and {} lines",
+                head::MAX_HEADERS
+            ),
+        )),
+        head::Parsed::Foreign => Some(Problem::new(
+            Kind::MalformedRequest,
+            "send HTTP/1.1 or HTTP/2 in plain text; this port has no TLS, and header lines have no control characters",
+        )),
+    }
+}
+
+/// Answers without hyper, and closes.
+async fn refuse(mut socket: TcpStream, problem: Problem) {
+    let (status, body) = (problem.kind.status(), problem.to_json().to_string());
     let answer = format!(
-        "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
-         content-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let _ = socket.write_all(answer.as_bytes()).await;

@@ -95,6 +95,7 @@ impl Subscribe<'_> {
             cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
+            expires: identity.grant.expires,
             info: StreamInfo {
                 number,
                 id: format!("{}-{number}", app.replica).into(),

@@ -9,7 +9,10 @@ use crate::{
     filter::Filter,
     frame::{Frame, Framing},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 /// What makes streams receive the same bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,10 +42,27 @@ pub struct ByteLog {
     marks: VecDeque<Mark>,
     /// Frames that were ever appended.
     appended: u64,
+    /// The newest frame that is not in `bytes` any more.
+    before: Option<EventId>,
 }
 
-/// A buffer larger than this is given back when nobody is behind.
-const KEEP_CAPACITY: usize = 64 * 1024;
+/// A whole frame, and what it shares with those that it replaces.
+pub type Keyed<'a> = (&'a [u8], Option<&'a Arc<str>>);
+
+/// Which of these frames remain when only the newest of each key does; those without a key do.
+pub fn newest(frames: &[Keyed<'_>]) -> Vec<bool> {
+    let mut seen = HashSet::new();
+    let mut keep: Vec<bool> = frames
+        .iter()
+        .rev()
+        .map(|(_, key)| key.is_none_or(|key| seen.insert(key)))
+        .collect();
+    keep.reverse();
+    keep
+}
+
+/// A buffer larger than this is given back when nobody is behind: there may be a feed per stream.
+const KEEP_CAPACITY: usize = 4 * 1024;
 
 impl ByteLog {
     pub fn push(&mut self, id: EventId, frame: &Frame, framing: Framing, key: Option<Arc<str>>) {
@@ -87,10 +107,23 @@ impl ByteLog {
         gone + self.marks.partition_point(|mark| mark.end <= cursor) as u64
     }
 
-    /// The frames of which bytes wait at an offset, the one that it cuts included.
-    pub fn marks_from(&self, cursor: u64) -> impl Iterator<Item = &Mark> {
-        let start = self.marks.partition_point(|mark| mark.end <= cursor);
-        self.marks.range(start..)
+    /// The whole frames that wait at a frame's edge.
+    pub fn frames_from(&self, edge: u64) -> impl Iterator<Item = Keyed<'_>> {
+        let start = self.marks.partition_point(|mark| mark.end <= edge);
+        let mut from = edge;
+        self.marks.range(start..).map(move |mark| {
+            let bytes = self.between(from, mark.end);
+            from = mark.end;
+            (bytes, mark.key.as_ref())
+        })
+    }
+
+    /// Whether more waits at an offset than a stream may have. The rest of a frame that was begun does
+    /// not count, and one whole frame may always wait, however large.
+    pub fn overflows(&self, cursor: u64, max: u64) -> bool {
+        let edge = self.frame_edge(cursor);
+        let whole = self.marks.len() - self.marks.partition_point(|mark| mark.end <= edge);
+        whole > 1 && self.end() - edge > max
     }
 
     /// Where the frame that an offset cuts ends; the offset itself at a frame's edge.
@@ -110,6 +143,7 @@ impl ByteLog {
     pub fn trim(&mut self, cursor: u64) {
         if cursor >= self.end() {
             self.base = self.end();
+            self.before = self.marks.back().map(|mark| mark.id).or(self.before);
             self.marks.clear();
             if self.bytes.capacity() > KEEP_CAPACITY {
                 (self.bytes, self.marks) = (Vec::new(), VecDeque::new());
@@ -126,6 +160,7 @@ impl ByteLog {
             }
             self.bytes.drain(..(edge - self.base) as usize);
             self.base = edge;
+            self.before = Some(self.marks[last].id);
             self.marks.drain(..gone);
         }
     }
@@ -133,43 +168,23 @@ impl ByteLog {
     /// The newest frame that ended at or before an offset.
     pub fn last_before(&self, cursor: u64) -> Option<EventId> {
         let started_at = self.marks.partition_point(|mark| mark.end <= cursor);
-        Some(self.marks.get(started_at.checked_sub(1)?)?.id)
+        match started_at.checked_sub(1) {
+            Some(previous) => Some(self.marks[previous].id),
+            None => self.before,
+        }
     }
 
     /// The first frame's edge at which at most `bytes` wait, for a stream that skips the oldest:
-    /// the offset, and the id of the last frame that is skipped.
+    /// the offset, and the id of the last frame that is skipped. The newest frame is never skipped.
     pub fn skip_to(&self, cursor: u64, bytes: u64) -> Option<(u64, EventId)> {
         let edge = self.frame_edge(cursor);
-        self.marks
-            .iter()
-            .find(|mark| mark.end > edge && self.end() - mark.end <= bytes)
-            .map(|mark| (mark.end, mark.id))
-    }
-
-    /// What waits at a frame's edge, with only the newest frame of each key, and how many frames
-    /// were left out.
-    pub fn coalesced(&self, edge: u64) -> (Vec<u8>, u64) {
-        let waiting: Vec<&Mark> = self.marks_from(edge).collect();
-        let mut newest = std::collections::HashSet::new();
-        let keep: Vec<bool> = waiting
-            .iter()
-            .rev()
-            .map(|mark| {
-                mark.key
-                    .as_ref()
-                    .is_none_or(|key| newest.insert(key.clone()))
-            })
-            .collect();
-        let (mut out, mut left_out, mut from) = (Vec::new(), 0, edge);
-        for (mark, keep) in waiting.iter().zip(keep.iter().rev()) {
-            if *keep {
-                out.extend_from_slice(self.between(from, mark.end));
-            } else {
-                left_out += 1;
-            }
-            from = mark.end;
-        }
-        (out, left_out)
+        let start = self.marks.partition_point(|mark| mark.end <= edge);
+        let newest = self.marks.len().checked_sub(1)?;
+        let enough = |mark: &&Mark| self.end() - mark.end <= bytes;
+        let mut may_be_skipped = self.marks.range(start..newest.max(start));
+        let last = may_be_skipped.clone().next_back();
+        let mark = may_be_skipped.find(enough).or(last)?;
+        Some((mark.end, mark.id))
     }
 }
 
@@ -265,8 +280,50 @@ mod tests {
     #[test]
     fn coalescing_keeps_the_newest_of_each_key_in_order() {
         let log = log(&[Some("a"), Some("b"), None, Some("a"), Some("c")]);
-        let (bytes, left_out) = log.coalesced(0);
-        assert_eq!(data(&bytes), ["2", "3", "4", "5"]);
-        assert_eq!(left_out, 1);
+        let frames: Vec<Keyed<'_>> = log.frames_from(0).collect();
+        let kept: Vec<u8> = frames
+            .iter()
+            .zip(newest(&frames))
+            .filter(|(_, keep)| *keep)
+            .flat_map(|((bytes, _), _)| bytes.to_vec())
+            .collect();
+        assert_eq!(data(&kept), ["2", "3", "4", "5"]);
+    }
+
+    #[test]
+    fn one_whole_frame_may_wait_whatever_its_size() {
+        let mut log = log(&[None]);
+        assert!(!log.overflows(0, 1), "nothing else waits");
+        push(&mut log, 2, None);
+        let frame = log.end() / 2;
+        assert!(log.overflows(0, frame) && !log.overflows(0, 2 * frame));
+        assert!(
+            !log.overflows(1, 1),
+            "the first is on its way, the second waits"
+        );
+        assert!(!log.overflows(frame, 1) && !log.overflows(2 * frame, 0));
+    }
+
+    #[test]
+    fn the_newest_frame_is_never_skipped() {
+        let log = log(&[None; 3]);
+        let frame = log.end() / 3;
+        assert_eq!(
+            log.skip_to(0, frame - 1),
+            Some((2 * frame, EventId::new(2).unwrap()))
+        );
+        assert_eq!(log.skip_to(frame + 1, 0), None);
+        assert_eq!(ByteLog::default().skip_to(0, 0), None);
+    }
+
+    #[test]
+    fn what_came_before_an_offset_is_known_after_trimming() {
+        let mut log = log(&[None; 3]);
+        let frame = log.end() / 3;
+        assert_eq!(log.last_before(0), None);
+        log.trim(2 * frame);
+        assert_eq!(log.last_before(2 * frame), EventId::new(2));
+        log.trim(3 * frame);
+        assert_eq!(log.last_before(3 * frame), EventId::new(3));
     }
 }

@@ -37,6 +37,8 @@ pub enum Command {
     Writable(u64),
     /// A body's reader is gone.
     Gone(u64),
+    /// The process holds too many bytes for streams, and this shard the most.
+    Relieve,
     /// Close all streams, spread over a time.
     Drain(Duration),
     List(ListQuery, oneshot::Sender<Vec<StreamReport>>),

@@ -1,7 +1,10 @@
 //! What a stream is opened with.
 
 use super::feed::FeedKey;
-use crate::{cursor::Cursor, label::labels};
+use crate::{
+    cursor::{Cursor, UnixMillis},
+    label::labels,
+};
 use relay_config::HeartbeatAs;
 use std::{net::SocketAddr, time::SystemTime};
 
@@ -12,6 +15,8 @@ pub struct Opening {
     pub cursor: Cursor,
     pub heartbeat: HeartbeatAs,
     pub greeting: Greeting,
+    /// When the grant that allowed it ends.
+    pub expires: Option<UnixMillis>,
     pub info: StreamInfo,
 }
 
@@ -68,6 +73,8 @@ pub enum CloseReason {
     Slow,
     /// The process's memory for streams was used up, and it was the furthest behind.
     Memory,
+    /// Its grant ended.
+    Expired,
     /// The relay is draining.
     Draining,
     /// The client sent what no subscriber sends.
@@ -81,6 +88,7 @@ labels!(CloseReason {
     Ended => "ended",
     Slow => "slow",
     Memory => "memory",
+    Expired => "expired",
     Draining => "draining",
     Protocol => "protocol",
     Log => "log",

@@ -7,6 +7,7 @@
 mod accept;
 mod attach;
 mod close;
+mod expiry;
 mod feeds;
 pub mod head;
 mod poller;
@@ -20,15 +21,18 @@ mod tick;
 use super::{
     Hub,
     inbox::{Command, Inbox},
-    open::Opening,
+    open::{CloseReason, Opening},
 };
-use crate::{cursor::EventId, event_log::EventLog};
+use crate::{
+    cursor::{EventId, UnixMillis},
+    event_log::EventLog,
+};
 use bytes::Bytes;
 use feeds::Feeds;
 use futures_util::stream::FuturesUnordered;
 use head::Head;
 use poller::{Poller, Token};
-use relay_config::Config;
+use relay_config::{Access, Config};
 use replay::Reading;
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
@@ -41,7 +45,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 use stream::Stream;
 use tick::Ticker;
@@ -109,6 +113,9 @@ pub struct Shard {
     concerned: Vec<u32>,
     log_budget: close::LogBudget,
     draining: tick::Draining,
+    expiries: expiry::Expiries,
+    /// Some rule of the configuration closes channels to subscribers.
+    closed_channels: bool,
 }
 
 /// The listener's token; no slot has it.
@@ -148,6 +155,12 @@ impl Shard {
             concerned: Vec::new(),
             log_budget: close::LogBudget::default(),
             draining: tick::Draining::No,
+            expiries: expiry::Expiries::default(),
+            closed_channels: shared
+                .config
+                .channels
+                .iter()
+                .any(|rule| rule.subscribe == Some(Access::Deny)),
             shared,
             edge,
         })
@@ -202,6 +215,8 @@ impl Shard {
             Command::Carry(pipe, opening) => self.carry(pipe, *opening),
             Command::Writable(token) => self.writable(token),
             Command::Gone(token) => self.gone(token),
+            // every round ends with that
+            Command::Relieve => {}
             Command::Drain(window) => self.drain(window),
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));
@@ -214,16 +229,31 @@ impl Shard {
 
     fn ready(&mut self, ready: poller::Ready) {
         if ready.token == LISTENER {
-            return self.accept();
+            self.accept();
+            return;
         }
         let Some(index) = self.slot_of(ready.token) else {
             return;
         };
         match &self.slots[index as usize].connection {
-            Connection::Head(_) => self.read_head(index),
+            Connection::Head(_) => {
+                self.read_head(index);
+                // what came with the head does not come again: the sockets are edge-triggered
+                if ready.flags.intersects(poller::CLOSED)
+                    && self.slot_of(ready.token) == Some(index)
+                {
+                    self.close(index, CloseReason::Client);
+                }
+            }
             Connection::Stream(_) => self.stream_ready(index, ready.flags),
         }
     }
+}
+
+/// The wall clock, for grants.
+fn unix_millis() -> UnixMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_millis() as u64)
 }
 
 fn token(generation: u32, index: u32) -> Token {
@@ -254,7 +284,8 @@ impl Future for Shard {
         }
         shard.poll_tick(cx);
         again |= !shard.serve(SLICE);
-        shard.poll_reading(cx);
+        again |= !shard.poll_reading(cx);
+        shard.keep_to_memory();
         again |= !shard.dirty.is_empty();
         if again {
             cx.waker().wake_by_ref();

@@ -25,6 +25,20 @@ pub enum Sent {
     Dead,
 }
 
+/// How a body ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finish {
+    /// As a body should, after what waits.
+    Whole,
+    /// In the middle: the client must not take it for whole.
+    Cut,
+}
+
+/// The error of a body that was cut.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream was cut")]
+pub struct Cut;
+
 pub enum Sink {
     Socket(OwnedFd),
     Body(Arc<Pipe>),
@@ -35,10 +49,11 @@ impl Sink {
     pub fn send(&self, bytes: &[u8]) -> Sent {
         match self {
             Sink::Socket(socket) => {
-                match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                match rustix::io::retry_on_intr(|| send(socket, bytes, flags)) {
                     Ok(n) if n == bytes.len() => Sent::All,
                     Ok(n) => Sent::Part(n),
-                    Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => Sent::Part(0),
+                    Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Sent::Part(0),
                     Err(_) => Sent::Dead,
                 }
             }
@@ -47,16 +62,21 @@ impl Sink {
     }
 
     /// No more bytes will come.
-    pub fn finish(&self) {
+    pub fn finish(&self, how: Finish) {
         if let Sink::Body(pipe) = self {
-            pipe.state.lock().finished = true;
+            let mut state = pipe.state.lock();
+            state.finished = Some(how);
+            if how == Finish::Cut {
+                state.waiting = BytesMut::new(); // whoever reads too slowly may never ask for them
+            }
+            drop(state);
             pipe.reader.wake();
         }
     }
 }
 
 /// Bytes that a [`Body`] holds for its connection at most.
-const PIPE_CAPACITY: usize = 64 * 1024;
+const PIPE_CAPACITY: usize = 16 * 1024;
 
 /// A bounded pipe from a shard to hyper.
 pub struct Pipe {
@@ -72,7 +92,7 @@ struct PipeState {
     waiting: BytesMut,
     /// The shard has more and wants to hear of room.
     full: bool,
-    finished: bool,
+    finished: Option<Finish>,
     gone: bool,
 }
 
@@ -122,7 +142,7 @@ pub struct Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -131,10 +151,10 @@ impl http_body::Body for Body {
         self.pipe.reader.register(cx.waker());
         let mut state = self.pipe.state.lock();
         if state.waiting.is_empty() {
-            return if state.finished {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
+            return match state.finished {
+                None => Poll::Pending,
+                Some(Finish::Whole) => Poll::Ready(None),
+                Some(Finish::Cut) => Poll::Ready(Some(Err(Cut))),
             };
         }
         let bytes = state.waiting.split().freeze();
@@ -151,7 +171,7 @@ impl Drop for Body {
     fn drop(&mut self) {
         let mut state = self.pipe.state.lock();
         state.gone = true;
-        let finished = state.finished;
+        let finished = state.finished.is_some();
         drop(state);
         if !finished {
             self.pipe.tell(Command::Gone);

@@ -189,7 +189,7 @@ impl Journal {
             }
         };
         self.older.push((self.sequence, self.length));
-        self.file = file;
+        self.file = Arc::new(file);
         self.path = path_of(&self.options.dir, header.sequence);
         self.sequence = header.sequence;
         self.length = length;
@@ -207,7 +207,7 @@ impl Journal {
         } = finished;
         if self.compacting == Some(sequence) {
             self.compacting = None;
-            self.retry_above = 0;
+            self.retry_above = bytes.saturating_mul(2);
         }
         // One that was overtaken by a later one stands for nothing any more.
         let overtaken = self

@@ -494,6 +494,7 @@ fn state_of(opened: &Opened, trimmed: u64) -> State {
             Record::Channel { channel, last, .. } => {
                 state.channels.insert(channel.to_string(), *last);
             }
+            Record::Key { .. } => {} // nothing here writes one
         }
     }
     state
@@ -740,6 +741,29 @@ fn a_compaction_that_fails_is_not_wanted_again_at_once_and_loses_nothing() {
 }
 
 #[test]
+fn a_compaction_is_wanted_again_only_when_the_files_have_doubled_whatever_the_estimate() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options {
+        compact_at: 400,
+        ..options(dir.path())
+    };
+    let mut journal = try_open(small, 1, OLD).unwrap().journal;
+    journal.append(&batch(1..=20)).unwrap();
+    let compaction = journal.begin_compaction().unwrap();
+    let finished = compaction.write(batch(1..=20)).unwrap();
+    journal.finish_compaction(finished).unwrap();
+    let after = journal.bytes();
+    assert!(after > 400);
+    assert!(!journal.wants_compaction(0), "it would free nothing");
+    let mut next = 21;
+    while !journal.wants_compaction(0) {
+        journal.append(&[event(next)]).unwrap();
+        next += 1;
+    }
+    assert!(journal.bytes() > after * 3 / 2);
+}
+
+#[test]
 fn a_compaction_that_was_overtaken_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), OLD).journal;
@@ -803,7 +827,7 @@ fn what_cannot_be_taken_back_stops_the_journal() {
     // A device that is always full, and cannot be cut to a length.
     let real = std::mem::replace(
         &mut journal.file,
-        OpenOptions::new().write(true).open("/dev/full").unwrap(),
+        Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap()),
     );
     let error = journal.append(&[event(2)]).unwrap_err();
     assert_eq!(error.reason(), "disk-full");
@@ -823,7 +847,7 @@ fn what_cannot_be_taken_back_stops_the_journal() {
 fn a_failed_sync_stops_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), OLD).journal;
-    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    journal.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
     assert_eq!(journal.sync().unwrap_err().reason(), "io");
     assert_eq!(
         journal.append(&[event(1)]).unwrap_err().reason(),
@@ -851,7 +875,7 @@ fn a_sync_beside_the_appends_vouches_for_no_more_than_it_began_with() {
     // But a failure counts, whichever file it was.
     let mut failed = journal.begin_sync().unwrap();
     failed.sequence = 1;
-    failed.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    failed.file = Arc::new(OpenOptions::new().write(true).open("/dev/full").unwrap());
     assert_eq!(
         journal.finish_sync(failed.run()).unwrap_err().reason(),
         "io"

@@ -150,7 +150,7 @@ impl Journal {
             options,
             lock,
             life,
-            file,
+            file: Arc::new(file),
             sequence,
             length,
             synced: length,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::codec::{Reader, put_signed, put_text, put_varint};
 use super::file::Life;
 use crate::channel::ChannelName;
-use crate::cursor::{Epoch, EventId, Predecessor};
+use crate::cursor::{Epoch, EventId, Predecessor, UnixMillis};
 use crate::event::{Attributes, Data, Ending, Event, EventType};
 
 /// One fact about the log. What the file holds, in order, is what happened.
@@ -29,6 +29,17 @@ pub enum Record {
         last: EventId,
         ending: Ending,
     },
+    /// An idempotency key whose publish may be trimmed. Only snapshots need it: elsewhere the events
+    /// themselves carry their key.
+    Key {
+        channel: ChannelName,
+        key: String,
+        fingerprint: [u8; 32],
+        /// When it was used.
+        at: UnixMillis,
+        /// Of all events of the publish, in their order.
+        ids: Vec<EventId>,
+    },
 }
 
 /// By which a publisher's second try is recognised.
@@ -51,6 +62,7 @@ impl Record {
             Record::Head { last, .. } => *last,
             Record::EpochEnded { fork, .. } => *fork,
             Record::Channel { last, .. } => *last,
+            Record::Key { ids, .. } => ids.iter().copied().max().unwrap_or(EventId::ZERO),
         }
     }
 }
@@ -78,6 +90,7 @@ const EVENT: u8 = 1;
 const HEAD: u8 = 2;
 const EPOCH_ENDED: u8 = 3;
 const CHANNEL: u8 = 4;
+const KEY: u8 = 5;
 const OPENED: u8 = 128;
 const CLOSED: u8 = 129;
 const SNAPSHOT_END: u8 = 130;
@@ -124,6 +137,7 @@ impl Entry {
                     _ => return Err(Undecodable::Malformed("no such ending")),
                 },
             },
+            KEY => decode_key(reader)?,
             OPENED => return Ok(Entry::Opened(Life::read(reader)?)),
             CLOSED => return Ok(Entry::Closed),
             SNAPSHOT_END => return Ok(Entry::SnapshotEnd),
@@ -162,6 +176,23 @@ impl Record {
                 put_text(out, channel.as_str());
                 put_varint(out, last.get());
                 out.push(u8::from(*ending == Ending::Ends));
+            }
+            Record::Key {
+                channel,
+                key,
+                fingerprint,
+                at,
+                ids,
+            } => {
+                out.push(KEY);
+                put_text(out, channel.as_str());
+                put_text(out, key);
+                out.extend_from_slice(fingerprint);
+                put_varint(out, *at);
+                put_varint(out, ids.len() as u64);
+                for id in ids {
+                    put_varint(out, id.get());
+                }
             }
         }
     }
@@ -311,6 +342,20 @@ fn idempotency(reader: &mut Reader) -> Result<Idempotency, Undecodable> {
     })
 }
 
+fn decode_key(reader: &mut Reader) -> Result<Record, Undecodable> {
+    let (channel, key) = (channel(reader)?, reader.text()?.to_owned());
+    let (fingerprint, at) = (reader.array()?, reader.varint()?);
+    let count = reader.varint()?;
+    let ids = (0..count).map(|_| id(reader)).collect::<Result<_, _>>()?;
+    Ok(Record::Key {
+        channel,
+        key,
+        fingerprint,
+        at,
+        ids,
+    })
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -373,6 +418,11 @@ pub(super) mod tests {
             1 => (channels(), ids(), endings()).prop_map(|(channel, last, ending)| {
                 Record::Channel { channel, last, ending }
             }),
+            1 => (channels(), idempotencies(), any::<u64>(), proptest::collection::vec(ids(), 0..4))
+                .prop_map(|(channel, of, at, ids)| {
+                    let Idempotency { key, fingerprint, .. } = of;
+                    Record::Key { channel, key, fingerprint, at, ids }
+                }),
         ]
     }
 

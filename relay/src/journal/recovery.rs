@@ -70,7 +70,7 @@ impl Summary {
                     self.ended.pop_front();
                 }
             }
-            Record::Event { .. } | Record::Channel { .. } => {}
+            Record::Event { .. } | Record::Channel { .. } | Record::Key { .. } => {}
         }
     }
 

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What had been appended when [`super::Journal::begin_sync`] was called, about to be synced.
 #[derive(Debug)]
 pub struct PendingSync {
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) sequence: u64,
     pub(super) length: u64,

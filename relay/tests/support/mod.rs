@@ -140,9 +140,21 @@ impl Relay {
         connection
     }
 
+    /// What `/metrics` shows.
+    pub fn scrape(&self) -> String {
+        let mut connection = Connection::to(self.admin);
+        connection.send(request("GET", "/metrics", &["Connection: close"], b""));
+        connection.answer().body
+    }
+
     /// How many events the log holds.
     pub fn stored(&self) -> u64 {
-        let status = self.get("/v1/status").json();
+        self.stored_by(&[])
+    }
+
+    /// The same, for who shows these headers.
+    pub fn stored_by(&self, headers: &[&str]) -> u64 {
+        let status = self.request("GET", "/v1/status", headers, b"").json();
         status["memory"]["logEvents"].as_u64().expect("a number")
     }
 }

@@ -1,14 +1,15 @@
 //! The thread that writes the journal before anything becomes visible.
 //!
 //! It takes all publishes that wait, writes each with one call, syncs once for all of them if the
-//! policy asks for it, and only then hands them to the tail and answers (group commit).
+//! policy asks for it, and only then hands them to the tail and answers (group commit). A sync that no
+//! answer waits for runs beside it.
 
 use super::{AppendError, Appended, Clock, Publication, state::State};
 use crate::{
     event_log::Entry,
-    journal::{Compaction, Finished, Fsync, Idempotency, Journal, JournalError, Record},
+    journal::{DoneSync, Finished, Fsync, Idempotency, Journal, JournalError, Record},
 };
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -26,6 +27,12 @@ const MAX_WAITING: usize = 65_536;
 const MAX_GROUP: usize = 1024;
 /// How often the writer looks at the file's size when nothing is published.
 const IDLE: Duration = Duration::from_secs(1);
+
+const WRITER_STOPPED: &str = "the journal's writer stopped";
+const CLOSED: &str = "the journal is closed";
+
+/// How often the writer looks at a sync that runs beside it, at most.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 type Answer = Result<Appended, AppendError>;
 
@@ -53,6 +60,7 @@ impl Committer {
             state,
             clock,
             compaction: None,
+            syncing: None,
             synced: Instant::now(),
             unsynced: false,
         };
@@ -73,34 +81,34 @@ impl Committer {
             .try_send(Job::Append(Box::new(publication), answer));
         Box::pin(async move {
             match sent {
-                Ok(()) => answered.await.unwrap_or_else(|_| {
-                    Err(AppendError::OutcomeUnknown(
-                        "the journal's writer stopped".into(),
-                    ))
-                }),
+                Ok(()) => answered
+                    .await
+                    .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(WRITER_STOPPED.into()))),
                 Err(TrySendError::Full(_)) => Err(AppendError::Unavailable(
                     "too many publishes wait for the disk".into(),
                 )),
-                Err(TrySendError::Disconnected(_)) => {
-                    Err(AppendError::Unavailable("the journal is closed".into()))
-                }
+                Err(TrySendError::Disconnected(_)) => Err(AppendError::Unavailable(CLOSED.into())),
             }
         })
     }
 
+    /// Only the first call closes; what was published before it is written first.
     pub fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        let Some(thread) = self.thread.lock().take() else {
+            return Box::pin(ready(Ok(()))); // closed before
+        };
         let (answer, answered) = oneshot::channel();
-        let sent = self.jobs.try_send(Job::Close(answer));
+        let jobs = self.jobs.clone();
         Box::pin(async move {
-            if sent.is_err() {
-                return Ok(()); // closed before
-            }
-            let result = answered.await.unwrap_or(Ok(()));
-            let thread = self.thread.lock().take();
-            if let Some(thread) = thread {
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-            }
-            result
+            // on a thread of its own, since the queue may be full
+            let joined = tokio::task::spawn_blocking(move || {
+                let _ = jobs.send(Job::Close(answer)); // a writer that is gone answers by that
+                drop(jobs);
+                thread.join()
+            });
+            let result = answered.await;
+            let _ = joined.await;
+            result.unwrap_or_else(|_| Err(AppendError::Unavailable(WRITER_STOPPED.into())))
         })
     }
 }
@@ -111,8 +119,11 @@ struct Writer {
     state: Arc<Mutex<State>>,
     clock: Clock,
     compaction: Option<JoinHandle<Result<Finished, JournalError>>>,
+    /// A sync beside the appends.
+    syncing: Option<JoinHandle<DoneSync>>,
+    /// When the last sync began.
     synced: Instant,
-    /// Whether something was written since the last sync.
+    /// Whether something was written since then.
     unsynced: bool,
 }
 
@@ -126,25 +137,32 @@ struct Pending {
 impl Writer {
     fn run(mut self, waiting: &Receiver<Job>) {
         loop {
-            match waiting.recv_timeout(self.until_sync()) {
+            match waiting.recv_timeout(self.patience()) {
                 Ok(job) => {
                     if let Some(closed) = self.group(job, waiting) {
-                        self.finish_compaction(Wait::Yes);
-                        let result = self.journal.close().map_err(|error| unavailable(&error));
-                        let _ = closed.send(result);
-                        return;
+                        let _ = closed.send(self.close());
+                        return refuse(waiting);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.finish_sync(Wait::No);
             self.sync_if_due();
             self.compact_if_worthwhile();
         }
     }
 
-    fn until_sync(&self) -> Duration {
+    fn close(mut self) -> Result<(), AppendError> {
+        self.finish_sync(Wait::Yes);
+        self.finish_compaction(Wait::Yes);
+        self.journal.close().map_err(|error| unavailable(&error))
+    }
+
+    /// Until a sync is due or one that runs is looked after.
+    fn patience(&self) -> Duration {
         match self.fsync {
+            Fsync::Interval(every) if self.syncing.is_some() => every.clamp(SHORTEST, IDLE),
             Fsync::Interval(every) if self.unsynced => {
                 every.saturating_sub(self.synced.elapsed()).min(IDLE)
             }
@@ -195,11 +213,11 @@ impl Writer {
             .journal
             .append(&records(&prepared.entries, publication))
         {
-            tracing::error!(event = "journal.failed", %error, "a publish was not written");
+            failed(&error, "a publish was not written");
             let _ = answer.send(Err(unavailable(&error)));
             return None;
         }
-        self.unsynced = true;
+        self.unsynced |= !prepared.entries.is_empty();
         let entries = prepared.entries.clone();
         let mut state = self.state.lock();
         let appended = state.store(prepared, publication, now);
@@ -220,7 +238,10 @@ impl Writer {
         if pending.is_empty() {
             return;
         }
-        let synced = self.journal.sync();
+        let synced = match self.unsynced {
+            true => self.journal.sync(),
+            false => Ok(()), // nothing but repeats
+        };
         self.unsynced = synced.is_err();
         for Pending {
             entries,
@@ -240,14 +261,35 @@ impl Writer {
         if let Fsync::Interval(every) = self.fsync
             && self.unsynced
             && self.synced.elapsed() >= every
+            && self.syncing.is_none()
         {
-            match self.journal.sync() {
-                Ok(()) => self.unsynced = false,
-                Err(error) => {
-                    tracing::error!(event = "journal.failed", %error, "the journal was not synced")
-                }
+            self.begin_sync();
+        }
+    }
+
+    fn begin_sync(&mut self) {
+        let begun = self.journal.begin_sync().map_err(|error| error.to_string());
+        let thread = std::thread::Builder::new().name("journal-sync".into());
+        match begun.and_then(|sync| thread.spawn(move || sync.run()).map_err(|e| e.to_string())) {
+            Ok(thread) => {
+                self.syncing = Some(thread);
+                self.unsynced = false;
             }
-            self.synced = Instant::now();
+            Err(error) => failed(&error, "the journal was not synced"),
+        }
+        self.synced = Instant::now();
+    }
+
+    fn finish_sync(&mut self, wait: Wait) {
+        let Some(thread) = finished(&mut self.syncing, wait) else {
+            return;
+        };
+        let finished = match thread.join() {
+            Ok(done) => self.journal.finish_sync(done),
+            Err(_) => return failed("its thread panicked", "the journal was not synced"),
+        };
+        if let Err(error) = finished {
+            failed(&error, "the journal was not synced");
         }
     }
 
@@ -257,52 +299,69 @@ impl Writer {
         if self.compaction.is_some() || !self.journal.wants_compaction(live) {
             return;
         }
-        let compaction: Compaction = match self.journal.begin_compaction() {
-            Ok(compaction) => compaction,
-            Err(error) => {
-                return tracing::error!(event = "journal.failed", %error, "the journal was not compacted");
-            }
-        };
-        let snapshot = self.state.lock().snapshot();
-        let thread = std::thread::Builder::new().name("compaction".into());
-        match thread.spawn(move || compaction.write(snapshot.into_records())) {
-            Ok(thread) => self.compaction = Some(thread),
-            Err(error) => {
-                tracing::error!(event = "journal.failed", %error, "the journal was not compacted")
-            }
+        if let Err(error) = self.begin_compaction() {
+            self.journal.abandon_compaction();
+            failed(&error, "the journal was not compacted");
         }
     }
 
+    fn begin_compaction(&mut self) -> Result<(), String> {
+        let compaction = self
+            .journal
+            .begin_compaction()
+            .map_err(|error| error.to_string())?;
+        // nothing was appended in between: only this thread appends, and it stores what it wrote
+        let snapshot = self.state.lock().snapshot();
+        let thread = std::thread::Builder::new()
+            .name("compaction".into())
+            .spawn(move || compaction.write(snapshot.into_records()))
+            .map_err(|error| error.to_string())?;
+        self.compaction = Some(thread);
+        Ok(())
+    }
+
     fn finish_compaction(&mut self, wait: Wait) {
-        let Some(thread) = self
-            .compaction
-            .take_if(|thread| wait == Wait::Yes || thread.is_finished())
-        else {
+        let Some(thread) = finished(&mut self.compaction, wait) else {
             return;
         };
-        let finished = match thread.join() {
-            Ok(Ok(finished)) => self.journal.finish_compaction(finished),
-            Ok(Err(error)) => {
-                self.journal.abandon_compaction();
-                Err(error)
-            }
-            Err(_) => {
-                return tracing::error!(
-                    event = "journal.failed",
-                    "the compaction's thread panicked"
-                );
-            }
+        let written = match thread.join() {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("its thread panicked".to_owned()),
         };
-        match finished {
-            Ok(()) => tracing::info!(
-                event = "journal.compacted",
-                "the journal was rewritten without what is trimmed"
-            ),
+        match written {
+            Ok(written) => {
+                tracing::info!(
+                    event = "journal.compacted",
+                    "the journal was rewritten without what is trimmed"
+                );
+                if let Err(error) = self.journal.finish_compaction(written) {
+                    failed(&error, "a file that was compacted was not removed");
+                }
+            }
             Err(error) => {
-                tracing::error!(event = "journal.failed", %error, "the journal was not compacted")
+                self.journal.abandon_compaction();
+                failed(&error, "the journal was not compacted");
             }
         }
     }
+}
+
+/// Publishes that came after the close: surely not written.
+fn refuse(waiting: &Receiver<Job>) {
+    for job in waiting.try_iter() {
+        if let Job::Append(_, answer) = job {
+            let _ = answer.send(Err(AppendError::Unavailable(CLOSED.into())));
+        }
+    }
+}
+
+/// Takes a thread if it is done, or if that is waited for.
+fn finished<T>(thread: &mut Option<JoinHandle<T>>, wait: Wait) -> Option<JoinHandle<T>> {
+    thread.take_if(|thread| wait == Wait::Yes || thread.is_finished())
+}
+
+fn failed(error: &(impl std::fmt::Display + ?Sized), what: &str) {
+    tracing::error!(event = "journal.failed", %error, "{what}");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

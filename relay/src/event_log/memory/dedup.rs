@@ -4,7 +4,7 @@ use crate::{
     channel::ChannelName,
     cursor::{EventId, UnixMillis},
     event_log::IdempotencyKey,
-    journal::Idempotency,
+    journal::Record,
 };
 use std::collections::{HashMap, VecDeque};
 
@@ -45,7 +45,7 @@ impl Dedup {
 
     pub fn look_up(&self, channel: &ChannelName, key: &IdempotencyKey, now: UnixMillis) -> Seen {
         match self.used.get(&(channel.clone(), key.key.clone())) {
-            Some(used) if used.at + self.window < now => Seen::Never,
+            Some(used) if used.at.saturating_add(self.window) < now => Seen::Never,
             Some(used) if used.fingerprint == key.fingerprint => Seen::Before(used.ids.clone()),
             Some(_) => Seen::ForAnother,
             None => Seen::Never,
@@ -75,30 +75,32 @@ impl Dedup {
         self.forget(at);
     }
 
-    /// The keys by the ids of their events, for a compacted journal.
-    pub fn by_event(&self) -> HashMap<EventId, Idempotency> {
-        let of = |((_, key), used): (&Scope, &Used)| {
-            let record = |(index, id): (usize, &EventId)| {
-                let (count, index) = (used.ids.len() as u32, index as u32);
-                (
-                    *id,
-                    Idempotency {
-                        key: key.to_string(),
-                        fingerprint: used.fingerprint,
-                        count,
-                        index,
-                    },
-                )
-            };
-            used.ids.iter().enumerate().map(record).collect::<Vec<_>>()
-        };
-        self.used.iter().flat_map(of).collect()
+    /// One more id of the publish that used this key last.
+    pub fn extend(&mut self, channel: &ChannelName, key: &IdempotencyKey, id: EventId) {
+        let scope = (channel.clone(), key.key.clone());
+        if let Some(used) = self.used.get_mut(&scope) {
+            used.ids.push(id);
+        }
+    }
+
+    /// All keys in the order of their use, for a compacted journal.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.order.iter().filter_map(|(at, scope)| {
+            let used = self.used.get(scope).filter(|used| used.at == *at)?;
+            Some(Record::Key {
+                channel: scope.0.clone(),
+                key: scope.1.to_string(),
+                fingerprint: used.fingerprint,
+                at: used.at,
+                ids: used.ids.clone(),
+            })
+        })
     }
 
     /// Drops what is past the window or the bound.
     pub fn forget(&mut self, now: UnixMillis) {
         while let Some((at, _)) = self.order.front()
-            && (at + self.window < now || self.order.len() > self.max)
+            && (at.saturating_add(self.window) < now || self.order.len() > self.max)
         {
             let Some((at, scope)) = self.order.pop_front() else {
                 return;
@@ -156,5 +158,44 @@ mod tests {
             Seen::Before(vec![])
         );
         assert_eq!((dedup.used.len(), dedup.order.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_batch_that_is_read_back_counts_as_one_key_and_keeps_all_its_ids() {
+        let id = |value| EventId::new(value).unwrap();
+        let mut dedup = Dedup::new(100, 2);
+        dedup.remember(&channel(), &key("before", 1), vec![id(1)], 0);
+        dedup.remember(&channel(), &key("batch", 1), vec![id(2)], 0);
+        for value in 3..=5 {
+            dedup.extend(&channel(), &key("batch", 1), id(value));
+        }
+        dedup.forget(0);
+        assert_eq!(
+            dedup.look_up(&channel(), &key("before", 1), 0),
+            Seen::Before(vec![id(1)])
+        );
+        assert_eq!(
+            dedup.look_up(&channel(), &key("batch", 1), 0),
+            Seen::Before((2..=5).map(id).collect())
+        );
+    }
+
+    #[test]
+    fn a_key_that_was_used_again_after_its_window_is_written_once() {
+        let mut dedup = Dedup::new(100, 10);
+        dedup.remember(&channel(), &key("k", 1), vec![], 0);
+        dedup.remember(&channel(), &key("k", 2), vec![], 101);
+        let records: Vec<Record> = dedup.records().collect();
+        assert!(
+            matches!(&records[..], [Record::Key { at: 101, fingerprint, .. }] if *fingerprint == [2; 32]),
+            "{records:?}"
+        );
+        let mut forever = Dedup::new(u64::MAX, 10);
+        forever.remember(&channel(), &key("k", 1), vec![], 1);
+        forever.forget(u64::MAX);
+        assert_eq!(
+            forever.look_up(&channel(), &key("k", 1), u64::MAX),
+            Seen::Before(vec![])
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     event::Ending,
     event_log::{Entry, Retention, gap::Known},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Bytes that an entry takes beside what its event counts for.
 const ENTRY_OVERHEAD: usize = 160;
@@ -13,6 +13,11 @@ const ENTRY_OVERHEAD: usize = 160;
 /// What an entry counts for against the limits in bytes.
 pub fn weight(entry: &Entry) -> usize {
     entry.event.size() + ENTRY_OVERHEAD
+}
+
+/// A duration on the log's clock; forever, if it is longer than that.
+pub fn millis(duration: Duration) -> UnixMillis {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub struct History {
@@ -58,10 +63,12 @@ impl History {
 
     /// Whether the oldest event is past one of the channel's limits.
     pub fn over(&self, now: UnixMillis) -> bool {
-        let age = self.retention.age.as_millis() as u64;
+        let age = millis(self.retention.age);
         self.entries.len() > self.retention.events
             || self.bytes > self.retention.bytes
-            || self.first().is_some_and(|id| id.unix_millis() + age < now)
+            || self
+                .first()
+                .is_some_and(|id| id.unix_millis().saturating_add(age) < now)
     }
 
     pub fn first(&self) -> Option<EventId> {

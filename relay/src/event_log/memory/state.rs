@@ -1,9 +1,9 @@
 //! What the embedded log's lock guards.
 
 use super::{
-    MAX_CHANNELS, MemoryOptions,
+    MemoryOptions,
     dedup::{Dedup, Seen},
-    history::{History, weight},
+    history::{History, millis, weight},
 };
 use crate::{
     channel::{ChannelName, Selector},
@@ -19,7 +19,7 @@ use crate::{
 };
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap},
     sync::Arc,
 };
 
@@ -44,6 +44,7 @@ pub struct State {
     bytes: usize,
     dedup: Dedup,
     swept: EventId,
+    closed: bool,
     options: MemoryOptions,
     tail: Arc<dyn Tail>,
 }
@@ -68,10 +69,11 @@ impl State {
             events: 0,
             bytes: 0,
             dedup: Dedup::new(
-                options.idempotency_window.as_millis() as u64,
+                millis(options.idempotency_window),
                 options.max_idempotency_keys,
             ),
             swept: EventId::ZERO,
+            closed: false,
             options,
             tail,
         }
@@ -91,6 +93,9 @@ impl State {
         publication: &Publication,
         now: UnixMillis,
     ) -> Result<Prepared, AppendError> {
+        if self.closed {
+            return Err(AppendError::Unavailable("the log is closed".into()));
+        }
         let channel = &publication.channel;
         if let Some(key) = &publication.idempotency {
             match self.dedup.look_up(channel, key, now) {
@@ -108,8 +113,8 @@ impl State {
         if history.is_some_and(|history| history.ending == Ending::Ends) {
             return Err(AppendError::Ended(channel.clone()));
         }
-        if history.is_none() && self.channels.len() >= MAX_CHANNELS {
-            return Err(AppendError::TooManyChannels(MAX_CHANNELS));
+        if history.is_none() && self.channels.len() >= self.options.max_channels {
+            return Err(AppendError::TooManyChannels(self.options.max_channels));
         }
         let mut predecessor = match history {
             Some(history) => history.predecessor(),
@@ -242,8 +247,8 @@ impl State {
             let Some(history) = self.channels.get(&name) else {
                 continue;
             };
-            let keep = 2 * history.retention.age.as_millis() as u64;
-            if history.len() == 0 && last.unix_millis() + keep < now {
+            let keep = millis(history.retention.age).saturating_mul(2);
+            if history.len() == 0 && last.unix_millis().saturating_add(keep) < now {
                 self.channels.remove(&name);
                 self.by_last.remove(&last);
                 self.forgotten = self.forgotten.max(last);
@@ -255,26 +260,11 @@ impl State {
     pub fn read(&self, read: &Read) -> Page {
         let upto = read.upto.min(self.delivered);
         let names = self.moved_after(&read.selectors, read.after, upto);
-        let mut gap = None;
-        if read.gaps == Gaps::Report {
-            for name in &names {
-                if let Some(missing) = self
-                    .channels
-                    .get(name)
-                    .and_then(|h| missing(read.after, h.known_after(read.after)))
-                {
-                    Gap::add(&mut gap, read.after, missing, name);
-                }
-            }
-            for selector in read.selectors.iter() {
-                if let Selector::Channel(name) = selector
-                    && !self.channels.contains_key(name)
-                    && let Some(missing) = missing(read.after, Known::Forgotten(self.forgotten))
-                {
-                    Gap::add(&mut gap, read.after, missing, name);
-                }
-            }
-        }
+        let gap = match read.gaps {
+            Gaps::Report => self.missing(&names, read, upto, read.after),
+            Gaps::ReportAfter(told) => self.missing(&names, read, upto, told),
+            Gaps::Ignore => None,
+        };
         let (entries, completeness) = self.merge(&names, read, upto);
         let through = match (completeness, entries.last()) {
             (Completeness::More, Some(entry)) => entry.id,
@@ -286,6 +276,42 @@ impl State {
             through,
             completeness,
         }
+    }
+
+    /// What selected channels no longer have, of which `moved` have an event after the cursor.
+    /// Nothing is said of what is missing up to `told`.
+    fn missing(
+        &self,
+        moved: &[ChannelName],
+        read: &Read,
+        upto: EventId,
+        told: EventId,
+    ) -> Option<Gap> {
+        let mut gap = None;
+        let mut add = |known, channel| {
+            let missing = missing(read.after, upto, known).filter(|(_, until)| *until > told);
+            if let Some(missing) = missing {
+                Gap::add(&mut gap, read.after, missing, channel);
+            }
+        };
+        for name in moved {
+            if let Some(history) = self.channels.get(name) {
+                add(history.known_after(read.after), Some(name));
+            }
+        }
+        for selector in read.selectors.iter() {
+            if let Selector::Channel(name) = selector
+                && !self.channels.contains_key(name)
+            {
+                add(Known::Forgotten(self.forgotten), Some(name));
+            }
+        }
+        // the names of forgotten channels are not kept, so any may have matched a pattern
+        let pattern = |selector: &Selector| matches!(selector, Selector::Pattern(_));
+        if read.selectors.iter().any(pattern) {
+            add(Known::Forgotten(self.forgotten), None);
+        }
+        gap
     }
 
     /// Whether all selected channels ended at or before an id.
@@ -366,7 +392,8 @@ impl State {
         }
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(Reverse((_, index))) = next.pop() {
-            if bytes >= read.max_bytes || entries.len() >= read.max_events {
+            let full = bytes >= read.max_bytes || entries.len() >= read.max_events;
+            if full && !entries.is_empty() {
                 return (entries, Completeness::More);
             }
             let following = sources[index].next();
@@ -405,6 +432,11 @@ impl State {
             rate: history.rate(now),
             ending: history.ending,
         }
+    }
+
+    /// Nothing is appended any more.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     pub fn totals(&self) -> LogTotals {
@@ -450,6 +482,19 @@ impl State {
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);
             }
+            Record::Key {
+                channel,
+                key,
+                fingerprint,
+                at,
+                ids,
+            } => {
+                let key = IdempotencyKey {
+                    key: key.into(),
+                    fingerprint,
+                };
+                self.dedup.remember(&channel, &key, ids, at);
+            }
             Record::Channel {
                 channel,
                 last,
@@ -469,13 +514,12 @@ impl State {
             key: used.key.into(),
             fingerprint: used.fingerprint,
         };
-        let at = id.unix_millis();
-        let mut ids = match self.dedup.look_up(channel, &key, at) {
-            Seen::Before(ids) if used.index > 0 => ids,
-            _ => Vec::new(),
-        };
-        ids.push(id);
-        self.dedup.remember(channel, &key, ids, at);
+        if used.index == 0 {
+            self.dedup
+                .remember(channel, &key, vec![id], id.unix_millis());
+        } else {
+            self.dedup.extend(channel, &key, id);
+        }
     }
 
     /// The journal was read to its end.
@@ -496,6 +540,7 @@ impl State {
             epoch: ended.epoch,
             fork: ended.fork,
         }));
+        records.extend(self.dedup.records());
         let mut entries = Vec::with_capacity(self.events);
         for (name, history) in &self.channels {
             if history.len() == 0 {
@@ -507,11 +552,7 @@ impl State {
             }
             entries.extend(history.iter().cloned());
         }
-        Snapshot {
-            records,
-            entries,
-            keys: self.dedup.by_event(),
-        }
+        Snapshot { records, entries }
     }
 }
 
@@ -519,26 +560,107 @@ impl State {
 pub struct Snapshot {
     records: Vec<Record>,
     entries: Vec<Arc<Entry>>,
-    keys: HashMap<EventId, Idempotency>,
 }
 
 impl Snapshot {
     /// Records that restore to the same state, in the order of ids.
     pub fn into_records(mut self) -> impl Iterator<Item = Record> {
         self.entries.sort_by_key(|entry| entry.id);
-        let Snapshot {
-            records,
-            entries,
-            mut keys,
-        } = self;
-        records
+        let event = |entry: Arc<Entry>| Record::Event {
+            channel: entry.channel.clone(),
+            id: entry.id,
+            predecessor: entry.predecessor,
+            event: entry.event.clone(),
+            // keys have records of their own, since they outlive their events
+            idempotency: None,
+        };
+        let entries = self.entries.into_iter().map(event);
+        self.records.into_iter().chain(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Event,
+        event_log::{Retention, memory::Clock},
+    };
+    use std::time::Duration;
+
+    struct Nobody;
+
+    impl Tail for Nobody {
+        fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {}
+    }
+
+    fn state(events: usize) -> State {
+        let clock: Clock = Arc::new(|| 0);
+        let retention = Retention {
+            events,
+            age: Duration::MAX,
+            bytes: usize::MAX,
+        };
+        let options = MemoryOptions {
+            retention: Arc::new(move |_| retention),
+            max_bytes: usize::MAX,
+            max_channels: 10,
+            idempotency_window: Duration::MAX,
+            max_idempotency_keys: 10,
+            clock,
+        };
+        State::new(Epoch::from_random(1), options, Arc::new(Nobody))
+    }
+
+    /// Stores an event as the journal's writer does before it is synced.
+    fn store(state: &mut State, ending: Ending) -> Vec<Arc<Entry>> {
+        let publication = Publication {
+            channel: ChannelName::parse("a").unwrap(),
+            events: vec![Event {
+                ending,
+                ..Event::text("x")
+            }],
+            idempotency: None,
+        };
+        let prepared = state.prepare(&publication, 1).unwrap();
+        let entries = prepared.entries.clone();
+        state.store(prepared, &publication, 1);
+        entries
+    }
+
+    fn read(after: EventId) -> Read {
+        Read {
+            selectors: Arc::new(selectors()),
+            after,
+            upto: EventId::new((1 << 53) - 1).unwrap(),
+            max_bytes: usize::MAX,
+            max_events: usize::MAX,
+            gaps: Gaps::Report,
+        }
+    }
+
+    #[test]
+    fn what_is_stored_but_not_delivered_is_not_read_and_ends_nothing() {
+        let mut state = state(1);
+        let first = store(&mut state, Ending::Continues);
+        state.deliver(&first);
+        let head = state.delivered;
+        let more: Vec<_> = [Ending::Continues, Ending::Ends]
             .into_iter()
-            .chain(entries.into_iter().map(move |entry| Record::Event {
-                channel: entry.channel.clone(),
-                id: entry.id,
-                predecessor: entry.predecessor,
-                event: entry.event.clone(),
-                idempotency: keys.remove(&entry.id),
-            }))
+            .flat_map(|ending| store(&mut state, ending))
+            .collect();
+        let page = state.read(&read(head));
+        assert!(page.entries.is_empty() && page.gap.is_none());
+        assert_eq!((page.through, state.delivered), (head, head));
+        assert!(!state.finished(&selectors(), head));
+        state.deliver(&more);
+        let page = state.read(&read(head));
+        assert_eq!(page.entries, [more[1].clone()]);
+        assert_eq!(page.gap.map(|gap| gap.until), Some(more[0].id));
+        assert!(state.finished(&selectors(), more[1].id));
+    }
+
+    fn selectors() -> [Selector; 1] {
+        [Selector::parse("a").unwrap()]
     }
 }

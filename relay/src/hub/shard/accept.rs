@@ -24,6 +24,15 @@ use std::{
 
 /// Connections accepted in one go, so that a storm does not hold up delivery.
 const ACCEPTS: usize = 64;
+/// Connections that may wait to be accepted when the listener closes; the kernel holds no more for us.
+const MAX_WAITING: usize = 16_384;
+
+/// Whether connections may still wait to be accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    All,
+    Some,
+}
 
 pub struct Listener {
     socket: TcpListener,
@@ -57,26 +66,28 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: ap
     \"detail\":\"Try again in a few seconds.\"}";
 
 impl Shard {
-    pub(super) fn accept(&mut self) {
+    pub(super) fn accept(&mut self) -> Accepted {
         for _ in 0..ACCEPTS {
             let Some(listener) = &mut self.listener else {
-                return;
+                return Accepted::All;
             };
             match rustix::net::accept_with(
                 &listener.socket,
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             ) {
                 Ok(socket) => self.deal(socket),
-                Err(Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => return Accepted::All,
                 Err(Errno::MFILE | Errno::NFILE) if self.turn_one_away() => {}
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    return self.accept_later();
+                    self.accept_later();
+                    return Accepted::Some;
                 }
                 // the peer gave up, or the network did: not the listener's end
                 Err(_) => {}
             }
         }
         self.accept_soon();
+        Accepted::Some
     }
 
     /// After what else there is to do: more may wait than one go accepts.
@@ -185,11 +196,19 @@ impl Shard {
     pub(super) fn drop_head(&mut self, index: u32) {
         if let Connection::Head(_) = self.slots[index as usize].connection {
             self.slots.remove(index as usize);
-            self.shared
-                .hub
-                .load(self.index)
-                .fetch_sub(1, Ordering::Relaxed);
+            self.count_out();
         }
+    }
+
+    /// Closes connections that never said anything.
+    pub(super) fn drop_silent_heads(&mut self) {
+        let silent: Vec<u32> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(&slot.connection, Connection::Head(head) if head.bytes.is_empty()))
+            .map(|(index, _)| index as u32)
+            .collect();
+        silent.into_iter().for_each(|index| self.drop_head(index));
     }
 
     /// Reads into the shard's one buffer; bytes are kept per connection only if a head comes in pieces.
@@ -219,7 +238,7 @@ impl Shard {
             let decision = match head::parse(bytes, max) {
                 Parsed::Partial => None,
                 Parsed::Request { request, .. } => Some((self.edge.decide)(&request, peer)),
-                Parsed::Foreign => Some(Decision::HandOver),
+                Parsed::TooLarge | Parsed::Foreign => Some(Decision::HandOver),
             };
             match decision {
                 None => {
@@ -246,6 +265,8 @@ impl Shard {
         };
         if self.poller.remove(&head.socket).is_ok() {
             (self.edge.hand_over)(head.socket, bytes, head.peer);
+        } else {
+            self.count_out();
         }
     }
 
@@ -278,8 +299,14 @@ impl Shard {
         }
     }
 
-    /// No new connections; the listener's port is free at once.
+    /// No new connections; the listener's port is free at once. Those that wait to be accepted are
+    /// still answered, since closing the listener would reset them.
     pub(super) fn stop_accepting(&mut self) {
+        for _ in 0..MAX_WAITING / ACCEPTS {
+            if self.accept() == Accepted::All {
+                break;
+            }
+        }
         if let Some(listener) = self.listener.take() {
             let _ = self.poller.remove(&listener);
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     channel::Selector,
-    cursor::EventId,
+    cursor::{Cursor, EventId},
     event_log::{
         Gaps,
         resume::{Lost, Start},
@@ -16,13 +16,14 @@ use crate::{
     frame::{ConnectedData, Frame, Framing, GapData},
     hub::{
         feed::FeedKey,
+        inbox::Command,
         open::{CloseReason, Greeting, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
 };
 use futures_util::FutureExt;
 use relay_config::Overflow;
-use std::{os::fd::OwnedFd, sync::Arc, sync::atomic::Ordering, time::SystemTime};
+use std::{os::fd::OwnedFd, sync::Arc, time::SystemTime};
 
 /// Head of the response on a socket that the shard owns, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
@@ -38,6 +39,16 @@ impl Shard {
             return;
         };
         let Head { socket, .. } = *head;
+        if self.is_ahead(&opening) {
+            // its new token comes with its new slot
+            if self.poller.remove(&socket).is_ok() {
+                self.inbox
+                    .send(Command::TakeOver(socket, Box::new(opening)));
+            } else {
+                self.count_out();
+            }
+            return;
+        }
         // the slot that was just given back is the next to be used, so the token stays right
         let stream = self.new_stream(Sink::Socket(socket), &opening);
         let again = self.slots.insert(super::Slot {
@@ -50,6 +61,11 @@ impl Shard {
 
     /// A socket that hyper read the subscribe from; its load is already counted.
     pub(super) fn take_over(&mut self, socket: OwnedFd, opening: Opening) {
+        if self.is_ahead(&opening) {
+            return self
+                .inbox
+                .send(Command::TakeOver(socket, Box::new(opening)));
+        }
         let stream = self.new_stream(Sink::Socket(socket), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         let Some(Stream {
@@ -68,14 +84,28 @@ impl Shard {
 
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
-        self.shared
-            .hub
-            .load(self.index)
-            .fetch_add(1, Ordering::Relaxed);
+        if self.is_ahead(&opening) {
+            return self.inbox.send(Command::Carry(pipe, Box::new(opening)));
+        }
+        self.count_in();
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
         self.start(index, opening);
+    }
+
+    /// Whether a client has already seen, through another shard, what this one has not handed to its
+    /// feeds yet. Its stream opens when the shard is as far, or it would get those events twice.
+    fn is_ahead(&self, opening: &Opening) -> bool {
+        let Some(feed) = self.feeds.find(&opening.key) else {
+            return false; // a new feed begins at the head
+        };
+        if !matches!(opening.cursor, Cursor::After(_)) {
+            return false;
+        }
+        let joined = self.feeds.get(feed).since.max(self.through);
+        let head = self.shared.log.head();
+        joined < head && self.shared.log.resume(&opening.cursor, head).after > joined
     }
 
     fn new_stream(&mut self, sink: Sink, opening: &Opening) -> Stream {
@@ -107,7 +137,10 @@ impl Shard {
         self.shared.hub.want(&wanted, self.index);
         // the embedded log answers at once; what it holds up to here is read, not delivered
         let since = self.shared.log.attach(&key.selectors).now_or_never();
-        self.feeds.get_mut(index).since = since.and_then(Result::ok).unwrap_or(self.through);
+        let since = since.and_then(Result::ok).unwrap_or(self.through);
+        self.feeds.get_mut(index).since = since;
+        // its channels may have ended since the subscribe was answered
+        self.check_finished(index, since);
         index
     }
 
@@ -141,6 +174,9 @@ impl Shard {
         }
         self.greet(&mut bytes, framing, &start, &opening);
         self.log_opened(&opening.info);
+        if let Some(expires) = opening.expires {
+            self.plan_expiry(self.token_of(index), expires, super::unix_millis());
+        }
         let then = if start.after < joined {
             Then::Read(start.after)
         } else {
@@ -152,15 +188,7 @@ impl Shard {
         if then == Then::Feed {
             self.join(index);
         }
-        self.set_backlog(
-            index,
-            Backlog {
-                bytes,
-                sent: 0,
-                frames: 0,
-                then,
-            },
-        );
+        self.set_backlog(index, Backlog::new(bytes, 0, then));
         self.pump(index);
     }
 
@@ -220,8 +248,7 @@ impl Shard {
         stream.position = NOT_JOINED;
         let feed = self.feeds.get_mut(feed);
         feed.members.swap_remove(position as usize);
-        // whoever was moved must not be skipped in this round; those served already cost no call
-        feed.next = 0;
+        feed.round.moved(position as usize);
         if let Some(moved) = feed.members.get(position as usize).copied()
             && let Some(stream) = self.stream_mut(moved)
         {
@@ -231,10 +258,7 @@ impl Shard {
 
     pub(super) fn set_backlog(&mut self, index: u32, backlog: Backlog) {
         self.clear_backlog(index);
-        self.shared
-            .hub
-            .queue_bytes
-            .fetch_add(backlog.bytes.len(), Ordering::Relaxed);
+        self.account_bytes(backlog.bytes.len(), 0);
         if let Some(stream) = self.stream_mut(index) {
             stream.backlog = Some(Box::new(backlog));
         }
@@ -245,10 +269,7 @@ impl Shard {
             .stream_mut(index)
             .and_then(|stream| stream.backlog.take())
         {
-            self.shared
-                .hub
-                .queue_bytes
-                .fetch_sub(backlog.bytes.len(), Ordering::Relaxed);
+            self.account_bytes(0, backlog.bytes.len());
         }
     }
 

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     frame::{Frame, Framing, LAST_CHUNK},
-    hub::open::{CloseReason, StreamInfo},
+    hub::{
+        open::{CloseReason, StreamInfo},
+        sink::Finish,
+    },
     stats::DropReason,
 };
 use std::{
@@ -26,21 +29,13 @@ impl Shard {
         }
         let framing = self.feeds.get(stream.feed).key.framing;
         let mut bytes = Vec::new();
-        if reason == CloseReason::Draining {
+        if matches!(reason, CloseReason::Draining | CloseReason::Expired) {
             bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
         }
         if framing == Framing::Chunked {
             bytes.extend_from_slice(LAST_CHUNK);
         }
-        self.set_backlog(
-            index,
-            Backlog {
-                bytes,
-                sent: 0,
-                frames: 0,
-                then: Then::Close(reason),
-            },
-        );
+        self.set_backlog(index, Backlog::new(bytes, 0, Then::Close(reason)));
         self.pump(index);
     }
 
@@ -55,11 +50,11 @@ impl Shard {
         let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {
             return;
         };
-        stream.sink.finish();
-        self.shared
-            .hub
-            .load(self.index)
-            .fetch_sub(1, Ordering::Relaxed);
+        stream.sink.finish(match reason {
+            CloseReason::Ended | CloseReason::Draining | CloseReason::Expired => Finish::Whole,
+            _ => Finish::Cut,
+        });
+        self.count_out();
         self.shared.hub.stats.closed.of(reason).add(1);
         self.shared
             .hub
@@ -70,6 +65,18 @@ impl Shard {
         self.log_closed(&stream, reason, delivered, filtered);
         self.release_feed(stream.feed);
         self.shared.hub.closed.notify_waiters();
+    }
+
+    /// A connection or stream that the shard owns from now on.
+    pub(super) fn count_in(&self) {
+        let load = self.shared.hub.load(self.index);
+        load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection or stream that the shard has no more.
+    pub(super) fn count_out(&self) {
+        let load = self.shared.hub.load(self.index);
+        load.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Events delivered and filtered so far, and those that wait.
@@ -105,10 +112,8 @@ impl Shard {
             }
             return;
         }
-        self.shared
-            .hub
-            .queue_bytes
-            .fetch_sub(feed.accounted, Ordering::Relaxed);
+        let accounted = feed.accounted;
+        self.account_bytes(0, accounted);
         let unwanted = self.feeds.remove(index);
         self.shared.hub.want_no_more(unwanted.iter(), self.index);
     }

@@ -20,10 +20,6 @@ pub struct Feed {
     pub members: Vec<u32>,
     /// Streams that use the feed, the replaying ones included.
     pub users: usize,
-    /// Next member to be served in this round.
-    pub next: usize,
-    /// Stands in the queue of feeds to be served.
-    pub queued: bool,
     pub round: Round,
     /// Newest event that was considered.
     considered: EventId,
@@ -41,15 +37,70 @@ pub enum Finished {
     Yes,
 }
 
-/// Frames that were appended since the members were last served.
-#[derive(Clone, Copy, Debug)]
-pub enum Round {
-    Idle,
-    Serving {
-        from: u64,
-        frames: u64,
-        oldest: Instant,
-    },
+/// One visit to every member. What comes while it goes on is sent to those still to be visited at
+/// once, and to the others by a round of its own: so that nobody waits forever behind those that are
+/// visited first, however fast events come.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Round {
+    /// The feed stands in the queue of feeds to be served.
+    queued: bool,
+    /// Next member to be visited.
+    next: usize,
+    /// When the oldest event was appended for which the round began.
+    pub oldest: Option<Instant>,
+    /// Something came for members that were visited already.
+    again: bool,
+    oldest_again: Option<Instant>,
+}
+
+impl Round {
+    /// An event was appended to the feed.
+    pub fn appended(&mut self, at: Instant) {
+        let oldest = if self.next > 0 {
+            &mut self.oldest_again
+        } else {
+            &mut self.oldest
+        };
+        oldest.get_or_insert(at);
+    }
+
+    /// Every member is to be visited; true when the feed has to be queued for it.
+    pub fn request(&mut self) -> bool {
+        self.again |= self.next > 0;
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    pub fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// The member to be visited now.
+    pub fn visit(&mut self, members: &[u32]) -> Option<u32> {
+        let member = members.get(self.next).copied()?;
+        self.next += 1;
+        Some(member)
+    }
+
+    pub fn is_over(&self, members: &[u32]) -> bool {
+        self.next >= members.len()
+    }
+
+    /// Another member stands at this index now: it must not be skipped. Those that are visited
+    /// again cost no call.
+    pub fn moved(&mut self, position: usize) {
+        self.next = self.next.min(position);
+    }
+
+    /// All were visited; true when another round is due.
+    pub fn finish(&mut self) -> bool {
+        let again = self.again;
+        *self = Round {
+            queued: again,
+            oldest: self.oldest_again,
+            ..Round::default()
+        };
+        again
+    }
 }
 
 #[derive(Default)]
@@ -76,9 +127,7 @@ impl Feeds {
             overflow,
             members: Vec::new(),
             users: 0,
-            next: 0,
-            queued: false,
-            round: Round::Idle,
+            round: Round::default(),
             considered: EventId::ZERO,
             filtered: 0,
             accounted: 0,
@@ -168,5 +217,44 @@ impl Feed {
         let new = id > self.since && id > self.considered;
         self.considered = self.considered.max(id);
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_visits_everybody_however_fast_events_come() {
+        let members: Vec<u32> = (0..10).collect();
+        let mut round = Round::default();
+        assert!(round.request());
+        let mut visited = Vec::new();
+        while let Some(member) = round.visit(&members) {
+            visited.push(member);
+            round.appended(Instant::now());
+            assert!(!round.request(), "it is queued already");
+        }
+        assert_eq!(visited, members, "each once");
+        assert!(round.finish(), "for those that were visited before");
+        while round.visit(&members).is_some() {}
+        assert!(!round.finish() && !round.is_queued());
+        assert!(round.request());
+    }
+
+    #[test]
+    fn who_is_moved_into_the_visited_part_is_not_skipped() {
+        let mut members: Vec<u32> = (0..4).collect();
+        let mut round = Round::default();
+        round.request();
+        round.visit(&members);
+        round.visit(&members);
+        members.swap_remove(0);
+        round.moved(0);
+        let mut rest = Vec::new();
+        while let Some(member) = round.visit(&members) {
+            rest.push(member);
+        }
+        assert!(rest.contains(&3) && rest.contains(&2));
     }
 }

@@ -17,7 +17,9 @@ pub enum Parsed<'b> {
     Partial,
     /// A request whose body, if it has one, starts at `body`.
     Request { request: Request<'b>, body: usize },
-    /// HTTP/2 with prior knowledge, a head that is too long, or no HTTP at all: for hyper to answer.
+    /// A head with too many bytes or lines.
+    TooLarge,
+    /// HTTP/2 with prior knowledge, or no HTTP at all.
     Foreign,
 }
 
@@ -32,7 +34,7 @@ pub struct Request<'b> {
 }
 
 /// Header lines of a request at most; hyper's own limit.
-const MAX_HEADERS: usize = 100;
+pub const MAX_HEADERS: usize = 100;
 
 /// Looks at what a connection sent. `max` bounds the head, in bytes.
 pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
@@ -55,7 +57,8 @@ pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
                 _ => Parsed::Foreign,
             }
         }
-        _ => Parsed::Foreign,
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Parsed::TooLarge,
+        Err(_) => Parsed::Foreign,
     }
 }
 
@@ -91,12 +94,12 @@ mod tests {
         ));
         assert!(matches!(parse(b"\x16\x03\x01", 1024), Parsed::Foreign));
         assert!(
-            matches!(parse(&[b'G'; 64], 64), Parsed::Foreign),
+            matches!(parse(&[b'G'; 64], 64), Parsed::TooLarge),
             "too long without an end"
         );
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(64));
         assert!(
-            matches!(parse(long.as_bytes(), 64), Parsed::Foreign),
+            matches!(parse(long.as_bytes(), 64), Parsed::TooLarge),
             "too long, but in one piece"
         );
     }

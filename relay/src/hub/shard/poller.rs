@@ -28,6 +28,11 @@ pub const READ: EventFlags = EventFlags::IN
 /// The same, while bytes wait for room.
 pub const READ_WRITE: EventFlags = READ.union(EventFlags::OUT);
 
+/// The peer has gone, or will say no more.
+pub const CLOSED: EventFlags = EventFlags::RDHUP
+    .union(EventFlags::HUP)
+    .union(EventFlags::ERR);
+
 pub struct Poller {
     epoll: AsyncFd<OwnedFd>,
     events: Vec<epoll::Event>,

@@ -11,7 +11,7 @@ use crate::{
     event::Ending,
     event_log::{
         Completeness, Gaps, Page, Read, ReadError,
-        gap::{Certainty, Gap},
+        gap::{self, Certainty, Gap},
     },
     frame::{Frame, GapData, GapReason},
     hub::open::CloseReason,
@@ -22,6 +22,8 @@ use std::task::{Context, Poll};
 /// Bytes of events that a stream reads ahead.
 const PAGE_BYTES: usize = 64 * 1024;
 const PAGE_EVENTS: usize = 1000;
+/// Pages that are handled before delivery goes on.
+const PAGES: usize = 32;
 
 /// A page on its way to a stream.
 pub type Reading = BoxFuture<'static, (Token, Result<Page, ReadError>)>;
@@ -44,22 +46,18 @@ impl Shard {
             max_events: PAGE_EVENTS,
             gaps,
         };
-        self.set_backlog(
-            index,
-            Backlog {
-                bytes: Vec::new(),
-                sent: 0,
-                frames: 0,
-                then: Then::Wait,
-            },
-        );
+        self.set_backlog(index, Backlog::new(Vec::new(), 0, Then::Wait));
         let (token, log) = (self.token_of(index), self.shared.log.clone());
         self.reading
             .push(Box::pin(async move { (token, log.read(read).await) }));
     }
 
-    pub(super) fn poll_reading(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some((token, page))) = self.reading.poll_next_unpin(cx) {
+    /// False when there may be more pages; live delivery gets in between.
+    pub(super) fn poll_reading(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..PAGES {
+            let Poll::Ready(Some((token, page))) = self.reading.poll_next_unpin(cx) else {
+                return true;
+            };
             let Some(index) = self.slot_of(token) else {
                 continue;
             };
@@ -71,6 +69,7 @@ impl Shard {
                 }
             }
         }
+        false
     }
 
     fn replay(&mut self, index: u32, page: &Page) {
@@ -81,14 +80,18 @@ impl Shard {
         let key = self.feeds.get(feed_index).key.clone();
         let now = self.shared.log.place(page.through);
         let mut bytes = Vec::new();
-        if let Some(gap) = &page.gap {
+        if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
             self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
             bytes.extend_from_slice(
-                Frame::control(None, "gap", &trimmed(gap, now)).bytes(key.framing),
+                Frame::control(None, "gap", &trimmed(&gap, now)).bytes(key.framing),
             );
         }
         let (mut frames, mut filtered) = (0, 0);
         for entry in &page.entries {
+            if !self.may_be_seen(entry.channel.as_str()) {
+                continue;
+            }
+            let ends = entry.event.ending == Ending::Ends;
             let place = Place {
                 id: entry.id,
                 ..now
@@ -98,39 +101,42 @@ impl Shard {
                     Frame::event(place, entry.channel.as_str(), &entry.event).bytes(key.framing),
                 );
                 frames += 1;
+            } else if ends {
+                let end = Frame::end(place, entry.channel.as_str());
+                bytes.extend_from_slice(end.bytes(key.framing));
+                frames += 1;
             } else {
                 filtered += 1;
-                if entry.event.ending == Ending::Ends {
-                    bytes.extend_from_slice(
-                        Frame::end(place, entry.channel.as_str()).bytes(key.framing),
-                    );
-                }
             }
         }
         self.shared.hub.stats.filtered.add(filtered);
         if let Some(stream) = self.stream_mut(index) {
             stream.counts.filtered += filtered;
         }
+        let joined = self
+            .stream(index)
+            .is_some_and(|stream| stream.position != NOT_JOINED);
         let then = match page.completeness {
-            Completeness::Complete => {
+            Completeness::Complete if joined => {
                 self.check_finished(feed_index, page.through);
                 Then::Feed
             }
-            Completeness::More => {
+            Completeness::Complete | Completeness::More => {
                 self.leave(index);
                 Then::Read(page.through)
             }
         };
-        self.set_backlog(
-            index,
-            Backlog {
-                bytes,
-                sent: 0,
-                frames,
-                then,
-            },
-        );
+        self.set_backlog(index, Backlog::new(bytes, frames, then));
         self.pump(index);
+    }
+
+    /// A gap without the channels that are closed to subscribers; none if nothing else is missing.
+    fn visible(&self, mut gap: Gap) -> Option<Gap> {
+        let listed = gap.channels.len();
+        gap.channels
+            .retain(|channel| self.may_be_seen(channel.as_str()));
+        let all_closed = gap.channels.is_empty() && listed > 0 && listed < gap::MAX_CHANNELS;
+        (!all_closed).then_some(gap)
     }
 
     /// Whether a stream has everything and its channels have ended.
@@ -138,6 +144,7 @@ impl Shard {
         self.stream(index).is_some_and(|stream| {
             let feed = self.feeds.get(stream.feed);
             stream.position != NOT_JOINED
+                && stream.backlog.is_none()
                 && feed.finished == Finished::Yes
                 && stream.cursor == feed.log.end()
         })

@@ -36,8 +36,8 @@ impl Shard {
     fn report(&self, index: u32, stream: &Stream) -> StreamReport {
         let (delivered, filtered, _) = self.account(index);
         let feed = self.feeds.get(stream.feed);
-        let caught_up = stream.backlog.is_none() && stream.cursor == feed.log.end();
-        let at = if stream.position == NOT_JOINED {
+        let caught_up = stream.cursor == feed.log.end();
+        let at = if stream.position == NOT_JOINED || stream.backlog.is_some() {
             None
         } else if caught_up {
             Some(feed.since.max(self.through))

@@ -2,8 +2,8 @@
 
 use super::{
     Connection, Shard,
-    feeds::{Feed, Finished, Round},
-    poller::Token,
+    feeds::{Feed, Finished},
+    poller::{CLOSED, Token},
     stream::{Flow, Stream, Then},
 };
 use crate::{
@@ -11,15 +11,12 @@ use crate::{
     frame::Frame,
     hub::{inbox::Delivery, open::CloseReason, sink::Sent},
 };
-use relay_config::Overflow;
+use relay_config::{Access, Overflow};
 use rustix::{
     event::epoll::EventFlags,
     net::{RecvFlags, recv},
 };
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// Bytes that a subscriber may send after its request before it is taken for something else.
 const MAX_CHATTER: usize = 64 * 1024;
@@ -29,6 +26,9 @@ impl Shard {
     pub(super) fn deliver(&mut self, delivery: &Delivery) {
         let entry = &delivery.entry;
         self.through = self.through.max(entry.id);
+        if !self.may_be_seen(entry.channel.as_str()) {
+            return;
+        }
         let mut concerned = std::mem::take(&mut self.concerned);
         self.feeds.of(&entry.channel, &mut concerned);
         for index in concerned.iter().copied() {
@@ -38,7 +38,7 @@ impl Shard {
             }
             let accepted = feed.key.filter.accepts(&entry.event.attributes);
             let ends = entry.event.ending == Ending::Ends;
-            if !accepted {
+            if !accepted && !ends {
                 feed.filtered += 1;
                 self.shared
                     .hub
@@ -76,31 +76,37 @@ impl Shard {
         self.concerned = concerned;
     }
 
-    /// The feed is served in this round, from its first member.
+    /// Whether streams may get what a channel has: a pattern may match channels that are closed to
+    /// subscribers.
+    pub(super) fn may_be_seen(&self, channel: &str) -> bool {
+        !self.closed_channels || self.shared.config.effective(channel).subscribe == Access::Allow
+    }
+
+    /// All members of the feed are served, and what nobody needs any more is forgotten.
     pub(super) fn mark_dirty(&mut self, index: u32) {
-        let feed = self.feeds.get_mut(index);
-        feed.next = 0;
-        if !std::mem::replace(&mut feed.queued, true) {
+        if self.feeds.get_mut(index).round.request() {
             self.dirty.push_back(index);
         }
     }
 
-    /// Serves feeds that have something new; false when the slice was used up before the end.
+    /// Serves feeds that have something new, in turn; false when the slice was used up before the end.
     pub(super) fn serve(&mut self, mut slice: usize) -> bool {
-        while let Some(index) = self.dirty.front().copied() {
+        while slice > 0
+            && let Some(index) = self.dirty.pop_front()
+        {
             // a feed may be gone, and its index another's: that one is not queued, or queued again
             if self.feeds.contains(index)
-                && self.feeds.get(index).queued
-                && !self.serve_feed(index, &mut slice)
+                && self.feeds.get(index).round.is_queued()
+                && self.serve_feed(index, &mut slice) == Turn::Another
             {
-                return false;
+                // behind the others, so that none of them waits for a feed that is never done
+                self.dirty.push_back(index);
             }
-            self.dirty.pop_front();
         }
-        true
+        self.dirty.is_empty()
     }
 
-    fn serve_feed(&mut self, index: u32, slice: &mut usize) -> bool {
+    fn serve_feed(&mut self, index: u32, slice: &mut usize) -> Turn {
         loop {
             let pass = self.pass(index, slice);
             self.count(index, &pass);
@@ -111,20 +117,18 @@ impl Shard {
                 self.overflowed(stream);
             }
             if !self.feeds.contains(index) {
-                return true;
+                return Turn::Done;
             }
             let feed = self.feeds.get_mut(index);
-            if feed.next >= feed.members.len() {
+            if feed.round.is_over(&feed.members) {
                 break;
             }
             if *slice == 0 {
-                return false;
+                return Turn::Another;
             }
         }
-        let feed = self.feeds.get_mut(index);
-        feed.round = Round::Idle;
-        feed.queued = false;
-        if feed.finished == Finished::Yes {
+        if self.feeds.get(index).finished == Finished::Yes {
+            let feed = self.feeds.get(index);
             let members = feed.members.clone();
             let done: Vec<u32> = members
                 .into_iter()
@@ -133,8 +137,15 @@ impl Shard {
             done.into_iter()
                 .for_each(|member| self.finish(member, CloseReason::Ended));
         }
-        self.settle(index);
-        true
+        if !self.feeds.contains(index) {
+            return Turn::Done;
+        }
+        self.retrim(index);
+        if self.feeds.get_mut(index).round.finish() {
+            Turn::Another
+        } else {
+            Turn::Done
+        }
     }
 
     fn count(&self, index: u32, pass: &Pass) {
@@ -143,7 +154,7 @@ impl Shard {
         stats.short_writes.add(pass.short_writes);
         stats.delivered.add(pass.frames);
         stats.delivered_bytes.add(pass.bytes);
-        if let Round::Serving { oldest, .. } = self.feeds.get(index).round
+        if let Some(oldest) = self.feeds.get(index).round.oldest
             && pass.frames > 0
         {
             stats.latency.observe(oldest.elapsed(), pass.frames);
@@ -157,9 +168,8 @@ impl Shard {
         let feed = self.feeds.get_mut(index);
         let end = feed.log.end();
         while *slice > 0
-            && let Some(member) = feed.members.get(feed.next).copied()
+            && let Some(member) = feed.round.visit(&feed.members)
         {
-            feed.next += 1;
             let Connection::Stream(stream) = &mut self.slots[member as usize].connection else {
                 continue;
             };
@@ -167,7 +177,7 @@ impl Shard {
                 continue;
             }
             if stream.flow == Flow::Blocked || stream.backlog.is_some() {
-                if end - stream.cursor > max {
+                if end - stream.cursor > max && feed.log.overflows(stream.cursor, max) {
                     pass.slow.push(member);
                 }
                 continue;
@@ -180,19 +190,8 @@ impl Shard {
         pass
     }
 
-    /// Forgets bytes that all members have, and holds the process to its memory.
-    fn settle(&mut self, index: u32) {
-        if !self.feeds.contains(index) {
-            return;
-        }
-        let total = self.retrim(index);
-        if total > self.shared.config.stream.max_memory.as_usize() {
-            self.relieve();
-        }
-    }
-
-    /// Forgets bytes that all members have; the bytes that the process then holds for streams.
-    pub(super) fn retrim(&mut self, index: u32) -> usize {
+    /// Forgets bytes that all members have.
+    pub(super) fn retrim(&mut self, index: u32) {
         let feed = self.feeds.get_mut(index);
         let cursors = feed.members.iter().filter_map(|member| {
             match &self.slots[*member as usize].connection {
@@ -204,13 +203,19 @@ impl Shard {
         feed.log.trim(needed);
         let (before, now) = (feed.accounted, feed.log.len());
         feed.accounted = now;
-        let hub = &self.shared.hub;
-        hub.queue_bytes.fetch_add(now, Ordering::Relaxed);
-        hub.queue_bytes.fetch_sub(before, Ordering::Relaxed) - before
+        self.account_bytes(now, before);
+    }
+
+    /// Bytes that begin and cease to wait for streams of this shard.
+    pub(super) fn account_bytes(&self, more: usize, fewer: usize) {
+        self.shared.hub.account(self.index, more, fewer);
     }
 
     /// Sends a stream what waits for it: first its backlog, then its feed.
     pub(super) fn pump(&mut self, index: u32) {
+        let was_blocked = self
+            .stream(index)
+            .is_some_and(|stream| stream.flow == Flow::Blocked);
         loop {
             let Connection::Stream(stream) = &mut self.slots[index as usize].connection else {
                 return;
@@ -248,10 +253,7 @@ impl Shard {
                 }
             }
             let feed = self.feeds.get(stream.feed);
-            if stream.flow == Flow::Blocked
-                && feed.overflow == Overflow::Coalesce
-                && self.coalesce(index)
-            {
+            if was_blocked && feed.overflow == Overflow::Coalesce && self.coalesce(index) {
                 continue;
             }
             return self.pump_feed(index);
@@ -281,7 +283,7 @@ impl Shard {
     }
 
     pub(super) fn stream_ready(&mut self, index: u32, flags: EventFlags) {
-        if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+        if flags.intersects(CLOSED) {
             return self.close(index, CloseReason::Client);
         }
         if flags.contains(EventFlags::IN) && !self.ignore_input(index) {
@@ -325,9 +327,18 @@ impl Shard {
     }
 }
 
+/// Whether a feed is to be served once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Done,
+    Another,
+}
+
 /// What one pass over a feed's members did.
 #[derive(Default)]
 struct Pass {
+    /// Frames from an offset to the end of the feed, which does not change during a pass.
+    from_to_end: Option<(u64, u64)>,
     writes: u64,
     short_writes: u64,
     frames: u64,
@@ -352,13 +363,15 @@ impl Pass {
             Sent::Dead => return sent,
         }
         self.bytes += stream.cursor - from;
-        self.frames += match feed.round {
-            Round::Serving {
-                from: round,
-                frames,
-                ..
-            } if round == from && stream.cursor == end => frames,
-            _ => feed.log.frames_at(stream.cursor) - feed.log.frames_at(from),
+        self.frames += match self.from_to_end {
+            Some((known, frames)) if known == from && stream.cursor == end => frames,
+            _ => {
+                let frames = feed.log.frames_at(stream.cursor) - feed.log.frames_at(from);
+                if stream.cursor == end {
+                    self.from_to_end = Some((from, frames));
+                }
+                frames
+            }
         };
         sent
     }
@@ -374,22 +387,7 @@ fn push(
     if feed.members.is_empty() {
         return;
     }
-    feed.round = match feed.round {
-        Round::Idle => Round::Serving {
-            from: feed.log.end(),
-            frames: 1,
-            oldest: appended,
-        },
-        Round::Serving {
-            from,
-            frames,
-            oldest,
-        } => Round::Serving {
-            from,
-            frames: frames + 1,
-            oldest,
-        },
-    };
+    feed.round.appended(appended);
     feed.log.push(id, frame, feed.key.framing, key);
 }
 

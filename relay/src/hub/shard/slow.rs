@@ -2,12 +2,12 @@
 
 use super::{
     Connection, Shard,
-    stream::{Backlog, Flow, NOT_JOINED, Then},
+    stream::{Backlog, Flow, NOT_JOINED, Tail, Then},
 };
 use crate::{
     cursor::Place,
     frame::{Frame, GapData, GapReason},
-    hub::open::CloseReason,
+    hub::{feed::newest, inbox::Command, open::CloseReason},
     stats::DropReason,
 };
 use relay_config::Overflow;
@@ -19,7 +19,17 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        let kept = match self.feeds.get(stream.feed).overflow {
+        let feed = stream.feed;
+        match stream.backlog.as_ref().map(|backlog| backlog.then) {
+            // the log is slow, not the stream: it goes on reading history
+            Some(Then::Wait) => {
+                self.leave(index);
+                return self.mark_dirty(feed);
+            }
+            Some(Then::Close(reason)) => return self.close(index, reason),
+            _ => {}
+        }
+        let kept = match self.feeds.get(feed).overflow {
             Overflow::Disconnect => false,
             Overflow::DropOldest => self.drop_oldest(index),
             Overflow::Coalesce => self.coalesce(index),
@@ -42,19 +52,43 @@ impl Shard {
             return false;
         };
         let here = self.shared.log.place(until);
+        let backlog = stream.backlog.as_ref();
+        // a gap that the stream has not heard of becomes wider; else each would take memory
+        let wider = backlog.and_then(|backlog| backlog.unsent_gap());
+        let (mut bytes, after) = match wider {
+            Some((before, after)) => (before.to_vec(), after),
+            None => {
+                let id = feed.log.last_before(edge).unwrap_or(feed.since);
+                let mut bytes = backlog.map_or(Vec::new(), |backlog| backlog.waiting().to_vec());
+                bytes.extend_from_slice(feed.log.between(cursor, edge));
+                (bytes, Some(Place { id, ..here }))
+            }
+        };
         let gap = GapData {
             reason: GapReason::Overflow,
             certain: true,
-            after: feed.log.last_before(edge).map(|id| Place { id, ..here }),
+            after,
             until: Some(here),
             channels: Vec::new(),
         };
+        let tail = Tail::Gap {
+            from: bytes.len(),
+            after,
+        };
         let frame = Frame::control(Some(&here.to_string()), "gap", &gap);
-        let mut bytes = feed.log.between(cursor, edge).to_vec();
         bytes.extend_from_slice(frame.bytes(feed.key.framing));
         let skipped = feed.log.frames_at(target) - feed.log.frames_at(edge);
-        self.shared.hub.stats.gaps.of(GapReason::Overflow).add(1);
-        self.jump(index, bytes, target, skipped, DropReason::Overflow)
+        if wider.is_none() {
+            self.shared.hub.stats.gaps.of(GapReason::Overflow).add(1);
+        }
+        let jump = Jump {
+            bytes,
+            tail,
+            target,
+            skipped,
+            why: DropReason::Overflow,
+        };
+        self.jump(index, jump)
     }
 
     /// Keeps only the newest event of each key for a stream that is behind. False when that is still
@@ -67,90 +101,116 @@ impl Shard {
         if stream.position == NOT_JOINED || stream.cursor == feed.log.end() {
             return false;
         }
+        let (fixed, mut frames) = match &stream.backlog {
+            Some(backlog) => backlog.unsent(),
+            None => (&[][..], Vec::new()),
+        };
         let edge = feed.log.frame_edge(stream.cursor);
-        let mut bytes = feed.log.between(stream.cursor, edge).to_vec();
-        let (newest, left_out) = feed.log.coalesced(edge);
-        bytes.extend_from_slice(&newest);
-        let end = feed.log.end();
-        let waiting = stream
-            .backlog
-            .as_ref()
-            .map_or(0, |backlog| backlog.waiting().len());
+        let mut bytes = fixed.to_vec();
+        // a frame is cut only where the backlog is empty
+        bytes.extend_from_slice(feed.log.between(stream.cursor, edge));
+        frames.extend(feed.log.frames_from(edge));
+        let (from, mut ends, mut skipped) = (bytes.len(), Vec::new(), 0);
+        for ((frame, key), keep) in frames.iter().zip(newest(&frames)) {
+            if keep {
+                bytes.extend_from_slice(frame);
+                ends.push((bytes.len(), key.cloned()));
+            } else {
+                skipped += 1;
+            }
+        }
+        // one event may wait whatever its size
+        let one = ends.len() <= 1;
+        let jump = Jump {
+            tail: Tail::Frames { from, ends },
+            target: feed.log.end(),
+            skipped,
+            why: DropReason::Coalesced,
+            bytes,
+        };
         let max = self.shared.config.stream.max_queue_bytes.as_usize();
-        waiting + bytes.len() <= max
-            && self.jump(index, bytes, end, left_out, DropReason::Coalesced)
+        let fits = one || jump.bytes.len() - from <= max;
+        fits && self.jump(index, jump)
     }
 
-    /// Moves a stream's cursor past frames, of which `skipped` are never sent; `bytes` take the place
-    /// of the others. False when its backlog has another end than its feed.
-    fn jump(
-        &mut self,
-        index: u32,
-        mut bytes: Vec<u8>,
-        target: u64,
-        skipped: u64,
-        why: DropReason,
-    ) -> bool {
+    /// False when the stream's backlog has another end than its feed.
+    fn jump(&mut self, index: u32, jump: Jump) -> bool {
         let Connection::Stream(stream) = &mut self.slots[index as usize].connection else {
             return false;
         };
         let feed = self.feeds.get(stream.feed);
-        let passed = feed.log.frames_at(target) - feed.log.frames_at(stream.cursor);
-        let (mut sent_before, mut frames) = (Vec::new(), passed - skipped);
+        let passed = feed.log.frames_at(jump.target) - feed.log.frames_at(stream.cursor);
+        let mut frames = passed;
         if let Some(backlog) = &stream.backlog {
             if backlog.then != Then::Feed {
                 return false;
             }
-            sent_before.extend_from_slice(backlog.waiting());
             frames += backlog.frames;
         }
-        sent_before.append(&mut bytes);
-        stream.cursor = target;
+        stream.cursor = jump.target;
         // what the feed counted on the way is counted by the backlog, or as dropped
         stream.counts.joined_at += passed;
-        stream.counts.dropped += skipped;
-        let blocked = stream.flow;
-        self.shared.hub.stats.dropped.of(why).add(skipped);
+        stream.counts.dropped += jump.skipped;
+        let feed = stream.feed;
+        let dropped = self.shared.hub.stats.dropped.of(jump.why);
+        dropped.add(jump.skipped);
         self.set_backlog(
             index,
             Backlog {
-                bytes: sent_before,
-                sent: 0,
-                frames,
-                then: Then::Feed,
+                tail: jump.tail,
+                ..Backlog::new(jump.bytes, frames - jump.skipped, Then::Feed)
             },
         );
-        if let Some(stream) = self.stream_mut(index) {
-            stream.flow = blocked;
-        }
+        self.mark_dirty(feed); // for what nobody needs any more
         true
     }
 
-    /// The process holds too many bytes for streams: those furthest behind give way.
-    pub(super) fn relieve(&mut self) {
-        let max = self.shared.config.stream.max_memory.as_usize();
-        while self.shared.hub.queue_bytes.load(Ordering::Relaxed) > max
-            && let Some((index, feed)) = self.furthest_behind()
+    /// Should the process hold too many bytes for streams, those furthest behind give way. The shard
+    /// that holds the most sees to it.
+    pub(super) fn keep_to_memory(&mut self) {
+        let hub = &self.shared.hub;
+        if hub.queue_bytes.load(Ordering::Relaxed)
+            <= self.shared.config.stream.max_memory.as_usize()
         {
-            self.close(index, CloseReason::Memory);
-            if self.feeds.contains(feed) {
-                self.retrim(feed);
-            }
+            return;
+        }
+        match hub.most_queued() {
+            shard if shard == self.index => self.relieve(),
+            shard => hub.inbox(shard).send(Command::Relieve),
         }
     }
 
-    fn furthest_behind(&self) -> Option<(u32, u32)> {
-        let streams = self
+    fn relieve(&mut self) {
+        let max = self.shared.config.stream.max_memory.as_usize();
+        let mut behind: Vec<(u64, u32, u32)> = self
             .slots
             .iter()
             .filter_map(|(index, slot)| match &slot.connection {
                 Connection::Stream(stream) => Some((index as u32, stream)),
                 Connection::Head(_) => None,
-            });
-        let behind =
-            streams.filter(|(_, stream)| stream.flow == Flow::Blocked || stream.backlog.is_some());
-        behind
-            .max_by_key(|(_, stream)| self.waiting(stream))
-            .map(|(index, stream)| (index, stream.feed))
+            })
+            .filter(|(_, stream)| stream.flow == Flow::Blocked || stream.backlog.is_some())
+            .map(|(index, stream)| (self.waiting(stream), index, stream.feed))
+            .collect();
+        behind.sort_unstable_by_key(|(waiting, ..)| std::cmp::Reverse(*waiting));
+        for (_, index, feed) in behind {
+            if self.shared.hub.queue_bytes.load(Ordering::Relaxed) <= max {
+                return;
+            }
+            self.close(index, CloseReason::Memory);
+            if self.feeds.contains(feed) && !self.feeds.get(feed).log.is_empty() {
+                self.retrim(feed);
+            }
+        }
     }
+}
+
+/// A move of a stream's cursor past frames, of which `skipped` are never sent.
+struct Jump {
+    /// What the stream gets instead, with all that its backlog had.
+    bytes: Vec<u8>,
+    tail: Tail,
+    target: u64,
+    skipped: u64,
+    why: DropReason,
 }

@@ -1,9 +1,10 @@
 //! One open stream, as its shard keeps it.
 
 use crate::{
-    cursor::EventId,
+    cursor::{EventId, Place},
     event_log::Gaps,
     hub::{
+        feed::Keyed,
         open::{CloseReason, StreamInfo},
         sink::Sink,
     },
@@ -31,6 +32,14 @@ pub struct Stream {
     pub info: Arc<StreamInfo>,
 }
 
+impl Stream {
+    /// Whether it has its last bytes already.
+    pub fn is_closing(&self) -> bool {
+        let then = self.backlog.as_ref().map(|backlog| backlog.then);
+        matches!(then, Some(Then::Close(_)))
+    }
+}
+
 pub const NOT_JOINED: u32 = u32::MAX;
 
 /// Whether the socket takes bytes.
@@ -48,6 +57,21 @@ pub struct Backlog {
     /// Frames in `bytes`, counted as delivered when all are sent.
     pub frames: u64,
     pub then: Then,
+    pub tail: Tail,
+}
+
+/// What the end of a backlog's bytes is, for a stream that stays slow.
+#[derive(Clone, Debug, Default)]
+pub enum Tail {
+    #[default]
+    Fixed,
+    /// Whole frames from an offset on: where each ends, and its key. Newer ones may still replace them.
+    Frames {
+        from: usize,
+        ends: Vec<(usize, Option<Arc<str>>)>,
+    },
+    /// A gap event from an offset on, and what it begins after. It may still become wider.
+    Gap { from: usize, after: Option<Place> },
 }
 
 /// What a stream does when its backlog is sent.
@@ -63,8 +87,46 @@ pub enum Then {
 }
 
 impl Backlog {
+    pub fn new(bytes: Vec<u8>, frames: u64, then: Then) -> Backlog {
+        Backlog {
+            bytes,
+            sent: 0,
+            frames,
+            then,
+            tail: Tail::Fixed,
+        }
+    }
+
     pub fn waiting(&self) -> &[u8] {
         &self.bytes[self.sent..]
+    }
+
+    /// What is not sent, as bytes that must go out as they are and whole frames that may be replaced.
+    pub fn unsent(&self) -> (&[u8], Vec<Keyed<'_>>) {
+        let Tail::Frames { from, ends } = &self.tail else {
+            return (self.waiting(), Vec::new());
+        };
+        let (mut start, mut frames, mut begins) = (*from, Vec::new(), None);
+        for (end, key) in ends {
+            if start >= self.sent {
+                begins.get_or_insert(start);
+                frames.push((&self.bytes[start..*end], key.as_ref()));
+            }
+            start = *end;
+        }
+        let fixed = begins.unwrap_or(self.bytes.len());
+        (&self.bytes[self.sent..fixed], frames)
+    }
+
+    /// What is not sent before a gap event of which nothing was sent, and what that gap begins after;
+    /// `None` when the end of the backlog is something else.
+    pub fn unsent_gap(&self) -> Option<(&[u8], Option<Place>)> {
+        match self.tail {
+            Tail::Gap { from, after } if self.sent <= from => {
+                Some((&self.bytes[self.sent..from], after))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -61,6 +61,7 @@ impl Shard {
             self.now = Instant::now();
             self.expire_heads();
             self.heartbeats();
+            self.expire_streams();
             self.drain_step();
         }
     }
@@ -83,11 +84,12 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
+        if stream.flow == Flow::Blocked {
+            // should the kernel have had no memory, nothing tells when it has
+            return self.pump(index);
+        }
         let feed = self.feeds.get(stream.feed);
-        if stream.flow == Flow::Blocked
-            || stream.backlog.is_some()
-            || stream.cursor != feed.log.end()
-        {
+        if stream.backlog.is_some() || stream.cursor != feed.log.end() {
             return;
         }
         let (framing, at) = (feed.key.framing, feed.since.max(self.through));
@@ -100,15 +102,7 @@ impl Shard {
             Sent::Dead => self.close(index, CloseReason::Client),
             Sent::Part(n) => {
                 let rest = bytes[n..].to_vec();
-                self.set_backlog(
-                    index,
-                    Backlog {
-                        bytes: rest,
-                        sent: 0,
-                        frames: 0,
-                        then: Then::Feed,
-                    },
-                );
+                self.set_backlog(index, Backlog::new(rest, 0, Then::Feed));
                 if let Some(stream) = self.stream_mut(index) {
                     stream.flow = Flow::Blocked;
                 }
@@ -146,7 +140,8 @@ impl Shard {
         let elapsed = self.now.saturating_duration_since(started).as_secs_f64();
         let share = (elapsed / window.as_secs_f64().max(0.001)).min(1.0);
         let due = (streams as f64 * share).ceil() as usize;
-        let mut wanted = if share >= 1.0 {
+        let over = share >= 1.0;
+        let wanted = if over {
             usize::MAX
         } else {
             due.saturating_sub(closed)
@@ -154,13 +149,20 @@ impl Shard {
         let open: Vec<u32> = self
             .slots
             .iter()
-            .filter(|(_, slot)| matches!(slot.connection, Connection::Stream(_)))
+            .filter(|(_, slot)| match &slot.connection {
+                // who is on its way out has until the end of the window for it
+                Connection::Stream(stream) => over || !stream.is_closing(),
+                Connection::Head(_) => false,
+            })
             .take(wanted)
             .map(|(index, _)| index as u32)
             .collect();
-        wanted = open.len();
+        let wanted = open.len();
         open.into_iter()
             .for_each(|index| self.finish(index, CloseReason::Draining));
+        if over {
+            self.drop_silent_heads();
+        }
         self.draining = Draining::Since {
             started,
             window,

@@ -1,0 +1,212 @@
+//! Credentials against the real relay: nothing is open but what the configuration says.
+
+mod support;
+
+use serde_json::json;
+use sse_relay::auth::hash_of;
+use std::time::{Duration, SystemTime};
+use support::{Answer, Relay};
+
+const BACKEND: &str = "Authorization: Bearer backend-secret";
+const READER: &str = "Authorization: Bearer reader-secret";
+const OPERATOR: &str = "Authorization: Bearer operator-secret";
+
+fn auth() -> serde_json::Value {
+    json!({
+        "anonymous": {"subscribe": ["public.**"]},
+        "tokens": [
+            {"name": "backend", "sha256": hash_of("backend-secret"), "publish": ["**"]},
+            {"name": "reader", "sha256": hash_of("reader-secret"), "subscribe": ["orders.*"]},
+            {"name": "operator", "sha256": hash_of("operator-secret"), "manage": ["observe"]},
+            {"name": "old", "sha256": hash_of("old-secret"), "publish": ["**"], "expires": "2026-01-01T00:00:00Z"},
+        ],
+    })
+}
+
+fn relay() -> Relay {
+    Relay::start_with(&[("SSE_RELAY_AUTH", &auth().to_string())], &[])
+}
+
+fn publish(relay: &Relay, channel: &str, headers: &[&str]) -> Answer {
+    let target = format!("/v1/channels/{channel}/events");
+    relay.request("POST", &target, headers, b"x")
+}
+
+fn told(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.problem())
+}
+
+fn unauthenticated() -> (u16, String) {
+    (401, "unauthenticated".to_owned())
+}
+
+fn not_granted() -> (u16, String) {
+    (403, "not-granted".to_owned())
+}
+
+#[test]
+fn nobody_gets_only_what_everybody_may() {
+    let relay = relay();
+    assert_eq!(told(&publish(&relay, "public.a", &[])), unauthenticated());
+    for target in [
+        "/v1/events?channel=orders.eu",
+        "/v1/events?channel=public.a&channel=orders.eu",
+        "/v1/events?channel=**",
+        "/v1/channels",
+        "/v1/channels/public.a",
+        "/v1/channels/orders.eu/events",
+        "/v1/connections",
+        "/v1/clients",
+        "/v1/status",
+    ] {
+        let answer = relay.get(target);
+        assert_eq!(told(&answer), unauthenticated(), "{target}");
+        let challenge = answer.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.starts_with("Bearer"), "{target}");
+    }
+    let mut stream = relay.subscribe("channel=public.*");
+    stream.until("retry: ");
+    assert_eq!(publish(&relay, "public.a", &[BACKEND]).status, 201);
+    stream.until("data: x\n");
+    for open in ["/health", "/", "/v1/openapi.json"] {
+        assert_eq!(relay.get(open).status, 200, "{open}");
+    }
+}
+
+#[test]
+fn a_token_allows_what_it_says_and_no_more() {
+    let relay = relay();
+    assert_eq!(publish(&relay, "orders.eu", &[BACKEND]).status, 201);
+    assert_eq!(
+        told(&publish(&relay, "orders.eu", &[READER])),
+        not_granted()
+    );
+    let history = "/v1/channels/orders.eu/events";
+    assert_eq!(relay.request("GET", history, &[READER], b"").status, 200);
+    assert_eq!(
+        told(&relay.request("GET", history, &[BACKEND], b"")),
+        not_granted()
+    );
+    assert_eq!(
+        relay
+            .request("GET", "/v1/connections", &[OPERATOR], b"")
+            .status,
+        200
+    );
+    assert_eq!(
+        told(&relay.request("GET", "/v1/connections", &[READER], b"")),
+        not_granted()
+    );
+    // who may publish to a channel may know whether anybody listens
+    assert_eq!(
+        relay
+            .request("GET", "/v1/channels/orders.eu", &[BACKEND], b"")
+            .status,
+        200
+    );
+    // a pattern is allowed only as a whole: never a narrower stream
+    let wider = relay.request("GET", "/v1/events?channel=orders.**", &[READER], b"");
+    assert_eq!(told(&wider), not_granted());
+    assert_eq!(
+        relay
+            .request("HEAD", "/v1/events?channel=orders.*", &[READER], b"")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_stream_opens_with_a_token_on_a_fresh_connection_and_on_a_used_one() {
+    let relay = relay();
+    let open = format!("GET /v1/events?channel=orders.eu HTTP/1.1\r\nHost: x\r\n{READER}\r\n\r\n");
+    let mut fresh = relay.connect();
+    fresh.send(&open);
+    fresh.until("retry: ");
+    let mut used = relay.connect();
+    used.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(used.answer().status, 200);
+    used.send(&open);
+    used.until("retry: ");
+    assert_eq!(publish(&relay, "orders.eu", &[BACKEND]).status, 201);
+    fresh.until("data: x\n");
+    used.until("data: x\n");
+}
+
+#[test]
+fn every_wrong_credential_is_refused_with_its_reason_and_counted_once() {
+    let relay = relay();
+    let long = format!("Authorization: Bearer {}", "x".repeat(12_000));
+    for (headers, says) in [
+        (vec!["Authorization: Bearer wrong"], "not known"),
+        (vec!["Authorization: Bearer old-secret"], "expired"),
+        (vec!["Authorization: Basic YTpi"], "Bearer TOKEN"),
+        (vec!["Authorization: Bearer"], "Bearer TOKEN"),
+        (vec![BACKEND, BACKEND], "two of them"),
+        (vec![long.as_str()], "not known"),
+    ] {
+        for (method, target) in [
+            ("POST", "/v1/channels/public.a/events"),
+            ("GET", "/v1/events?channel=public.a"),
+        ] {
+            let answer = relay.request(method, target, &headers, b"x");
+            assert_eq!(told(&answer), unauthenticated(), "{headers:?}");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains(says), "{detail}");
+            assert!(
+                !detail.contains("wrong") && !detail.contains("secret"),
+                "{detail}"
+            );
+        }
+    }
+    let metrics = relay.scrape();
+    for (reason, count) in [
+        ("unknown", 4),
+        ("expired", 2),
+        ("malformed", 6),
+        ("missing", 0),
+    ] {
+        let line = format!("sse_relay_auth_refused_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    assert_eq!(relay.stored_by(&[OPERATOR]), 0, "a refusal stores nothing");
+    assert!(!relay.output().contains("secret"), "no token is logged");
+}
+
+#[test]
+fn a_stream_is_told_before_its_grant_ends_and_closed_before_it() {
+    let ends = SystemTime::now() + Duration::from_secs(4);
+    let ends = jiff::Timestamp::try_from(ends).unwrap().to_string();
+    let auth = json!({"tokens": [
+        {"name": "short", "sha256": hash_of("short-secret"), "subscribe": ["**"], "expires": ends},
+        {"name": "backend", "sha256": hash_of("backend-secret"), "publish": ["**"]},
+    ]});
+    let relay = Relay::start_with(&[("SSE_RELAY_AUTH", &auth.to_string())], &[]);
+    let token = "Authorization: Bearer short-secret";
+    let mut stream = relay.connect();
+    stream.send(format!(
+        "GET /v1/events?channel=c HTTP/1.1\r\nHost: x\r\n{token}\r\n\r\n"
+    ));
+    stream.until("retry: ");
+    assert_eq!(publish(&relay, "c", &[BACKEND]).status, 201);
+    stream.until("data: x\n");
+    stream.until("event: expiring\n");
+    let rest = String::from_utf8_lossy(&stream.rest()).into_owned();
+    assert!(
+        rest.contains("retry: ") && rest.ends_with("0\r\n\r\n"),
+        "{rest}"
+    );
+    assert!(
+        relay
+            .scrape()
+            .contains("streams_closed_total{reason=\"expired\"} 1\n")
+    );
+}
+
+#[test]
+fn opening_the_relay_does_not_take_credentials_away() {
+    let relay = Relay::start_with(
+        &[("SSE_RELAY_AUTH", &auth().to_string())],
+        &["--insecure-open"],
+    );
+    assert_eq!(told(&relay.get("/v1/status")), unauthenticated());
+}

@@ -1,0 +1,83 @@
+//! The embedded log, as the suite gets it.
+
+use crate::subject::{Clock, Implementation, Limits, Reopening};
+use futures_util::future::BoxFuture;
+use sse_relay::{
+    cursor::Epoch,
+    event_log::{
+        EventLog, Tail,
+        memory::{MemoryLog, MemoryOptions},
+    },
+    journal::{Fsync, JournalError, Options, Repair},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+pub struct Embedded {
+    file: Option<(TempDir, Fsync)>,
+}
+
+impl Embedded {
+    pub fn in_memory() -> Embedded {
+        Embedded { file: None }
+    }
+
+    pub fn in_a_directory(fsync: Fsync) -> Embedded {
+        Embedded {
+            file: Some((tempfile::tempdir().unwrap(), fsync)),
+        }
+    }
+
+    fn start(&self, options: MemoryOptions, tail: Arc<dyn Tail>) -> Arc<dyn EventLog> {
+        let epoch = Epoch::from_random(rand::random());
+        let Some((dir, fsync)) = &self.file else {
+            return Arc::new(MemoryLog::new(options, epoch, tail));
+        };
+        let file = Options {
+            dir: dir.path().to_owned(),
+            fsync: *fsync,
+            compact_at: 20_000,
+            repair: Repair::Refuse,
+        };
+        // a log that was dropped lets go of its directory when its threads end
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match MemoryLog::open(options.clone(), file.clone(), epoch, tail.clone()) {
+                Ok((log, _)) => return Arc::new(log),
+                Err(JournalError::Locked(_)) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+impl Implementation for Embedded {
+    fn open(
+        &self,
+        limits: Limits,
+        clock: Clock,
+        tail: Arc<dyn Tail>,
+    ) -> BoxFuture<'_, Arc<dyn EventLog>> {
+        let options = MemoryOptions {
+            retention: limits.retention,
+            max_bytes: limits.max_bytes,
+            max_channels: limits.max_channels,
+            idempotency_window: limits.idempotency_window,
+            max_idempotency_keys: limits.max_idempotency_keys,
+            clock: Arc::new(move || clock.now()),
+        };
+        Box::pin(async move { self.start(options, tail) })
+    }
+
+    fn reopening(&self) -> Reopening {
+        match self.file {
+            Some(_) => Reopening::KeepsAll,
+            None => Reopening::KeepsNothing,
+        }
+    }
+}

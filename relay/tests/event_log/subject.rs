@@ -1,0 +1,261 @@
+//! What the suite needs of an implementation, and a log under test with its clock and its tail.
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use sse_relay::{
+    channel::{ChannelName, Selector},
+    cursor::{CLOCK_START, Epoch, EventId, UnixMillis},
+    event::{Ending, Event},
+    event_log::{
+        AppendError, Appended, Completeness, Entry, EventLog, Gaps, IdempotencyKey, Page,
+        Publication, Read, Retention, Tail,
+    },
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How a log is made. One value is one storage: opening it again is a restart.
+pub trait Implementation: Send + Sync {
+    fn open(
+        &self,
+        limits: Limits,
+        clock: Clock,
+        tail: Arc<dyn Tail>,
+    ) -> BoxFuture<'_, Arc<dyn EventLog>>;
+
+    fn reopening(&self) -> Reopening;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reopening {
+    KeepsAll,
+    KeepsNothing,
+}
+
+#[derive(Clone)]
+pub struct Limits {
+    pub retention: Arc<dyn Fn(&str) -> Retention + Send + Sync>,
+    pub max_bytes: usize,
+    pub max_channels: usize,
+    pub idempotency_window: Duration,
+    pub max_idempotency_keys: usize,
+}
+
+pub const FOREVER: Duration = Duration::MAX;
+
+pub const UNLIMITED: Retention = Retention {
+    events: usize::MAX,
+    age: FOREVER,
+    bytes: usize::MAX,
+};
+
+impl Limits {
+    pub fn none() -> Limits {
+        Limits::of(UNLIMITED)
+    }
+
+    /// These for every channel.
+    pub fn of(retention: Retention) -> Limits {
+        Limits {
+            retention: Arc::new(move |_| retention),
+            max_bytes: usize::MAX,
+            max_channels: 1000,
+            idempotency_window: Duration::from_secs(3600),
+            max_idempotency_keys: 1000,
+        }
+    }
+
+    pub fn events(events: usize) -> Limits {
+        Limits::of(Retention {
+            events,
+            ..UNLIMITED
+        })
+    }
+
+    pub fn age(age: Duration) -> Limits {
+        Limits::of(Retention { age, ..UNLIMITED })
+    }
+}
+
+/// A clock that stands still unless it is set.
+#[derive(Clone)]
+pub struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    pub fn new() -> Clock {
+        Clock(Arc::new(AtomicU64::new(CLOCK_START + 200_000_000_000)))
+    }
+
+    pub fn now(&self) -> UnixMillis {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub fn set(&self, now: UnixMillis) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+
+    pub fn forward(&self, by: Duration) {
+        self.set(self.now() + by.as_millis() as u64);
+    }
+
+    pub fn back(&self, by: Duration) {
+        self.set(self.now() - by.as_millis() as u64);
+    }
+}
+
+/// Keeps what the log delivers.
+#[derive(Default)]
+pub struct Collected(Mutex<Vec<Vec<Arc<Entry>>>>);
+
+impl Tail for Collected {
+    fn deliver(&self, _: Epoch, entries: &[Arc<Entry>]) {
+        self.0.lock().push(entries.to_vec());
+    }
+}
+
+impl Collected {
+    pub fn publishes(&self) -> Vec<Vec<Arc<Entry>>> {
+        self.0.lock().clone()
+    }
+
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.publishes().concat()
+    }
+
+    pub fn ids(&self) -> Vec<EventId> {
+        self.entries().iter().map(|entry| entry.id).collect()
+    }
+
+    /// Waits until so many events were delivered; panics after ten seconds.
+    pub async fn wait_for(&self, events: usize) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.entries().len() < events {
+            assert!(Instant::now() < deadline, "the tail lacks events");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A log under test.
+pub struct Subject {
+    pub log: Arc<dyn EventLog>,
+    pub clock: Clock,
+    pub tail: Arc<Collected>,
+}
+
+impl Subject {
+    pub async fn open(implementation: &dyn Implementation, limits: Limits) -> Subject {
+        Subject::open_at(implementation, limits, Clock::new()).await
+    }
+
+    pub async fn open_at(
+        implementation: &dyn Implementation,
+        limits: Limits,
+        clock: Clock,
+    ) -> Subject {
+        let tail = Arc::new(Collected::default());
+        let log = implementation
+            .open(limits, clock.clone(), tail.clone())
+            .await;
+        Subject { log, clock, tail }
+    }
+
+    pub async fn publish(&self, publication: Publication) -> Result<Appended, AppendError> {
+        self.log.append(publication).await
+    }
+
+    /// Appends one event of this text; its id.
+    pub async fn append(&self, channel: &str, data: &str) -> EventId {
+        let appended = self.publish(publication(channel, &[data])).await;
+        ids(&appended.unwrap())[0]
+    }
+
+    /// Appends so many events, one by one.
+    pub async fn fill(&self, channel: &str, events: usize) -> Vec<EventId> {
+        let mut ids = Vec::new();
+        for number in 0..events {
+            ids.push(self.append(channel, &number.to_string()).await);
+        }
+        ids
+    }
+
+    pub async fn page(&self, read: Read) -> Page {
+        self.log.read(read).await.unwrap()
+    }
+
+    /// All there is in these channels after an id.
+    pub async fn after(&self, selectors: &[&str], after: EventId) -> Page {
+        let page = self
+            .page(Read {
+                selectors: select(selectors),
+                after,
+                upto: newest(),
+                max_bytes: usize::MAX,
+                max_events: usize::MAX,
+                gaps: Gaps::Report,
+            })
+            .await;
+        assert_eq!(page.completeness, Completeness::Complete);
+        page
+    }
+
+    pub async fn all(&self, channel: &str) -> Vec<EventId> {
+        entry_ids(&self.after(&[channel], EventId::ZERO).await)
+    }
+}
+
+pub fn publication(channel: &str, events: &[&str]) -> Publication {
+    Publication {
+        channel: name(channel),
+        events: events.iter().map(|data| Event::text(data)).collect(),
+        idempotency: None,
+    }
+}
+
+pub fn keyed(channel: &str, events: &[&str], key: &str, body: u8) -> Publication {
+    Publication {
+        idempotency: Some(IdempotencyKey {
+            key: key.into(),
+            fingerprint: [body; 32],
+        }),
+        ..publication(channel, events)
+    }
+}
+
+/// An event that ends its channel.
+pub fn ending(channel: &str) -> Publication {
+    let mut publication = publication(channel, &["last"]);
+    publication.events[0].ending = Ending::Ends;
+    publication
+}
+
+pub fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).unwrap()
+}
+
+pub fn select(selectors: &[&str]) -> Arc<[Selector]> {
+    let parsed = selectors.iter().map(|text| Selector::parse(text).unwrap());
+    parsed.collect()
+}
+
+/// Past every id.
+pub fn newest() -> EventId {
+    EventId::new((1 << 53) - 1).unwrap()
+}
+
+pub fn ids(appended: &Appended) -> Vec<EventId> {
+    appended.places().iter().map(|place| place.id).collect()
+}
+
+pub fn entry_ids(page: &Page) -> Vec<EventId> {
+    page.entries.iter().map(|entry| entry.id).collect()
+}
+
+pub fn ascending(ids: &[EventId]) -> bool {
+    ids.windows(2).all(|pair| pair[0] < pair[1])
+}

@@ -1,0 +1,126 @@
+//! Ids, atomicity, delivery.
+
+use crate::subject::*;
+use sse_relay::{
+    cursor::{EventId, Predecessor},
+    event_log::AppendError,
+};
+use std::time::Duration;
+
+pub async fn ids_increase_over_all_channels_also_when_the_clock_steps_back(
+    implementation: &dyn Implementation,
+) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    let mut ids = Vec::new();
+    for round in 0..30 {
+        ids.push(subject.append(["a", "b", "c"][round % 3], "x").await);
+        match round % 5 {
+            0 => subject.clock.back(Duration::from_secs(60)),
+            3 => subject.clock.forward(Duration::from_secs(100)),
+            _ => {}
+        }
+    }
+    assert!(ascending(&ids), "{ids:?}");
+    let ahead = ids[29];
+    subject.clock.back(Duration::from_secs(100_000));
+    let next = subject.append("a", "x").await;
+    assert_eq!(next.get(), ahead.get() + 1);
+}
+
+pub async fn ids_go_on_past_4096_events_of_one_millisecond(implementation: &dyn Implementation) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    let texts = vec!["x"; 500];
+    let mut all = Vec::new();
+    for round in 0..10 {
+        let channel = ["a", "b"][round % 2];
+        let appended = subject.publish(publication(channel, &texts)).await.unwrap();
+        all.extend(ids(&appended));
+    }
+    assert_eq!(all.len(), 5000);
+    assert!(ascending(&all));
+    let first = all[0].unix_millis();
+    assert_eq!(first, subject.clock.now());
+    assert_eq!(all[4999].unix_millis(), first + 1, "borrowed from the next");
+    subject.clock.forward(Duration::from_millis(1));
+    assert!(subject.append("a", "x").await > all[4999]);
+}
+
+pub async fn a_publish_is_all_or_nothing(implementation: &dyn Implementation) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    subject.publish(ending("ended")).await.unwrap();
+    let before = (subject.log.totals().events, subject.log.head());
+    let refused = subject.publish(publication("ended", &["1", "2"])).await;
+    assert_eq!(refused, Err(AppendError::Ended(name("ended"))));
+    assert_eq!((subject.log.totals().events, subject.log.head()), before);
+    let batch = publication("a", &["1", "2", "3"]);
+    let appended = ids(&subject.publish(batch).await.unwrap());
+    assert_eq!(subject.all("a").await, appended);
+    assert_eq!(subject.tail.publishes().last().unwrap().len(), 3);
+}
+
+pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
+    implementation: &dyn Implementation,
+) {
+    let subject = Subject::open(implementation, Limits::events(1)).await;
+    let joined = subject.log.attach(&select(&["**", "a"])).await.unwrap();
+    assert_eq!(joined, subject.log.head());
+    let mut all = Vec::new();
+    for round in 0..50 {
+        let texts = vec!["x"; 1 + round % 3];
+        let publication = publication(["a", "b"][round % 2], &texts);
+        all.extend(ids(&subject.publish(publication).await.unwrap()));
+    }
+    subject.tail.wait_for(all.len()).await;
+    assert_eq!(subject.tail.ids(), all, "though all but two are trimmed");
+    assert_eq!(subject.log.head(), all[all.len() - 1]);
+}
+
+pub async fn every_event_names_its_predecessor_in_its_channel(implementation: &dyn Implementation) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    let a = subject.fill("a", 1).await[0];
+    let b = subject.fill("b", 1).await[0];
+    let batch = publication("a", &["2", "3"]);
+    let more = ids(&subject.publish(batch).await.unwrap());
+    let page = subject.after(&["**"], EventId::ZERO).await;
+    let of = |id| page.entries.iter().find(|entry| entry.id == id).unwrap();
+    let first = Predecessor::Known(EventId::ZERO);
+    assert_eq!(of(a).predecessor, first);
+    assert_eq!(of(b).predecessor, first);
+    assert_eq!(of(more[0]).predecessor, Predecessor::Known(a));
+    assert_eq!(of(more[1]).predecessor, Predecessor::Known(more[0]));
+}
+
+pub async fn a_log_that_was_closed_refuses_appends_and_closing_again_does_nothing(
+    implementation: &dyn Implementation,
+) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    let id = subject.append("a", "x").await;
+    let both = tokio::join!(subject.log.close(), subject.log.close());
+    assert_eq!(both, (Ok(()), Ok(())));
+    assert_eq!(subject.log.close().await, Ok(()));
+    let refused = subject.publish(publication("a", &["y"])).await;
+    assert!(
+        matches!(refused, Err(AppendError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(subject.all("a").await, [id]);
+}
+
+pub async fn past_the_bound_new_channels_are_refused_and_others_go_on(
+    implementation: &dyn Implementation,
+) {
+    let limits = Limits {
+        max_channels: 3,
+        ..Limits::age(Duration::from_secs(1))
+    };
+    let subject = Subject::open(implementation, limits).await;
+    for channel in ["a", "b", "c"] {
+        subject.append(channel, "x").await;
+    }
+    let refused = subject.publish(publication("d", &["x"])).await;
+    assert_eq!(refused, Err(AppendError::TooManyChannels(3)));
+    subject.append("a", "y").await;
+    subject.clock.forward(Duration::from_secs(3));
+    subject.log.sweep();
+    subject.append("d", "x").await;
+}
