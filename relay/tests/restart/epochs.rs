@@ -29,7 +29,7 @@ fn history_is_back_and_ids_go_on_above_it_after_a_drain_and_after_kill_9() {
         }
         end(&mut relay);
         relay.start();
-        let tail = ["Clean", "Unclean", "Unclean", "Clean"][round];
+        let tail = ["tail=clean", "tail=unclean", "tail=unclean", "tail=clean"][round];
         let said = relay.output();
         assert!(said.contains(tail), "{tail}: {said}");
     }
@@ -59,7 +59,7 @@ fn a_torn_tail_starts_an_epoch_and_a_cursor_of_before_gets_a_gap_that_names_the_
     let file = OpenOptions::new().write(true).open(last).unwrap();
     file.set_len(length - 3).unwrap();
     relay.start();
-    assert!(relay.output().contains("Torn"), "{}", relay.output());
+    assert!(relay.output().contains("tail=torn"), "{}", relay.output());
     let new = relay.publish("a", "new");
     assert_ne!(epoch(&new), epoch(&ids[4]));
 

@@ -47,7 +47,11 @@ fn fills_up_and_recovers(mut relay: Relay, make_room: impl FnOnce(&mut Relay)) {
     accepted.push(data);
     relay.kill();
     relay.start();
-    assert!(relay.output().contains("Unclean"), "{}", relay.output());
+    assert!(
+        relay.output().contains("tail=unclean"),
+        "{}",
+        relay.output()
+    );
     assert_eq!(seen(&relay, accepted.len()), accepted);
 }
 

@@ -36,7 +36,7 @@ impl Shard {
         let Some(stream) = self.stream_mut(index) else {
             return;
         };
-        let gaps = std::mem::replace(&mut stream.gaps, Gaps::Report);
+        let gaps = stream.gaps;
         let feed = self.feeds.get(stream_feed(self, index));
         let read = Read {
             selectors: feed.key.selectors.clone(),
@@ -112,6 +112,12 @@ impl Shard {
         self.shared.hub.stats.filtered.add(filtered);
         if let Some(stream) = self.stream_mut(index) {
             stream.counts.filtered += filtered;
+            // what one page told, the next one does not tell again
+            stream.gaps = match (&page.gap, stream.gaps) {
+                (Some(gap), _) => Gaps::ReportAfter(gap.until),
+                (None, Gaps::Ignore) => Gaps::Report,
+                (None, gaps) => gaps,
+            };
         }
         let joined = self
             .stream(index)
