@@ -1,8 +1,9 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`frame`], [`filter`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`source`], [`drain`], [`stats`] and its [`label`]s.
+//!   [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`stats`] and
+//!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
 pub mod auth;
