@@ -1,7 +1,7 @@
 //! The embedded log: channels in this process's memory, kept in a file if a directory is given.
 //!
 //! One lock guards the order: ids are assigned, entries stored and handed to the tail under it. With
-//! a journal, one thread ([`committer`]) writes before anything becomes visible.
+//! a journal, one thread (`committer`) writes before anything becomes visible.
 
 mod committer;
 mod dedup;
