@@ -23,6 +23,50 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
+fn a_relay_that_asks_for_a_token_gets_it_from_the_page() {
+    run(async {
+        let secret = "operator-secret";
+        let page = Dashboard::open_guarded(json!({"tokens": [{
+            "name": "operator",
+            "sha256": sse_relay::auth::hash_of(secret),
+            "publish": ["**"],
+            "subscribe": ["**"],
+            "manage": ["observe"],
+        }]}))
+        .await;
+        page.until("!document.querySelector('#token-form').hidden")
+            .await;
+        page.until("document.querySelector('#status-problem').textContent.includes('credential')")
+            .await;
+        page.fill("#token", "wrong").await;
+        page.click("#token-use").await;
+        page.until("document.querySelector('#status-problem').textContent.includes('not known')")
+            .await;
+        page.fill("#token", secret).await;
+        page.click("#token-use").await;
+        page.until_state("#connection-state", "live").await;
+        page.until("Number(document.querySelector('[data-chart=cpu]').dataset.points) >= 2")
+            .await;
+        page.until("document.querySelectorAll('#channels tbody tr').length >= 5")
+            .await;
+        page.fill("#publish-channel", "guarded").await;
+        page.click("#publish-submit").await;
+        page.until_state("#publish-result", "done").await;
+        assert!(
+            !page
+                .eval("document.documentElement.outerHTML")
+                .await
+                .to_string()
+                .contains(secret)
+        );
+        page.eval("window.scrollTo(0, 0)").await;
+        page.click("#token-forget").await;
+        page.until("document.querySelector('#status-problem').textContent.includes('credential')")
+            .await;
+    });
+}
+
+#[test]
 fn charts_move_with_the_stream() {
     run(async {
         let page = Dashboard::open().await;

@@ -26,7 +26,16 @@ impl Dashboard {
 
     /// Opens the page after these DevTools commands.
     pub async fn open_with(commands: &[(&str, Value)]) -> Self {
-        let relay = Relay::start().await;
+        Self::open_on(Relay::start().await, commands).await
+    }
+
+    /// Opens the page of a relay that asks for credentials.
+    pub async fn open_guarded(auth: Value) -> Self {
+        let relay = Relay::start_guarded(Some(auth.to_string())).await;
+        Self::open_on(relay, &[]).await
+    }
+
+    async fn open_on(relay: Relay, commands: &[(&str, Value)]) -> Self {
         let (chrome, client) = Chrome::start().await;
         let dashboard = Self {
             relay,

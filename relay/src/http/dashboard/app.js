@@ -116,6 +116,7 @@ const SILENCE_MS = 10_000;
 const live = {
   charts: FIGURES.map((figure) => new Chart(figure)),
   source: null,
+  timer: 0,
   lastEventId: '',
   state: 'connecting',
   failures: 0,
@@ -131,11 +132,17 @@ const live = {
   counting: new Set(),
 };
 
-function openLive() {
+function liveAddress() {
   const query = new URLSearchParams(DEMO.map((channel) => ['channel', channel]));
   if (live.lastEventId === '') query.set('from', new Date(Date.now() - WINDOW_MS).toISOString());
   else query.set('lastEventId', live.lastEventId);
-  const source = new EventSource(`/v1/events?${query}`);
+  return `/v1/events?${query}`;
+}
+
+function openLive() {
+  clearTimeout(live.timer);
+  if (credential.token !== '') return openLiveWithToken();
+  const source = new EventSource(liveAddress());
   live.source = source;
   source.addEventListener('open', () => {
     if (live.state === 'reconnecting') live.reconnects += 1;
@@ -157,9 +164,28 @@ function openLive() {
     live.failures += 1;
     const delay = reconnectDelay(live.failures, 0, Math.random);
     live.retryAt = Date.now() + delay;
-    setTimeout(openLive, delay);
+    live.timer = setTimeout(openLive, delay);
     setLive('reconnecting');
   });
+}
+
+/** An EventSource cannot send a header; with a token the charts' stream is read by hand. */
+function openLiveWithToken() {
+  const takes = { sample: takeSample, gap: takeGap };
+  const stream = new EventStream({
+    url: liveAddress,
+    onEvent: ({ type, data, id }) => heard({ data, lastEventId: id }, takes[type]),
+    onState: (state, detail) => {
+      if (live.source !== stream) return;
+      if (state === 'live' && live.state === 'reconnecting') live.reconnects += 1;
+      if (state === 'live') live.heardAt = Date.now();
+      if (state === 'reconnecting') live.retryAt = Date.now() + detail.delay;
+      if (state === 'closed') live.ended = detail.reason;
+      setLive(state);
+    },
+  });
+  live.source = stream;
+  stream.open();
 }
 
 function heard(event, take = () => {}) {
@@ -254,10 +280,11 @@ const ANSWER_MS = 5_000;
 async function ask(path) {
   let response;
   try {
-    response = await fetch(path, { headers: { Accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
+    response = await fetch(path, { headers: credential.headers({ Accept: 'application/json' }), cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
   } catch (error) {
     throw new Error(error.name === 'TimeoutError' ? 'no answer within 5 s' : 'the relay cannot be reached');
   }
+  if (response.status === 401 || response.status === 403) askForToken();
   if (!response.ok) throw new Error(await problemText(response));
   return response.json();
 }
@@ -398,6 +425,37 @@ async function poll() {
   }
   await refresh();
   setTimeout(poll, POLL_MS);
+}
+
+// ---- the token ----
+
+function askForToken() {
+  byId('token-form').hidden = false;
+}
+
+function useToken(token) {
+  credential.set(token);
+  byId('token').value = '';
+  say(byId('token-note'), token === '' ? 'No token is in use.' : 'A token is in use in this tab.');
+  byId('token-forget').hidden = token === '';
+  const before = live.source;
+  live.source = null;
+  before?.close();
+  setLive('connecting');
+  openLive();
+  refresh();
+}
+
+byId('token-form').addEventListener('submit', (submit) => {
+  submit.preventDefault();
+  const token = byId('token').value.trim();
+  if (token !== '') useToken(token);
+});
+byId('token-forget').addEventListener('click', () => useToken(''));
+if (credential.token !== '') {
+  askForToken();
+  byId('token-forget').hidden = false;
+  say(byId('token-note'), 'A token is in use in this tab.');
 }
 
 byId('charts').append(...live.charts.map((chart) => chart.figure));

@@ -283,7 +283,7 @@ async function publish() {
   try {
     const response = await fetch(`/v1/channels/${encodeURIComponent(channel)}/events`, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: credential.headers({ 'Content-Type': 'application/json' }),
       body: JSON.stringify(event),
       signal: AbortSignal.timeout(ANSWER_MS),
     });

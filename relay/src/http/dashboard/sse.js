@@ -3,6 +3,22 @@
 // beforehand and hides the reconnect delay; the inspector needs both.
 // WHATWG HTML section 9.2 "Server-sent events".
 
+/**
+ * What this page shows to be let in, where the relay asks for it: kept for this tab
+ * alone, and sent as a header, so that it stands in no address and no log.
+ */
+const credential = {
+  token: sessionStorage.getItem('sse-relay.token') ?? '',
+  set(token) {
+    this.token = token;
+    if (token === '') sessionStorage.removeItem('sse-relay.token');
+    else sessionStorage.setItem('sse-relay.token', token);
+  },
+  headers(others) {
+    return this.token === '' ? others : { ...others, Authorization: `Bearer ${this.token}` };
+  },
+};
+
 /** Longest unfinished block kept, in characters; past it the stream is ended with an error. */
 const MAX_BLOCK = 16 * 1024 * 1024;
 
@@ -154,7 +170,7 @@ class EventStream {
 
   /** Reads until the stream ends; returns why it did. */
   async #read() {
-    const headers = { Accept: 'text/event-stream' };
+    const headers = credential.headers({ Accept: 'text/event-stream' });
     if (this.#lastEventId !== '') headers['Last-Event-ID'] = headerBytes(this.#lastEventId);
     const response = await fetch(this.url(this.#lastEventId !== ''), {
       headers, cache: 'no-store', signal: this.#abort.signal,
