@@ -28,6 +28,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
+use channel_path::ChannelPath;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -142,12 +143,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(HEALTH, get(status::health))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(
-            app.clone(),
-            identity::count_refusals,
-        ))
         .layer(middleware::from_fn(one_host))
-        .layer(middleware::map_response(common_headers))
+        .layer(middleware::map_response_with_state(app.clone(), finish))
         .with_state(app);
     // around the routes, since they write Allow after all their layers
     Router::new()
@@ -160,6 +157,36 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// Whether [`publish_directly`] answers a request as the routes would.
+pub fn is_publish(request: &Request) -> bool {
+    request.method() == Method::POST && published_channel(request.uri().path()).is_some()
+}
+
+/// A publish is what a busy relay is asked most often: the checks and the handler that the routes
+/// have for it, without the way through their layers.
+pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
+    let segment = published_channel(request.uri().path()).unwrap_or_default();
+    let channel = ChannelPath::decode(segment);
+    let refused = if says_its_host_once(&request) {
+        app.openness.allows(&caller(&request)).err()
+    } else {
+        Some(hostless())
+    };
+    let response = match refused {
+        None => publish::publish(State(app.clone()), channel, request).await,
+        Some(problem) => problem.into_response(),
+    };
+    finish(State(app), response).await
+}
+
+/// The one segment of a path that names the channel of a publish.
+fn published_channel(path: &str) -> Option<&str> {
+    let segment = path
+        .strip_prefix("/v1/channels/")?
+        .strip_suffix("/events")?;
+    (!segment.is_empty() && !segment.contains('/')).then_some(segment)
 }
 
 /// Who asks. A header that is there, but twice or not as text, is a browser's none the less.
@@ -193,11 +220,14 @@ async fn one_host(request: Request, next: Next) -> Response {
     if says_its_host_once(&request) {
         return next.run(request).await;
     }
+    hostless().into_response()
+}
+
+fn hostless() -> Problem {
     Problem::new(
         Kind::InvalidHeader,
         "an HTTP/1.1 request has the header Host exactly once",
     )
-    .into_response()
 }
 
 async fn not_found() -> Problem {
@@ -235,7 +265,9 @@ async fn options(request: Request, next: Next) -> Response {
     response
 }
 
-async fn common_headers(mut response: Response) -> Response {
+/// What every answer gets.
+async fn finish(State(app): State<Arc<App>>, mut response: Response) -> Response {
+    identity::count(&app, &response);
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -249,4 +281,26 @@ async fn common_headers(mut response: Response) -> Response {
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_a_publish_names_a_channel() {
+        assert_eq!(
+            published_channel("/v1/channels/a%20b/events"),
+            Some("a%20b")
+        );
+        for other in [
+            "/v1/channels/events",
+            "/v1/channels//events",
+            "/v1/channels/a/b/events",
+            "/v1/channels/a",
+            "/v1/events",
+        ] {
+            assert_eq!(published_channel(other), None, "{other}");
+        }
+    }
 }

@@ -4,20 +4,37 @@ use super::problem::{Kind, Problem};
 use crate::channel::ChannelName;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 pub struct ChannelPath(pub ChannelName);
+
+impl ChannelPath {
+    /// Of a path's segment as it stands in a request.
+    pub fn decode(segment: &str) -> Result<ChannelPath, Problem> {
+        let decoded = percent_decode_str(segment).decode_utf8();
+        ChannelPath::parse(&decoded.map_err(|_| not_text())?)
+    }
+
+    fn parse(text: &str) -> Result<ChannelPath, Problem> {
+        let name = ChannelName::parse(text);
+        let name = name.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+        Ok(ChannelPath(name))
+    }
+}
+
+fn not_text() -> Problem {
+    Problem::new(
+        Kind::InvalidChannel,
+        "the name is not UTF-8 after percent-decoding; encode it as UTF-8",
+    )
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for ChannelPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ChannelPath, Problem> {
-        let refused = |detail: String| Problem::new(Kind::InvalidChannel, detail);
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| {
-                refused("the name is not UTF-8 after percent-decoding; encode it as UTF-8".into())
-            })?;
-        let name = ChannelName::parse(&text).map_err(|error| refused(error.to_string()))?;
-        Ok(ChannelPath(name))
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|_| not_text())?;
+        ChannelPath::parse(&text)
     }
 }

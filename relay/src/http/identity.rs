@@ -93,11 +93,9 @@ pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next
     }
 }
 
-/// Counts refusals, each once, however often its request was looked at before it was answered.
-pub async fn count_refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+/// Counts a refusal once, however often its request was looked at before it was answered.
+pub fn count(app: &App, response: &Response) {
     if let Some(refusal) = response.extensions().get::<AuthRefusal>() {
         app.hub.stats.auth_refused.of(*refusal).add(1);
     }
-    response
 }

@@ -433,6 +433,10 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
         request.extensions_mut().insert(Arrival {
             shard: self.context.shard,
         });
+        if super::is_publish(&request) {
+            let app = self.context.app.clone();
+            return Box::pin(async { Ok(super::publish_directly(app, request).await) });
+        }
         Box::pin(self.context.router.clone().oneshot(request))
     }
 }
