@@ -10,7 +10,7 @@ TOOLS ?= $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 DENY_VERSION := 0.20.2
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: toolchain ## Run the relay on loopback with this machine's live figures; prints the dashboard's address
 	@$(CARGO) build --release --package sse-relay
@@ -32,8 +32,12 @@ bench: toolchain ## Measure against the floor in one run; tables and charts in t
 	$(CARGO) build --release --package relay-bench --package sse-relay
 	target/release/relay-bench suite $(ARGS)
 
-e2e image crds soak: ## Come with the operator and the Redis log
-	@echo "make $@: nothing to do yet; it comes with the operator and the Redis log (CHANGELOG.md says what is there)" >&2
+ROUNDS ?= 300
+soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
+
+e2e image crds: ## Come with the operator
+	@echo "make $@: nothing to do yet; it comes with the operator (CHANGELOG.md says what is there)" >&2
 	@exit 2
 
 clean: ## Remove build output

@@ -34,11 +34,13 @@ pub enum TelemetryError {
 pub fn start(config: &Config) -> Result<(), TelemetryError> {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
     let filter = targets(&filter(&variable, &config.logging.level)?);
+    let environment = config.environment.clone();
     let rendering = match config.logging.format {
-        LogFormat::Json => Rendering::Json {
-            environment: config.environment.clone(),
+        LogFormat::Json => Rendering::Json { environment },
+        LogFormat::Text => Rendering::Text {
+            environment,
+            colours: colours(),
         },
-        LogFormat::Text => Rendering::Text(colours()),
     };
     let to_stderr = |line: &str| {
         // one write a line, so that lines of several threads do not mix; nobody is left to tell of an error

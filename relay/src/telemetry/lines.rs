@@ -7,8 +7,13 @@ use tracing_subscriber::layer::{Context, Layer};
 
 /// What lines look like.
 pub enum Rendering {
-    Json { environment: String },
-    Text(text::Colours),
+    Json {
+        environment: String,
+    },
+    Text {
+        environment: String,
+        colours: text::Colours,
+    },
 }
 
 /// Gives each event's line, whole, to a function.
@@ -25,7 +30,10 @@ impl<W: Fn(&str)> Lines<W> {
     fn write(&self, record: &Record) {
         let line = match &self.rendering {
             Rendering::Json { environment } => json::line(record, environment),
-            Rendering::Text(colours) => text::line(record, *colours),
+            Rendering::Text {
+                environment,
+                colours,
+            } => text::line(record, environment, *colours),
         };
         (self.write)(&line);
     }
@@ -71,10 +79,18 @@ mod tests {
     }
 
     /// Without the time.
+    fn as_text(colours: Colours) -> Rendering {
+        let environment = "test".to_owned();
+        Rendering::Text {
+            environment,
+            colours,
+        }
+    }
+
     fn in_text(logging: impl FnOnce()) -> String {
-        let written = lines(Rendering::Text(Colours::Off), logging).concat();
+        let written = lines(as_text(Colours::Off), logging).concat();
         let (time, rest) = written.split_once(' ').unwrap();
-        assert_eq!((time.len(), time.matches(':').count()), (12, 2), "{time}");
+        assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
         rest.to_owned()
     }
 
@@ -172,7 +188,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "INFO  events.connected stream opened connection=r-1 client=\"my page\" agent=\"\" n=2\n"
+            "INFO  events.connected stream opened connection=r-1 client=\"my page\" agent=\"\" n=2 env=test\n"
         );
         assert_eq!(
             in_text(|| tracing::error!("broken")).split(' ').nth(1),
@@ -182,10 +198,11 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_colours() {
-        let written = lines(Rendering::Text(Colours::On), || {
+        let written = lines(as_text(Colours::On), || {
             tracing::warn!(event = "a.b", n = 1, "m")
         });
-        let painted = " \x1b[33mWARN \x1b[0m \x1b[1ma.b\x1b[0m m \x1b[2mn=\x1b[0m1\n";
+        let painted =
+            " \x1b[33mWARN \x1b[0m \x1b[1ma.b\x1b[0m m \x1b[2mn=\x1b[0m1 \x1b[2menv=\x1b[0mtest\n";
         assert!(written[0].ends_with(painted), "{:?}", written[0]);
     }
 
@@ -193,7 +210,7 @@ mod tests {
     fn without_a_message_there_is_no_gap() {
         assert_eq!(
             in_text(|| tracing::debug!(event = "a.b", n = 1)),
-            "DEBUG a.b n=1\n"
+            "DEBUG a.b n=1 env=test\n"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A log line for people. The time is of the day, in UTC.
+//! A log line for people.
 
 use super::record::Record;
 use crate::printable::{Printable, is_hidden};
@@ -13,16 +13,15 @@ pub enum Colours {
 }
 
 /// With its line end.
-pub fn line(record: &Record, colours: Colours) -> String {
+pub fn line(record: &Record, environment: &str, colours: Colours) -> String {
     let mut line = String::new();
-    write(&mut line, record, colours).expect("a string takes any text");
+    write(&mut line, record, environment, colours).expect("a string takes any text");
     line
 }
 
-fn write(line: &mut String, record: &Record, colours: Colours) -> fmt::Result {
+fn write(line: &mut String, record: &Record, environment: &str, colours: Colours) -> fmt::Result {
     let (dim, bold) = (Paint(DIM, colours), Paint(BOLD, colours));
-    let time = record.time.strftime("%H:%M:%S%.3f").to_string();
-    dim.write(line, &time)?;
+    dim.write(line, &format!("{:.3}", record.time))?;
     let (level, colour) = match record.level {
         Level::ERROR => ("ERROR", RED),
         Level::WARN => ("WARN ", YELLOW),
@@ -37,7 +36,12 @@ fn write(line: &mut String, record: &Record, colours: Colours) -> fmt::Result {
     if !record.message.is_empty() {
         write!(line, " {}", Printable(&record.message))?;
     }
-    for (name, value) in &record.fields {
+    let environment = Value::from(environment);
+    let fields = record
+        .fields
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value));
+    for (name, value) in fields.chain([("env", &environment)]) {
         line.push(' ');
         dim.write(line, &format!("{name}="))?;
         match value {

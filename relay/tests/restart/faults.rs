@@ -69,20 +69,28 @@ fn assert_nothing_missing(counts: &[Count], rounds: usize) {
     }
 }
 
+/// `make soak` makes them more.
+fn rounds(usual: usize) -> usize {
+    let soak = std::env::var("SOAK_ROUNDS").ok();
+    soak.map_or(usual, |rounds| {
+        rounds.parse().expect("SOAK_ROUNDS is a number")
+    })
+}
+
 #[test]
 fn after_kill_9_a_returning_subscriber_sees_every_acknowledged_event_once_interval() {
-    let counts = run("interval", 12, Relay::kill);
-    assert_nothing_missing(&counts, 12);
+    let rounds = rounds(12);
+    assert_nothing_missing(&run("interval", rounds, Relay::kill), rounds);
 }
 
 #[test]
 fn after_kill_9_a_returning_subscriber_sees_every_acknowledged_event_once_always() {
-    let counts = run("always", 8, Relay::kill);
-    assert_nothing_missing(&counts, 8);
+    let rounds = rounds(8);
+    assert_nothing_missing(&run("always", rounds, Relay::kill), rounds);
 }
 
 #[test]
 fn after_a_drain_a_returning_subscriber_sees_every_acknowledged_event_once() {
-    let counts = run("interval", 6, Relay::terminate);
-    assert_nothing_missing(&counts, 6);
+    let rounds = rounds(6);
+    assert_nothing_missing(&run("interval", rounds, Relay::terminate), rounds);
 }
