@@ -27,6 +27,7 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::JoinSet,
 };
 
 /// Why the relay does not start.
@@ -47,6 +48,9 @@ pub enum ServeError {
         "delivery thread {0} ended, and its streams with it: the process ends so that it is started anew"
     )]
     ThreadEnded(usize),
+    /// What it said stands in the log.
+    #[error("a task of the relay ended; the relay is not whole without it")]
+    TaskEnded,
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -97,10 +101,12 @@ pub async fn serve(
     let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
-    serve_admin(&app, admin)?;
-    tokio::spawn(sweep(app.log.clone()));
+    // none of these ends by itself; should one, the relay is not whole any more
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve_admin(app.clone(), admin)?);
+    tasks.spawn(sweep(app.log.clone()));
     if let Some(sampler) = sampler {
-        tokio::spawn(run_demo(app.clone(), sampler));
+        tasks.spawn(run_demo(app.clone(), sampler));
     }
     tracing::info!(
         event = "relay.started",
@@ -120,6 +126,7 @@ pub async fn serve(
         ended = until_ended(&app, &stop) => ended,
         // the journal stays as after a crash: what the thread left half done is nothing to close well
         thread = threads.one_ended() => Err(ServeError::ThreadEnded(thread)),
+        _ = tasks.join_next() => Err(ServeError::TaskEnded),
     }
 }
 
@@ -253,15 +260,16 @@ fn log_options(config: Arc<Config>) -> MemoryOptions {
     }
 }
 
-fn serve_admin(app: &Arc<App>, listener: TcpListener) -> io::Result<()> {
+fn serve_admin(
+    app: Arc<App>,
+    listener: TcpListener,
+) -> io::Result<impl Future<Output = ()> + Send> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = http::admin::router(app.clone());
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+    Ok(async move {
+        if let Err(error) = axum::serve(listener, http::admin::router(app)).await {
             tracing::error!(event = "admin.failed", %error, "the admin port is not served any more");
         }
-    });
-    Ok(())
+    })
 }
 
 async fn sweep(log: Arc<dyn EventLog>) {
