@@ -18,6 +18,7 @@ use crate::{
 };
 use relay_config::{Config, Fsync};
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -26,7 +27,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinSet,
 };
 
@@ -51,6 +52,9 @@ pub enum ServeError {
     /// What it said stands in the log.
     #[error("a task of the relay ended; the relay is not whole without it")]
     TaskEnded,
+    /// What it said stands in the log.
+    #[error("the thread that writes the log's file ended; nothing can be published any more")]
+    WriterEnded,
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -95,7 +99,7 @@ pub async fn serve(
     };
     let config = Arc::new(config);
     let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
-    let log = open_log(&config, &hub)?;
+    let (log, writer) = open_log(&config, &hub)?;
     hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
@@ -123,15 +127,30 @@ pub async fn serve(
     );
     started(addresses, &config);
     tokio::select! {
-        ended = until_ended(&app, &stop) => ended,
-        // the journal stays as after a crash: what the thread left half done is nothing to close well
-        thread = threads.one_ended() => Err(ServeError::ThreadEnded(thread)),
-        _ = tasks.join_next() => Err(ServeError::TaskEnded),
+        drained = until_drained(&app, &stop) => drained?,
+        // the journal stays as after a crash: what is left half done is nothing to close well
+        thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
+        _ = tasks.join_next() => return Err(ServeError::TaskEnded),
+        () = ended(writer) => return Err(ServeError::WriterEnded),
+    }
+    if let Err(error) = app.log.close().await {
+        tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
+    }
+    Ok(())
+}
+
+/// Never ready without a writer.
+async fn ended(writer: Option<oneshot::Receiver<Infallible>>) {
+    match writer {
+        Some(writer) => {
+            let _ = writer.await; // its only word is that it is gone
+        }
+        None => std::future::pending().await,
     }
 }
 
 /// Drains at the first signal, ends at once at the second.
-async fn until_ended(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
+async fn until_drained(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
@@ -147,9 +166,6 @@ async fn until_ended(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeE
         },
         _ = terminate.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
         _ = interrupt.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
-    }
-    if let Err(error) = app.log.close().await {
-        tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
     }
     Ok(())
 }
@@ -210,11 +226,14 @@ fn replica_id() -> String {
         .collect()
 }
 
-fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, ServeError> {
+/// The log, and what tells when the thread that writes its file, if there is one, has ended.
+type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
+
+fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError> {
     let options = log_options(config.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
-        return Ok(Arc::new(MemoryLog::new(options, epoch, hub.clone())));
+        return Ok((Arc::new(MemoryLog::new(options, epoch, hub.clone())), None));
     };
     let file = journal::Options {
         dir,
@@ -234,7 +253,8 @@ fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<Arc<dyn EventLog>, S
         tail = opened.tail.as_str(),
         "history of earlier runs is back"
     );
-    Ok(Arc::new(log))
+    let writer = log.writer_ended();
+    Ok((Arc::new(log), writer))
 }
 
 fn log_options(config: Arc<Config>) -> MemoryOptions {

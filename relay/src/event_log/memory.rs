@@ -14,6 +14,8 @@ use committer::Committer;
 use futures_util::future::ready;
 use parking_lot::Mutex;
 use state::State;
+use std::convert::Infallible;
+use tokio::sync::oneshot;
 
 /// Channels that a log holds at most unless told otherwise.
 pub const MAX_CHANNELS: usize = 1_000_000;
@@ -93,6 +95,14 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    /// Ready when the thread that writes the file has ended, after which nothing can be appended any
+    /// more. `None` for a log without a file, and the second time.
+    pub fn writer_ended(&self) -> Option<oneshot::Receiver<Infallible>> {
+        self.committer.as_ref()?.ended()
+    }
+}
+
 impl EventLog for MemoryLog {
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
         match &self.committer {
@@ -162,5 +172,58 @@ impl EventLog for MemoryLog {
                 Box::pin(ready(Ok(())))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Event,
+        journal::{Fsync, Repair},
+    };
+
+    struct Broken;
+
+    impl Tail for Broken {
+        fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {
+            panic!("as a fault of ours would");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_noticed_when_the_thread_that_writes_the_file_ends() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let options = MemoryOptions {
+            retention: Arc::new(|_| Retention {
+                events: 1,
+                age: Duration::from_secs(1),
+                bytes: 1000,
+            }),
+            max_bytes: 1000,
+            max_channels: 1,
+            idempotency_window: Duration::from_secs(1),
+            max_idempotency_keys: 1,
+            clock: Arc::new(|| 1),
+        };
+        let file = Options {
+            dir: folder.path().join("data"),
+            fsync: Fsync::Never,
+            compact_at: 1 << 20,
+            repair: Repair::Refuse,
+        };
+        let epoch = Epoch::from_random(1);
+        let (log, _) = MemoryLog::open(options, file, epoch, Arc::new(Broken)).unwrap();
+        let ended = log.writer_ended().unwrap();
+        let appended = log.append(Publication {
+            channel: ChannelName::parse("c").unwrap(),
+            events: vec![Event::text("x")],
+            idempotency: None,
+        });
+        assert!(matches!(
+            appended.await,
+            Err(AppendError::OutcomeUnknown(_))
+        ));
+        assert!(ended.await.is_err());
     }
 }

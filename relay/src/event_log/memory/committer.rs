@@ -12,6 +12,7 @@ use crate::{
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -44,6 +45,7 @@ enum Job {
 pub struct Committer {
     jobs: SyncSender<Job>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<Infallible>>>,
 }
 
 impl Committer {
@@ -64,14 +66,24 @@ impl Committer {
             synced: Instant::now(),
             unsynced: false,
         };
+        let (life, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || writer.run(&waiting))
+            .spawn(move || {
+                let _life: oneshot::Sender<Infallible> = life;
+                writer.run(&waiting);
+            })
             .expect("a process that starts can have one more thread");
         Committer {
             jobs,
             thread: Mutex::new(Some(thread)),
+            ended: Mutex::new(Some(ended)),
         }
+    }
+
+    /// Ready when the writer's thread has ended: after a close, or by a panic. Given once.
+    pub fn ended(&self) -> Option<oneshot::Receiver<Infallible>> {
+        self.ended.lock().take()
     }
 
     pub fn append(&self, publication: Publication) -> BoxFuture<'static, Answer> {
