@@ -30,7 +30,8 @@ golden: toolchain ## Write generated and golden files anew (then look at the dif
 
 bench: toolchain ## Measure against the floor in one run; tables and charts in target/bench
 	$(CARGO) build --release --package relay-bench --package sse-relay
-	target/release/relay-bench suite $(ARGS)
+	@target/release/relay-bench suite $(ARGS) || { code=$$?; test $$code -eq 3 || exit $$code; \
+	  echo "Nothing was lost; the table says which targets are not met yet."; }
 
 ROUNDS ?= 300
 soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost

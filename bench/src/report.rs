@@ -183,19 +183,21 @@ impl ScenarioResult {
         }
     }
 
-    /// Whether the relay met every target, lost nothing, and no run of it failed.
+    /// Whether the relay met every target.
     #[must_use]
-    pub fn passed(&self) -> bool {
-        let sound =
-            |c: &ContenderResult| c.faults.none() && c.failures.is_empty() && c.refused == 0;
+    pub fn met(&self) -> bool {
         self.verdicts
             .iter()
             .all(|verdict| verdict.met != Some(false))
-            && self
-                .contenders
-                .iter()
-                .filter(|c| c.contender == Contender::Relay)
-                .all(sound)
+    }
+
+    /// Whether the relay lost nothing and refused nothing, and no run of it failed.
+    #[must_use]
+    pub fn sound(&self) -> bool {
+        self.contenders
+            .iter()
+            .filter(|c| c.contender == Contender::Relay)
+            .all(|c| c.faults.none() && c.failures.is_empty() && c.refused == 0)
     }
 }
 
@@ -226,7 +228,7 @@ mod tests {
         let result = ScenarioResult::new(scenario, vec![floor, ran(Contender::Relay, &[6.0, 5.0])]);
         let verdict = &result.verdicts[0];
         assert_eq!((verdict.value, verdict.met), (Some(1.1), Some(true)));
-        assert!(result.passed());
+        assert!(result.met() && result.sound());
     }
 
     #[test]
@@ -241,7 +243,7 @@ mod tests {
         });
         let scenario = scenario::find("S1").unwrap();
         let result = ScenarioResult::new(scenario, vec![ran(Contender::Floor, &[9.0]), relay]);
-        assert!(!result.passed());
+        assert!(result.met() && !result.sound());
     }
 
     #[test]
@@ -249,7 +251,7 @@ mod tests {
         let scenario = scenario::find("S7").unwrap();
         let result = ScenarioResult::new(scenario, vec![ran(Contender::Relay, &[1.0])]);
         assert_eq!(result.verdicts[0].met, Some(false));
-        assert!(!result.passed());
+        assert!(!result.met() && result.sound());
     }
 
     #[test]
