@@ -60,35 +60,17 @@ pub struct StaticToken {
 pub enum Right {
     /// See channels, connections, clients and the status.
     Observe,
-    /// Send to one stream or to one subject.
-    Direct,
-    /// End streams and refuse their return.
-    Disconnect,
-    /// Make tickets.
-    Tickets,
-    /// Remove a channel with its history.
-    Purge,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Right; 5] = [
-        Right::Observe,
-        Right::Direct,
-        Right::Disconnect,
-        Right::Tickets,
-        Right::Purge,
-    ];
+    pub const ALL: [Right; 1] = [Right::Observe];
 
     /// As the configuration writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Right::Observe => "observe",
-            Right::Direct => "direct",
-            Right::Disconnect => "disconnect",
-            Right::Tickets => "tickets",
-            Right::Purge => "purge",
         }
     }
 }

@@ -244,7 +244,7 @@ mod tests {
     fn without_a_configuration_everybody_may_do_everything() {
         let open = Authenticator::new(None);
         let identity = open.identify(Credential::Malformed, NOW).unwrap();
-        assert!(open.is_open() && identity.grant.may(relay_config::Right::Purge));
+        assert!(open.is_open() && identity.grant.may(relay_config::Right::Observe));
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn rights_are_given_one_by_one() {
-        assert!(Grant::everything().may(Right::Purge));
+        assert!(Grant::everything().may(Right::Observe));
         assert!(!Grant::default().may(Right::Observe));
     }
 

@@ -188,7 +188,7 @@ mod tests {
         for part in [
             "publish    **",
             "subscribe  **",
-            "observe, direct",
+            "manage     observe",
             "subject    ann",
             "2026-11-21T08:00:00",
         ] {
