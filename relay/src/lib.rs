@@ -2,13 +2,14 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
 pub mod auth;
 pub mod channel;
 pub mod cli;
+pub mod clock;
 pub mod cursor;
 pub mod drain;
 pub mod event;

@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
 use crate::{
+    clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
     event_log::{
@@ -23,7 +24,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -258,11 +259,7 @@ fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError>
 }
 
 fn log_options(config: Arc<Config>) -> MemoryOptions {
-    let clock: Clock = Arc::new(|| {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |now| now.as_millis() as u64)
-    });
+    let clock: Clock = Arc::new(unix_millis);
     MemoryOptions {
         max_bytes: config.max_log_bytes.as_usize(),
         max_channels: MAX_CHANNELS,

@@ -3,16 +3,12 @@
 use super::options;
 use crate::{
     auth::{Authenticator, Credential, Evidence, hash_of},
+    clock::unix_millis,
     grant::Grant,
     stats::AuthRefusal,
 };
 use clap::{Args, Subcommand};
-use std::{
-    io::Read,
-    path::PathBuf,
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io::Read, path::PathBuf, process::ExitCode};
 
 /// Tokens are secrets: the configuration holds only their hashes, and no command takes one as an
 /// argument.
@@ -117,10 +113,7 @@ fn new(name: &str) -> Result<(), String> {
 fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
     let config = options::load(config.map(PathBuf::as_path)).map_err(|error| error.to_string())?;
     let authenticator = Authenticator::new(config.auth.as_ref());
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_millis() as u64);
-    match authenticator.identify(Credential::Bearer(token), now) {
+    match authenticator.identify(Credential::Bearer(token), unix_millis()) {
         Ok(identity) => {
             match identity.from {
                 Evidence::Open => {

@@ -56,9 +56,6 @@ pub struct EndedEpoch {
     pub fork: EventId,
 }
 
-/// Ended epochs that a log remembers.
-pub const MAX_ENDED_EPOCHS: usize = 16;
-
 /// `joined` is the id after which the subscription gets events live.
 pub fn resume(cursor: &Cursor, joined: EventId, epoch: Epoch, ended: &[EndedEpoch]) -> Start {
     let at = |epoch, id| {

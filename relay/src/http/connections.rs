@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     channel::ChannelName,
+    clock::rfc3339,
     hub::inbox::{ListQuery, StreamReport},
 };
 use axum::{
@@ -100,8 +101,7 @@ fn describe(stream: StreamReport, now: SystemTime) -> Connection {
         id: info.id.to_string(),
         client: info.client.as_deref().map(str::to_owned),
         remote_addr: info.remote.map(|addr| addr.to_string()),
-        opened_at: jiff::Timestamp::try_from(info.opened)
-            .map_or_else(|_| String::new(), |time| format!("{time:.3}")),
+        opened_at: rfc3339(info.opened),
         age_seconds: now
             .duration_since(info.opened)
             .map_or(0, |age| age.as_secs()),

@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     frame::{Frame, Framing},
-    hub::{inbox::Command, open::Transport, sink::Pipe},
+    hub::{
+        inbox::Command,
+        open::{Transport, retry},
+        sink::Pipe,
+    },
 };
 use axum::{
     Extension,
@@ -91,9 +95,6 @@ fn turn_away(app: &App, request: &Request) -> Response {
         )
         .into_response();
     }
-    let retry = u32::try_from(app.config.stream.retry.as_millis()).unwrap_or(u32::MAX);
-    let jittered =
-        f64::from(retry) * (1.0 + app.config.stream.retry_jitter * rand::random::<f64>());
-    let farewell = Frame::retry(jittered.min(f64::from(u32::MAX)) as u32);
+    let farewell = Frame::retry(retry(&app.config.stream));
     stream_response(Body::from(farewell.bytes(Framing::Bare).to_vec()))
 }

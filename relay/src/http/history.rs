@@ -6,6 +6,7 @@ use super::{
     identity,
     paging::Parameters,
     problem::{Kind, Problem},
+    subscribe::open_to_subscribers,
 };
 use crate::{
     channel::Selector,
@@ -17,7 +18,6 @@ use axum::{
     extract::{RawQuery, State},
 };
 use http::HeaderMap;
-use relay_config::Access;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,11 +67,7 @@ pub async fn history(
     let identity = identity::identify(&app, identity::credential(&headers))?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
-    if app.config.effective(name.as_str()).subscribe == Access::Deny {
-        let detail =
-            format!("channel `{name}` is closed to subscribers by a rule of the configuration");
-        return Err(Problem::new(Kind::ChannelClosed, detail));
-    }
+    open_to_subscribers(&app.config, &name)?;
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
     let (after, before) = (
         bound(&app, &parameters, "after")?,

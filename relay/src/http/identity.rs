@@ -7,6 +7,7 @@ use super::{
 use crate::{
     auth::{Credential, Evidence, Identity},
     channel::{ChannelName, Selector},
+    clock::unix_millis,
     grant::Right,
     stats::AuthRefusal,
 };
@@ -16,10 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 /// The credential that a request carries.
 pub fn credential(headers: &HeaderMap) -> Credential<'_> {
@@ -29,9 +27,7 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 
 /// Who sends a request, or 401.
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_millis() as u64);
-    let identity = app.auth.identify(credential, now);
+    let identity = app.auth.identify(credential, unix_millis());
     identity.map_err(|refused| {
         Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
     })

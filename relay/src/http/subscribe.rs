@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     auth::Credential,
-    channel::Selector,
+    channel::{ChannelName, Selector},
     cursor::Cursor,
     event::legal_attribute_name,
     filter::Filter,
@@ -187,13 +187,8 @@ impl Wanted {
                 format!("channel `{}`: {error}", query::printable(value)),
             )
         })?;
-        if let Selector::Channel(name) = &selector
-            && config.effective(name.as_str()).subscribe == Access::Deny
-        {
-            return Err(Problem::new(
-                Kind::ChannelClosed,
-                format!("channel `{name}` is closed to subscribers by a rule of the configuration"),
-            ));
+        if let Selector::Channel(name) = &selector {
+            open_to_subscribers(config, name)?;
         }
         self.selectors.insert(selector);
         let max = config.stream.max_channels;
@@ -219,6 +214,16 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// Whether the rules let anybody read a channel, as a stream or as history.
+pub fn open_to_subscribers(config: &Config, channel: &ChannelName) -> Result<(), Problem> {
+    if config.effective(channel.as_str()).subscribe == Access::Allow {
+        return Ok(());
+    }
+    let detail =
+        format!("channel `{channel}` is closed to subscribers by a rule of the configuration");
+    Err(Problem::new(Kind::ChannelClosed, detail))
 }
 
 fn parse_from(value: &str) -> Result<Cursor, Problem> {

@@ -20,6 +20,13 @@ pub struct Opening {
     pub info: StreamInfo,
 }
 
+/// A reconnection time in milliseconds, with jitter, so that clients that were cut together come
+/// back apart.
+pub fn retry(stream: &relay_config::Stream) -> u32 {
+    let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
+    (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
+}
+
 /// Whether the stream begins with a `connected` event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Greeting {

@@ -23,10 +23,7 @@ use super::{
     inbox::{Command, Inbox},
     open::{CloseReason, Opening},
 };
-use crate::{
-    cursor::{EventId, UnixMillis},
-    event_log::EventLog,
-};
+use crate::{cursor::EventId, event_log::EventLog};
 use bytes::Bytes;
 use feeds::Feeds;
 use futures_util::stream::FuturesUnordered;
@@ -45,7 +42,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 use stream::Stream;
 use tick::Ticker;
@@ -248,12 +245,6 @@ impl Shard {
             Connection::Stream(_) => self.stream_ready(index, ready.flags),
         }
     }
-}
-
-/// The wall clock, for grants.
-fn unix_millis() -> UnixMillis {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_millis() as u64)
 }
 
 fn token(generation: u32, index: u32) -> Token {

@@ -13,9 +13,9 @@ use crate::{
         AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals,
         Page, Publication, Read, Tail,
         gap::{Gap, Known, missing},
-        resume::{EndedEpoch, MAX_ENDED_EPOCHS},
+        resume::EndedEpoch,
     },
-    journal::{Idempotency, Record, Recovered},
+    journal::{Idempotency, MAX_ENDED_EPOCHS, Record, Recovered},
 };
 use std::{
     cmp::Reverse,

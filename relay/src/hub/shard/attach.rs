@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     channel::Selector,
+    clock::{rfc3339, unix_millis},
     cursor::{Cursor, EventId},
     event_log::{
         Gaps,
@@ -17,7 +18,7 @@ use crate::{
     hub::{
         feed::FeedKey,
         inbox::Command,
-        open::{CloseReason, Greeting, Opening, StreamInfo},
+        open::{self, CloseReason, Greeting, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
 };
@@ -175,7 +176,7 @@ impl Shard {
         self.greet(&mut bytes, framing, &start, &opening);
         self.log_opened(&opening.info);
         if let Some(expires) = opening.expires {
-            self.plan_expiry(self.token_of(index), expires, super::unix_millis());
+            self.plan_expiry(self.token_of(index), expires, unix_millis());
         }
         let then = if start.after < joined {
             Then::Read(start.after)
@@ -214,9 +215,7 @@ impl Shard {
 
     /// A reconnection time with jitter, so that clients that were cut together come back apart.
     pub(super) fn retry(&self) -> u32 {
-        let stream = &self.shared.config.stream;
-        let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
-        (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
+        open::retry(&self.shared.config.stream)
     }
 
     /// The stream's cursor is in its feed from now on; what comes is kept for it.
@@ -299,9 +298,4 @@ fn connected(info: &StreamInfo) -> ConnectedData<'_> {
         time: rfc3339(info.opened),
         channels: info.channels.iter().map(ToString::to_string).collect(),
     }
-}
-
-/// A time of the system's clock as RFC 3339, in UTC.
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }

@@ -8,6 +8,7 @@ use super::{
     stream::{Backlog, Then},
 };
 use crate::{
+    clock::unix_millis,
     cursor::UnixMillis,
     frame::{ExpiringData, Frame},
     hub::open::CloseReason,
@@ -71,7 +72,7 @@ impl Shard {
                 continue;
             };
             match step {
-                Step::Look => self.plan_expiry(token, expires, super::unix_millis()),
+                Step::Look => self.plan_expiry(token, expires, unix_millis()),
                 Step::Tell => self.tell_expiry(index, expires),
                 Step::Close => self.finish(index, CloseReason::Expired),
             }
@@ -87,7 +88,7 @@ impl Shard {
         if stream.backlog.is_some() || stream.cursor != feed.log.end() {
             return;
         }
-        let left = expires.saturating_sub(super::unix_millis());
+        let left = expires.saturating_sub(unix_millis());
         let data = ExpiringData {
             in_seconds: left as f64 / 1000.0,
         };

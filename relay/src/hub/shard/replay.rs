@@ -33,18 +33,17 @@ impl Shard {
     /// the page is read is kept; should the page not reach up to now, it leaves again.
     pub(super) fn read(&mut self, index: u32, after: EventId) {
         self.join(index);
-        let Some(stream) = self.stream_mut(index) else {
+        let Some(stream) = self.stream(index) else {
             return;
         };
-        let gaps = stream.gaps;
-        let feed = self.feeds.get(stream_feed(self, index));
+        let feed = self.feeds.get(stream.feed);
         let read = Read {
             selectors: feed.key.selectors.clone(),
             after,
             upto: feed.since.max(self.through),
             max_bytes: PAGE_BYTES,
             max_events: PAGE_EVENTS,
-            gaps,
+            gaps: stream.gaps,
         };
         self.set_backlog(index, Backlog::new(Vec::new(), 0, Then::Wait));
         let (token, log) = (self.token_of(index), self.shared.log.clone());
@@ -155,10 +154,6 @@ impl Shard {
                 && stream.cursor == feed.log.end()
         })
     }
-}
-
-fn stream_feed(shard: &Shard, index: u32) -> u32 {
-    shard.stream(index).map_or(0, |stream| stream.feed)
 }
 
 fn trimmed(gap: &Gap, now: Place) -> GapData {

@@ -6,6 +6,7 @@ use super::{
     stream::{Backlog, Flow, Then},
 };
 use crate::{
+    clock::rfc3339,
     frame::{Frame, HeartbeatData},
     hub::{open::CloseReason, sink::Sent},
 };
@@ -197,7 +198,7 @@ impl HeartbeatFrames {
                 let frame = match kind {
                     HeartbeatAs::Comment => Frame::heartbeat_comment(&cursor()),
                     HeartbeatAs::Event => {
-                        let time = super::attach::rfc3339(SystemTime::now());
+                        let time = rfc3339(SystemTime::now());
                         let data = HeartbeatData {
                             time,
                             interval_seconds: interval.as_secs_f64(),

@@ -1,0 +1,15 @@
+//! The wall clock, for those who do I/O. Pure code takes the time as an argument.
+
+use crate::cursor::UnixMillis;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Now; zero on a machine whose clock stands before 1970.
+pub fn unix_millis() -> UnixMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_millis() as u64)
+}
+
+/// A time of the system's clock as RFC 3339, in UTC, with milliseconds.
+pub fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
