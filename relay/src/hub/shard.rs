@@ -7,6 +7,7 @@
 mod accept;
 mod attach;
 mod close;
+mod end;
 mod expiry;
 mod feeds;
 pub mod head;
@@ -215,6 +216,9 @@ impl Shard {
             // every round ends with that
             Command::Relieve => {}
             Command::Drain(window) => self.drain(window),
+            Command::End(streams, reason, answer) => {
+                let _ = answer.send(self.end_streams(&streams, reason));
+            }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));
             }

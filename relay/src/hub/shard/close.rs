@@ -32,6 +32,10 @@ impl Shard {
         if matches!(reason, CloseReason::Draining | CloseReason::Expired) {
             bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
         }
+        if reason == CloseReason::Disconnected {
+            let told = Frame::dismissal(reason.as_str(), self.retry());
+            bytes.extend_from_slice(told.bytes(framing));
+        }
         if framing == Framing::Chunked {
             bytes.extend_from_slice(LAST_CHUNK);
         }
@@ -52,6 +56,7 @@ impl Shard {
         };
         stream.sink.finish(match reason {
             CloseReason::Ended | CloseReason::Draining | CloseReason::Expired => Finish::Whole,
+            CloseReason::Disconnected if stream.flow == Flow::Open => Finish::Whole,
             _ => Finish::Cut,
         });
         self.count_out();
