@@ -1,7 +1,7 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
-    open::{Opening, StreamInfo},
+    open::{CloseReason, Opening, StreamInfo},
     sink::Pipe,
 };
 use crate::{channel::ChannelName, event_log::Entry, frame::Frame};
@@ -35,8 +35,8 @@ pub enum Command {
     Carry(Arc<Pipe>, Box<Opening>),
     /// A body has room again.
     Writable(u64),
-    /// A body's reader is gone.
-    Gone(u64),
+    /// A body's reader is gone, for this reason.
+    Gone(u64, CloseReason),
     /// The process holds too many bytes for streams, and this shard the most.
     Relieve,
     /// Close all streams, spread over a time.

@@ -80,6 +80,12 @@ pub enum CloseReason {
     Slow,
     /// The process's memory for streams was used up, and it was the furthest behind.
     Memory,
+    /// The system gave the connection up: nothing came back from the other end.
+    Unreachable,
+    /// Its connection took nothing of what waited for `stream.writeTimeout`.
+    Stalled,
+    /// It was open for `stream.maxAge`.
+    MaxAge,
     /// Its grant ended.
     Expired,
     /// The relay is draining.
@@ -95,6 +101,9 @@ labels!(CloseReason {
     Ended => "ended",
     Slow => "slow",
     Memory => "memory",
+    Unreachable => "unreachable",
+    Stalled => "stalled",
+    MaxAge => "max-age",
     Expired => "expired",
     Draining => "draining",
     Protocol => "protocol",
