@@ -4,6 +4,7 @@ pub mod feed;
 pub mod inbox;
 pub mod interest;
 pub mod open;
+pub mod parting;
 pub mod select;
 pub mod shard;
 pub mod sink;

@@ -22,6 +22,7 @@ pub mod http;
 pub mod hub;
 pub mod journal;
 pub mod label;
+pub mod listener;
 pub mod metrics;
 pub mod printable;
 pub mod serve;

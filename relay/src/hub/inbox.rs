@@ -1,7 +1,7 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
-    open::{EndReason, Opening, StreamInfo},
+    open::{CloseReason, EndReason, Opening, StreamInfo},
     select::StreamSelector,
     sink::Pipe,
 };
@@ -36,8 +36,8 @@ pub enum Command {
     Carry(Arc<Pipe>, Box<Opening>),
     /// A body has room again.
     Writable(u64),
-    /// A body's reader is gone.
-    Gone(u64),
+    /// A body's reader is gone, for this reason.
+    Gone(u64, CloseReason),
     /// The process holds too many bytes for streams, and this shard the most.
     Relieve,
     /// Close all streams, spread over a time.

@@ -84,6 +84,12 @@ pub enum CloseReason {
     Slow,
     /// The process's memory for streams was used up, and it was the furthest behind.
     Memory,
+    /// The system gave the connection up: nothing came back from the other end.
+    Unreachable,
+    /// Its connection took nothing of what waited for `stream.writeTimeout`.
+    Stalled,
+    /// It was open for `stream.maxAge`.
+    MaxAge,
     /// Its grant ended.
     Expired,
     /// Somebody who may ended it.
@@ -101,6 +107,9 @@ labels!(CloseReason {
     Ended => "ended",
     Slow => "slow",
     Memory => "memory",
+    Unreachable => "unreachable",
+    Stalled => "stalled",
+    MaxAge => "max-age",
     Expired => "expired",
     Disconnected => "disconnected",
     Draining => "draining",

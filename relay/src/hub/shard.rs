@@ -12,6 +12,7 @@ mod expiry;
 mod feeds;
 pub mod head;
 mod poller;
+mod reap;
 mod replay;
 mod report;
 mod serve;
@@ -212,7 +213,7 @@ impl Shard {
             Command::TakeOver(socket, opening) => self.take_over(socket, *opening),
             Command::Carry(pipe, opening) => self.carry(pipe, *opening),
             Command::Writable(token) => self.writable(token),
-            Command::Gone(token) => self.gone(token),
+            Command::Gone(token, reason) => self.gone(token, reason),
             // every round ends with that
             Command::Relieve => {}
             Command::Drain(window) => self.drain(window),
