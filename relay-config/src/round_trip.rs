@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Anonymous, Auth, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync,
-    Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan,
+    Access, Anonymous, Auth, ByteSize, ChannelRule, ClientAuth, Config, Data, Demo, Drain,
+    EventLimits, Fsync, Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow,
+    Retention, RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -260,6 +260,31 @@ fn tcp() -> impl Strategy<Value = Tcp> {
     })
 }
 
+fn tls() -> impl Strategy<Value = Tls> {
+    let versions = prop::sample::select(vec![TlsVersion::Tls12, TlsVersion::Tls13]);
+    let asking = vec![ClientAuth::None, ClientAuth::Optional, ClientAuth::Required];
+    (
+        (text(), text(), of(text())),
+        (versions, prop::sample::select(asking)),
+        (span(), any::<usize>()),
+    )
+        .prop_map(
+            |(
+                (certificate, key, client_ca),
+                (min_version, client_auth),
+                (handshake_timeout, max_handshakes),
+            )| Tls {
+                certificate,
+                key,
+                min_version,
+                client_auth,
+                client_ca,
+                handshake_timeout,
+                max_handshakes,
+            },
+        )
+}
+
 prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
@@ -269,11 +294,11 @@ prop_compose! {
         auth in auth(),
         stream in stream(),
         http in http(),
-        tcp in tcp(),
+        (tcp, tls) in (tcp(), of(tls())),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
+            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }
     }
 }

@@ -109,12 +109,22 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         closed,
         refused,
         auth_refused,
+        handshakes,
+        reloads,
+        certificate_expires,
         writes,
         short_writes,
         latency,
     } = stats;
     let (buckets, sum) = latency.get();
-    vec![
+    let certificate = certificate_expires.get().map(|at| {
+        Metric::gauge(
+            "sse_relay_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that new connections get, in Unix time.",
+            at / 1000,
+        )
+    });
+    let mut metrics = vec![
         Metric::family(
             "sse_relay_publishes",
             "Publishes, by what became of them.",
@@ -182,6 +192,18 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "reason",
             auth_refused,
         ),
+        Metric::family(
+            "sse_relay_tls_handshakes",
+            "TLS handshakes, by what became of them.",
+            "outcome",
+            handshakes,
+        ),
+        Metric::family(
+            "sse_relay_certificate_reloads",
+            "Changes of the certificate's files, by what became of them.",
+            "outcome",
+            reloads,
+        ),
         Metric::counter(
             "sse_relay_socket_writes",
             "Writes to the sockets of streams.",
@@ -201,5 +223,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
                 sum,
             },
         ),
-    ]
+    ];
+    metrics.extend(certificate);
+    metrics
 }

@@ -20,6 +20,8 @@ mod slow;
 mod stream;
 mod tick;
 
+pub use attach::response_head;
+
 use super::{
     Hub,
     inbox::{Command, Inbox},
@@ -33,7 +35,6 @@ use head::Head;
 use poller::{Poller, Token};
 use relay_config::{Access, Config};
 use replay::Reading;
-use rustix::event::epoll::EventFlags;
 use slab::Slab;
 use std::{
     collections::VecDeque,
@@ -62,8 +63,18 @@ pub type Decide = dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision;
 /// Takes a connection with the bytes that were read from it, and who is at its other end.
 pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
 
+/// What becomes of a connection that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The shard reads its first request.
+    Head,
+    /// It is handed over unread: something comes before the first request.
+    HandOver,
+}
+
 /// What the edge gives a shard.
 pub struct Edge {
+    pub first: First,
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
@@ -135,7 +146,7 @@ impl Shard {
         let poller = Poller::new()?;
         let listener = listener.map(accept::Listener::new).transpose()?;
         if let Some(listener) = &listener {
-            poller.add(listener, LISTENER, EventFlags::IN)?;
+            poller.add(listener, LISTENER, poller::ACCEPT)?;
         }
         Ok(Shard {
             index,

@@ -26,10 +26,15 @@ use futures_util::FutureExt;
 use relay_config::Overflow;
 use std::{os::fd::OwnedFd, sync::Arc, time::SystemTime};
 
-/// Head of the response on a socket that the shard owns, up to the date.
+/// Head of the response of a stream over HTTP/1.1, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
     cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
     transfer-encoding: chunked\r\ndate: ";
+
+/// The head of the answer that opens a stream, for whoever writes it to a connection.
+pub fn response_head(now: SystemTime) -> String {
+    format!("{RESPONSE_HEAD}{}\r\n\r\n", httpdate::fmt_http_date(now))
+}
 
 impl Shard {
     /// The connection in a slot, whose head was a subscribe, becomes a stream.
@@ -169,9 +174,7 @@ impl Shard {
         self.shared.hub.stats.opened.of(start.verdict).add(1);
         let mut bytes = Vec::with_capacity(512);
         if let Sink::Socket(_) = stream.sink {
-            bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
-            bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-            bytes.extend_from_slice(b"\r\n\r\n");
+            bytes.extend_from_slice(response_head(SystemTime::now()).as_bytes());
         }
         self.greet(&mut bytes, framing, &start, &opening);
         self.log_opened(&opening.info);
