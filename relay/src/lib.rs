@@ -1,7 +1,7 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
+//!   [`partition`], [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
 //! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
@@ -22,6 +22,7 @@ pub mod hub;
 pub mod journal;
 pub mod label;
 pub mod metrics;
+pub mod partition;
 pub mod printable;
 pub mod serve;
 pub mod source;
