@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
+use crate::cors::Cors;
 use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
@@ -30,6 +31,8 @@ pub struct Config {
     /// served unless `insecureOpen` says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Pages of other origins that may use the relay from a browser.
+    pub cors: Cors,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -67,6 +70,7 @@ impl Default for Config {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             insecure_open: false,
             auth: None,
+            cors: Cors::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

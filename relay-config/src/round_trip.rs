@@ -1,5 +1,7 @@
 //! Any configuration, written as YAML and read back, is the same.
 
+mod protection;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -256,12 +258,13 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        cors in protection::cors(),
         stream in stream(),
         http in http(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
+            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
         }
     }
 }

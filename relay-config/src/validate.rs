@@ -1,5 +1,7 @@
 //! What must hold beyond each field's type.
 
+mod cors;
+
 use std::fmt;
 
 use crate::auth::Auth;
@@ -53,6 +55,7 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        cors::check(&mut problems, &self.cors);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);

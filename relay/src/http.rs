@@ -6,6 +6,7 @@ mod channel_path;
 mod channels;
 mod clients;
 mod connections;
+pub mod cors;
 mod dashboard;
 mod events;
 mod history;
@@ -29,6 +30,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use channel_path::ChannelPath;
+use cors::Cors;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -57,6 +59,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub openness: Openness,
     pub auth: Authenticator,
+    pub cors: Cors,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -76,6 +79,7 @@ impl App {
             log,
             openness,
             auth: Authenticator::new(config.auth.as_ref()),
+            cors: Cors::new(&config.cors),
             config,
             replica,
             started: Instant::now(),
@@ -145,15 +149,16 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response_with_state(app.clone(), finish))
-        .with_state(app);
+        .with_state(app.clone());
     // around the routes, since they write Allow after all their layers
     Router::new()
         .fallback_service(routes)
         .layer(middleware::from_fn(options))
+        .layer(middleware::from_fn_with_state(app, cors::share))
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.openness.allows(&caller(&request)) {
+    match app.openness.allows(&caller(&request), &app.cors) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -169,8 +174,9 @@ pub fn is_publish(request: &Request) -> bool {
 pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     let segment = published_channel(request.uri().path()).unwrap_or_default();
     let channel = ChannelPath::decode(segment);
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let refused = if says_its_host_once(&request) {
-        app.openness.allows(&caller(&request)).err()
+        app.openness.allows(&caller(&request), &app.cors).err()
     } else {
         Some(hostless())
     };
@@ -178,7 +184,9 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
         None => publish::publish(State(app.clone()), channel, request).await,
         Some(problem) => problem.into_response(),
     };
-    finish(State(app), response).await
+    let mut response = finish(State(app.clone()), response).await;
+    app.cors.apply(origin.as_ref(), &mut response);
+    response
 }
 
 /// The one segment of a path that names the channel of a publish.

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
 };
@@ -113,6 +113,8 @@ pub async fn serve(
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
+    // from here on a signal means a drain
+    let signals = Signals::new()?;
     tracing::info!(
         event = "relay.started",
         listen = %addresses.public,
@@ -128,7 +130,7 @@ pub async fn serve(
     );
     started(addresses, &config);
     tokio::select! {
-        drained = until_drained(&app, &stop) => drained?,
+        () = until_drained(&app, &stop, signals) => {}
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
@@ -150,25 +152,38 @@ async fn ended(writer: Option<oneshot::Receiver<Infallible>>) {
     }
 }
 
-/// Drains at the first signal, ends at once at the second.
-async fn until_drained(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What ends the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn until_drained(app: &App, stop: &watch::Sender<bool>, mut signals: Signals) {
+    signals.next().await;
     tokio::select! {
         drained = drain::drain(app, stop) => match drained {
             Drained::Empty => tracing::info!(event = "drain.finished", "nothing is left"),
             Drained::TimedOut(left) => tracing::warn!(event = "drain.timeout", connections = left, "time is up; what is left is cut"),
         },
-        _ = terminate.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
-        _ = interrupt.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
+        () = signals.next() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
     }
-    Ok(())
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
