@@ -13,6 +13,7 @@ use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
+use crate::tcp::Tcp;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +58,8 @@ pub struct Config {
     pub stream: Stream,
     /// Protocols, deadlines and limits of HTTP.
     pub http: Http,
+    /// How soon the system notices that the other end of a connection is gone.
+    pub tcp: Tcp,
     /// How the process leaves: its streams move to other replicas before it exits.
     pub drain: Drain,
     /// Events made up by the relay itself, to try it out.
@@ -82,6 +85,7 @@ impl Default for Config {
             heartbeat: Heartbeat::default(),
             stream: Stream::default(),
             http: Http::default(),
+            tcp: Tcp::default(),
             drain: Drain::default(),
             demo: Demo::default(),
         }

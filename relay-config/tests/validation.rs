@@ -118,6 +118,10 @@ fn each_rule_names_its_field() {
         ("stream: {overflow: coalesce}", "stream.overflow"),
         ("stream: {maxChannels: 0}", "stream.maxChannels"),
         ("stream: {maxConnections: 0}", "stream.maxConnections"),
+        ("stream: {writeTimeout: 0s}", "stream.writeTimeout"),
+        ("stream: {maxAge: 999ms}", "stream.maxAge"),
+        ("tcp: {keepAlive: 0s}", "tcp.keepAlive"),
+        ("tcp: {userTimeout: 2h}", "tcp.userTimeout"),
         ("http: {http1: false, http2: false}", "http.http1"),
         (
             "http: {maxConcurrentStreams: 0}",

@@ -8,6 +8,7 @@ mod clients;
 mod connections;
 pub mod cors;
 mod dashboard;
+mod disconnect;
 mod events;
 mod history;
 mod identity;
@@ -15,19 +16,20 @@ mod paging;
 pub mod problem;
 mod publish;
 mod query;
+mod selection;
 pub mod server;
 mod status;
 pub mod subscribe;
 pub mod time;
 
-use crate::{auth::Authenticator, event_log::EventLog, hub::Hub};
+use crate::{auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
 use access::{Caller, Openness};
 use axum::{
     Router,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
 use cors::Cors;
@@ -55,6 +57,7 @@ pub enum Phase {
 /// What every request handler knows.
 pub struct App {
     pub hub: Arc<Hub>,
+    pub control: Control,
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub openness: Openness,
@@ -75,6 +78,7 @@ impl App {
         replica: String,
     ) -> App {
         App {
+            control: Control::new(hub.clone()),
             hub,
             log,
             openness,
@@ -103,23 +107,25 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 5] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
     let events = post(publish::publish).get(history::history);
+    let connections = get(connections::list).delete(disconnect::many);
     [
         ("/", get(status::dashboard)),
         ("/v1/openapi.json", get(status::openapi)),
         ("/v1/events", get(events::events)),
         ("/v1/channels/{channel}", get(channels::one)),
         ("/v1/channels/{channel}/events", events),
+        ("/v1/connections", connections),
+        ("/v1/connections/{connection}", delete(disconnect::one)),
     ]
 }
 
 /// Paths for those who may observe.
-fn observed() -> [(&'static str, MethodRouter<Arc<App>>); 4] {
+fn observed() -> [(&'static str, MethodRouter<Arc<App>>); 3] {
     [
         ("/v1/status", get(status::status)),
         ("/v1/channels", get(channels::list)),
-        ("/v1/connections", get(connections::list)),
         ("/v1/clients", get(clients::list)),
     ]
 }

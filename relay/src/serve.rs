@@ -14,6 +14,7 @@ use crate::{
     },
     hub::Hub,
     journal::{self, JournalError, Repair},
+    listener,
     source::demo::{self, DemoError, Sampler},
     stats::Stats,
 };
@@ -80,8 +81,6 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// Connections that wait to be accepted: a reconnect storm should wait rather than be refused.
-const BACKLOG: i32 = 16_384;
 /// How often the log drops what is too old.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -92,8 +91,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     raise_open_files();
     let openness = Openness::of(&config)?;
-    let listener = listen(config.listen)?;
-    let admin = listen(config.admin_listen)?;
+    let listener = listen(config.listen, &config)?;
+    let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
         public: listener.local_addr()?,
         admin: admin.local_addr()?,
@@ -186,26 +185,8 @@ async fn until_drained(app: &App, stop: &watch::Sender<bool>, mut signals: Signa
     }
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let opened = || -> rustix::io::Result<TcpListener> {
-        let socket = socket_with(
-            family,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        bind(&socket, &address)?;
-        listen(&socket, BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
-    opened().map_err(|error| ServeError::Listen {
+fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServeError> {
+    listener::open(address, &config.tcp).map_err(|error| ServeError::Listen {
         address,
         error: error.into(),
     })

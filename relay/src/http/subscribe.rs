@@ -18,6 +18,7 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Opening, StreamInfo, Transport},
     },
+    who::Who,
 };
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
@@ -104,6 +105,7 @@ impl Subscribe<'_> {
                 number,
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
+                who: Who::from(&identity),
                 remote: self.peer,
                 user_agent: self
                     .user_agent
