@@ -1,5 +1,7 @@
 //! Any configuration, written as YAML and read back, is the same.
 
+mod protection;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +13,7 @@ use crate::load::read;
 use crate::{
     Access, Anonymous, Auth, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync,
     Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Right, StaticToken, Stream, Timespan,
+    RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -164,12 +166,14 @@ fn stream() -> impl Strategy<Value = Stream> {
         ),
         (bytes(), bytes(), overflow()),
         (any::<usize>(), any::<usize>(), of(any::<usize>())),
+        (span(), span()),
     )
         .prop_map(
             |(
                 (retry, retry_jitter, connected_event),
                 (max_queue_bytes, max_memory, overflow),
                 (max_channels, max_filter_values, max_connections),
+                (write_timeout, max_age),
             )| Stream {
                 retry,
                 retry_jitter,
@@ -179,6 +183,8 @@ fn stream() -> impl Strategy<Value = Stream> {
                 overflow,
                 max_channels,
                 max_filter_values,
+                write_timeout,
+                max_age,
                 max_connections,
             },
         )
@@ -249,6 +255,13 @@ fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {
     (logging, heartbeat, drain, demo)
 }
 
+fn tcp() -> impl Strategy<Value = Tcp> {
+    (span(), span()).prop_map(|(keep_alive, user_timeout)| Tcp {
+        keep_alive,
+        user_timeout,
+    })
+}
+
 prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
@@ -256,12 +269,14 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        cors in protection::cors(),
         stream in stream(),
         http in http(),
+        tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
+            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Credentials: who sends a request, and what the sender may do.
 
-use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant};
+use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant, subject::Subject};
 use relay_config::{Auth, StaticToken};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -173,10 +173,16 @@ fn known(token: &StaticToken, everybody: &Grant) -> Option<KnownToken> {
             publish: [patterns(&token.publish), everybody.publish.clone()].concat(),
             subscribe: [patterns(&token.subscribe), everybody.subscribe.clone()].concat(),
             manage: token.manage.iter().copied().collect(),
-            subject: token.subject.as_deref().map(Into::into),
+            subject: subject(token)?,
             expires: token.expires.as_deref().map(expiry),
         }),
     })
+}
+
+/// Who stands for an illegal subject stands for nobody, so the token is not known.
+fn subject(token: &StaticToken) -> Option<Option<Subject>> {
+    let subject = token.subject.as_deref().map(Subject::parse);
+    subject.transpose().ok()
 }
 
 fn patterns(texts: &[String]) -> Vec<ChannelPattern> {

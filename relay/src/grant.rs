@@ -3,6 +3,7 @@
 use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
     cursor::UnixMillis,
+    subject::Subject,
 };
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ pub struct Grant {
     pub subscribe: Vec<ChannelPattern>,
     pub manage: BTreeSet<Right>,
     /// Whom it stands for, if anybody.
-    pub subject: Option<Box<str>>,
+    pub subject: Option<Subject>,
     /// When it ends.
     pub expires: Option<UnixMillis>,
 }
