@@ -5,6 +5,7 @@
 
 mod auth;
 mod channels;
+mod cors;
 mod definition;
 mod ingress;
 mod pod;
@@ -15,6 +16,7 @@ mod text;
 
 pub use auth::{Anonymous, Auth, Right, SecretKey, Token};
 pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
+pub use cors::{Cors, Method};
 pub use definition::{definition, yaml};
 pub use ingress::{Exposed, Ingress, IngressTls, Issuer, IssuerKind};
 pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
@@ -118,6 +120,9 @@ pub struct SseRelaySpec {
     /// subscribe and to observe, and names it in the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Pages of other origins that may use the relay from a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// The way in from outside of the cluster by an Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
@@ -201,6 +206,10 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub channels_per_stream: Option<i32>,
+    /// The longest life of a stream; 1h, if it is left out. It ends in the last tenth of it, and
+    /// its client resumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_age: Option<Span>,
     /// Bytes that may wait for one slow stream; 1Mi, if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_bytes: Option<Bytes>,

@@ -190,7 +190,13 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
         });
         set(&mut config.heartbeat.r#as, kind);
     }
+    if let Some(from) = &spec.cors {
+        cors(&mut config.cors, from, unread);
+    }
     let Some(limits) = &spec.limits else { return };
+    let age = limits.stream_age.as_ref();
+    let age = age.map(|age| unread.span("limits.streamAge", age));
+    set(&mut config.stream.max_age, age);
     let mut size = |path: &str, field: &mut ByteSize, bytes: &Option<Bytes>| {
         if let Some(bytes) = bytes {
             *field = unread.bytes(path, bytes);
@@ -225,6 +231,30 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
         &mut config.stream.max_channels,
         count(limits.channels_per_stream),
     );
+}
+
+fn cors(to: &mut config::Cors, from: &crd::Cors, unread: &mut Unread) {
+    to.origins.clone_from(&from.origins);
+    let methods = from.methods.as_ref();
+    let methods = methods.map(|methods| methods.iter().copied().map(method).collect());
+    set(&mut to.methods, methods);
+    set(&mut to.headers, from.headers.clone());
+    set(&mut to.exposed_headers, from.exposed_headers.clone());
+    to.credentials = from.credentials;
+    let age = from.max_age.as_ref();
+    set(
+        &mut to.max_age,
+        age.map(|age| unread.span("cors.maxAge", age)),
+    );
+}
+
+fn method(method: crd::Method) -> config::CorsMethod {
+    match method {
+        crd::Method::Get => config::CorsMethod::Get,
+        crd::Method::Head => config::CorsMethod::Head,
+        crd::Method::Post => config::CorsMethod::Post,
+        crd::Method::Delete => config::CorsMethod::Delete,
+    }
 }
 
 fn auth(credentials: &Credentials<'_>) -> config::Auth {
@@ -264,6 +294,7 @@ fn named(token: &crd::Token, hash: &str) -> config::StaticToken {
 fn right(right: crd::Right) -> config::Right {
     match right {
         crd::Right::Observe => config::Right::Observe,
+        crd::Right::Disconnect => config::Right::Disconnect,
     }
 }
 
@@ -327,7 +358,7 @@ fn without(document: &mut Value, defaults: &Value) {
 /// Where the resource has what the configuration calls `path`.
 #[must_use]
 pub fn path_in_resource(path: &str) -> String {
-    const MOVED: [(&str, &str); 10] = [
+    const MOVED: [(&str, &str); 11] = [
         ("drain.window", "rollout.drainWindow"),
         ("drain.propagation", "rollout.propagation"),
         ("drain.timeout", "rollout.drainWindow"),
@@ -337,6 +368,7 @@ pub fn path_in_resource(path: &str) -> String {
         ("stream.maxQueueBytes", "limits.queueBytes"),
         ("stream.maxMemory", "limits.queueMemory"),
         ("stream.maxChannels", "limits.channelsPerStream"),
+        ("stream.maxAge", "limits.streamAge"),
         ("environment", "logging.environment"),
     ];
     let moved = MOVED.iter().find(|(from, _)| *from == path);

@@ -77,6 +77,8 @@ pub struct Token {
 pub enum Right {
     /// See channels, connections, clients and the status.
     Observe,
+    /// End streams.
+    Disconnect,
 }
 
 /// A key of a Secret in the same namespace.
