@@ -1,5 +1,7 @@
 //! What each resource becomes, whole. `make golden` writes the files anew.
 
+#![allow(clippy::unwrap_used)] // allowed in tests, but not found out for helpers here
+
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
