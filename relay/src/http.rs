@@ -69,13 +69,14 @@ impl App {
         log: Arc<dyn EventLog>,
         config: Arc<Config>,
         openness: Openness,
+        auth: Authenticator,
         replica: String,
     ) -> App {
         App {
             hub,
             log,
             openness,
-            auth: Authenticator::new(config.auth.as_ref()),
+            auth,
             config,
             replica,
             started: Instant::now(),
