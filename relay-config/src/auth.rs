@@ -65,17 +65,20 @@ pub struct StaticToken {
 pub enum Right {
     /// See channels, connections, clients and the status.
     Observe,
+    /// End streams.
+    Disconnect,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Right; 1] = [Right::Observe];
+    pub const ALL: [Right; 2] = [Right::Observe, Right::Disconnect];
 
     /// As the configuration writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Right::Observe => "observe",
+            Right::Disconnect => "disconnect",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Any configuration, written as YAML and read back, is the same.
 
+mod protection;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +14,7 @@ use crate::{
     Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
     EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwt,
     JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Right, StaticToken, Stream,
-    Timespan,
+    Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -165,12 +167,14 @@ fn stream() -> impl Strategy<Value = Stream> {
         ),
         (bytes(), bytes(), overflow()),
         (any::<usize>(), any::<usize>(), of(any::<usize>())),
+        (span(), span()),
     )
         .prop_map(
             |(
                 (retry, retry_jitter, connected_event),
                 (max_queue_bytes, max_memory, overflow),
                 (max_channels, max_filter_values, max_connections),
+                (write_timeout, max_age),
             )| Stream {
                 retry,
                 retry_jitter,
@@ -180,6 +184,8 @@ fn stream() -> impl Strategy<Value = Stream> {
                 overflow,
                 max_channels,
                 max_filter_values,
+                write_timeout,
+                max_age,
                 max_connections,
             },
         )
@@ -316,6 +322,13 @@ fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {
     (logging, heartbeat, drain, demo)
 }
 
+fn tcp() -> impl Strategy<Value = Tcp> {
+    (span(), span()).prop_map(|(keep_alive, user_timeout)| Tcp {
+        keep_alive,
+        user_timeout,
+    })
+}
+
 prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
@@ -323,12 +336,14 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        cors in protection::cors(),
         stream in stream(),
         http in http(),
+        tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, drain, demo,
+            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
     cursor::UnixMillis,
     filter::Filter,
+    subject::Subject,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ pub struct Grant {
     pub subscribe: Vec<ChannelPattern>,
     pub manage: BTreeSet<Right>,
     /// Whom it stands for, if anybody.
-    pub subject: Option<Box<str>>,
+    pub subject: Option<Subject>,
     /// What is known of the holder besides: a team, a customer.
     pub attributes: BTreeMap<Box<str>, Box<str>>,
     /// Which events the holder sees, whatever it asks for.

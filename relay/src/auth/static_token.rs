@@ -1,7 +1,7 @@
 //! Tokens that are known in advance, by their hashes.
 
 use super::patterns;
-use crate::{cursor::UnixMillis, grant::Grant};
+use crate::{cursor::UnixMillis, grant::Grant, subject::Subject};
 use relay_config::StaticToken;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct KnownToken {
 }
 
 impl KnownToken {
-    /// Who shows it may do what everybody may, and what it says. `None` if its hash is none.
+    /// Who shows it may do what everybody may, and what it says. `None` if its hash or its subject is none.
     pub fn new(token: &StaticToken, everybody: &Grant) -> Option<KnownToken> {
         Some(KnownToken {
             name: token.name.as_str().into(),
@@ -24,12 +24,18 @@ impl KnownToken {
                 publish: [patterns(&token.publish), everybody.publish.clone()].concat(),
                 subscribe: [patterns(&token.subscribe), everybody.subscribe.clone()].concat(),
                 manage: token.manage.iter().copied().collect(),
-                subject: token.subject.as_deref().map(Into::into),
+                subject: subject(token)?,
                 expires: token.expires.as_deref().map(expiry),
                 ..Grant::default()
             }),
         })
     }
+}
+
+/// Who stands for an illegal subject stands for nobody, so the token is not known.
+fn subject(token: &StaticToken) -> Option<Option<Subject>> {
+    let subject = token.subject.as_deref().map(Subject::parse);
+    subject.transpose().ok()
 }
 
 /// Compares with every token in a time that does not depend on them.

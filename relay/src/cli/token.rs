@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_grant_is_described_in_full() {
         let grant = Grant {
-            subject: Some("ann".into()),
+            subject: crate::subject::Subject::parse("ann").ok(),
             expires: Some(1_795_248_000_000),
             ..Grant::everything()
         };

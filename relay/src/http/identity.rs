@@ -75,6 +75,13 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
     Err(not_granted(identity, &wanted))
 }
 
+/// Who sends a request, if the sender has a right.
+pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
+    let identity = identify(app, credential(headers))?;
+    may(&identity, right)?;
+    Ok(identity)
+}
+
 /// 401 for who showed nothing, 403 for who is known and not allowed.
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
@@ -94,10 +101,8 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 
 /// Lets only those pass who may observe.
 pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let allowed = identify(&app, credential(request.headers()))
-        .and_then(|identity| may(&identity, Right::Observe));
-    match allowed {
-        Ok(()) => next.run(request).await,
+    match with_right(&app, request.headers(), Right::Observe) {
+        Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }

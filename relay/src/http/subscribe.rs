@@ -18,6 +18,7 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Opening, StreamInfo, Transport},
     },
+    who::Who,
 };
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
@@ -69,7 +70,7 @@ impl Subscribe<'_> {
     }
 
     fn wanted(&self, app: &App) -> Result<Opening, Problem> {
-        app.openness.allows(&self.caller)?;
+        app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
@@ -97,10 +98,15 @@ impl Subscribe<'_> {
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
             expires: identity.grant.expires,
+            head: match self.framing {
+                Framing::Chunked => app.cors.lines(self.caller.origin),
+                Framing::Bare => Box::default(), // the answer is hyper's
+            },
             info: StreamInfo {
                 number,
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
+                who: Who::from(&identity),
                 remote: self.peer,
                 user_agent: self
                     .user_agent

@@ -6,6 +6,7 @@ use crate::{
     cursor::UnixMillis,
     filter::Filter,
     grant::{Grant, Right},
+    subject::Subject,
 };
 use relay_config::{ClaimPath, Claims, GrantTemplate, PatternTemplate};
 use serde_json::{Map, Value};
@@ -13,8 +14,6 @@ use std::collections::BTreeMap;
 
 /// Most values that one claim may have: patterns, rights, values of a filter.
 const MAX_VALUES: usize = 100;
-/// Longest subject, in bytes: it is a part of a channel's name.
-const MAX_SUBJECT: usize = 190;
 /// Longest value of an attribute, a filter, or a part of a pattern, in bytes.
 const MAX_VALUE: usize = 200;
 
@@ -143,12 +142,10 @@ fn is_part_of_a_segment(text: &str) -> bool {
             .any(|c| matches!(c, '.' | '*') || c.is_control())
 }
 
-fn subject(claims: &Map<String, Value>, path: &ClaimPath) -> Result<Option<Box<str>>, Refused> {
-    let subject = find(claims, path).map(|value| short(value, MAX_SUBJECT));
-    match subject.transpose()? {
-        Some(subject) if subject.is_empty() => Err(Refused::Claims),
-        subject => Ok(subject.map(Into::into)),
-    }
+fn subject(claims: &Map<String, Value>, path: &ClaimPath) -> Result<Option<Subject>, Refused> {
+    let subject = find(claims, path).map(text).transpose()?;
+    let parsed = subject.map(|subject| Subject::parse(&subject)).transpose();
+    parsed.map_err(|_| Refused::Claims)
 }
 
 fn find<'a>(claims: &'a Map<String, Value>, path: &ClaimPath) -> Option<&'a Value> {
@@ -223,7 +220,7 @@ mod tests {
             ["news", "orders.**", "users.ann.**"]
         );
         assert!(grant.may(Right::Observe));
-        assert_eq!(grant.subject.as_deref(), Some("ann"));
+        assert_eq!(grant.subject.as_ref().map(Subject::as_str), Some("ann"));
         assert_eq!(&*grant.attributes["team"], "7");
         assert_eq!(grant.filters.terms()["tenant"].len(), 2);
     }
