@@ -39,16 +39,16 @@ fn auth(secret: &Path) -> Value {
 }
 
 fn start() -> (Relay, TempDir) {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a folder");
     let secret = folder.path().join("secret");
-    fs::write(&secret, SECRET).unwrap();
+    fs::write(&secret, SECRET).expect("it can be written");
     let relay = Relay::start_with(&[("SSE_RELAY_AUTH", &auth(&secret).to_string())], &[]);
     (relay, folder)
 }
 
 fn seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap().as_secs()
+    now.expect("after 1970").as_secs()
 }
 
 fn backend() -> Value {
@@ -58,9 +58,9 @@ fn backend() -> Value {
 
 /// The same, with some claims changed, or taken out by `null`.
 fn with(mut claims: Value, changes: &Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
+    for (name, value) in changes.as_object().expect("claims") {
         match value {
-            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            Value::Null => drop(claims.as_object_mut().expect("claims").remove(name)),
             value => claims[name] = value.clone(),
         }
     }
@@ -72,8 +72,10 @@ fn sign(algorithm: Algorithm, id: Option<&str>, claims: &Value) -> String {
         Algorithm::HS256 => SECRET,
         _ => RSA.as_bytes(),
     };
-    let key = SigningKey::new(algorithm, key).unwrap();
-    let token = key.sign(id, claims.as_object().unwrap()).unwrap();
+    let key = SigningKey::new(algorithm, key).expect("a key");
+    let token = key
+        .sign(id, claims.as_object().expect("claims"))
+        .expect("signed");
     format!("Authorization: Bearer {token}")
 }
 
@@ -197,7 +199,10 @@ fn count(relay: &Relay, reason: &str) -> u64 {
     let line = format!("sse_relay_auth_refused_total{{reason=\"{reason}\"}} ");
     let scrape = relay.scrape();
     let found = scrape.lines().find_map(|text| text.strip_prefix(&line));
-    found.expect("the reason is counted").parse().unwrap()
+    found
+        .expect("the reason is counted")
+        .parse()
+        .expect("a number")
 }
 
 #[test]
