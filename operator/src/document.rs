@@ -275,6 +275,7 @@ fn auth(credentials: &Credentials<'_>) -> config::Auth {
                     subscribe: anonymous.subscribe.clone(),
                 })
                 .unwrap_or_default(),
+            ..config::Auth::default()
         },
     }
 }
@@ -324,7 +325,7 @@ fn generated(tokens: &Generated) -> config::Auth {
                 ..token("manage", tokens.manage.hash())
             },
         ],
-        anonymous: config::Anonymous::default(),
+        ..config::Auth::default()
     }
 }
 

@@ -75,6 +75,7 @@ impl App {
         log: Arc<dyn EventLog>,
         config: Arc<Config>,
         openness: Openness,
+        auth: Authenticator,
         replica: String,
     ) -> App {
         App {
@@ -82,7 +83,7 @@ impl App {
             hub,
             log,
             openness,
-            auth: Authenticator::new(config.auth.as_ref()),
+            auth,
             cors: Cors::new(&config.cors),
             config,
             replica,
