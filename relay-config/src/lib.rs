@@ -21,6 +21,7 @@ mod nearest;
 mod origin;
 mod pattern;
 mod process;
+mod redis;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -43,6 +44,10 @@ pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use redis::{
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
+    RedisTarget, RedisTls,
+};
 pub use schema::schema;
 pub use timespan::{Timespan, TimespanError};
 pub use validate::Problem;

@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -23,6 +23,7 @@ pub mod journal;
 pub mod label;
 pub mod metrics;
 pub mod printable;
+pub mod redis;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;
