@@ -1,8 +1,8 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`partition`], [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
+//!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod cursor;
 pub mod drain;
 pub mod event;
@@ -21,11 +22,15 @@ pub mod http;
 pub mod hub;
 pub mod journal;
 pub mod label;
+pub mod listener;
 pub mod metrics;
 pub mod partition;
 pub mod printable;
+pub mod redis;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;
 pub mod stats;
+pub mod subject;
 pub mod telemetry;
+pub mod who;

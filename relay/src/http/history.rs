@@ -14,6 +14,7 @@ use crate::{
     event_log::{
         Completeness, Entry, Gaps, Page, Read, ReadError, Standing, cursor_of, gap::Certainty,
     },
+    filter::Filter,
 };
 use axum::{
     Json,
@@ -70,6 +71,7 @@ pub async fn history(
     let identity = identity::identify(&app, identity::credential(&headers))?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
+    let filter = identity::readable(&identity, &Filter::default())?;
     open_to_subscribers(&app.config, &name)?;
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
     let ids = Ids::new(&app, &name)?;
@@ -96,7 +98,7 @@ pub async fn history(
     };
     let backwards = before.is_some() && after.is_none();
     let page = if backwards {
-        last_page(&app, read, parameters.limit).await?
+        last_page(&app, read, parameters.limit, &filter).await?
     } else {
         app.log.read(read).await?
     };
@@ -115,6 +117,7 @@ pub async fn history(
         events: page
             .entries
             .iter()
+            .filter(|entry| filter.accepts(&entry.event.attributes))
             .map(|entry| describe(entry, ids.at(entry.id)))
             .collect(),
     }))
@@ -173,11 +176,17 @@ impl From<ReadError> for Problem {
 }
 
 /// The last events up to a bound: pages are read to the end, and the end is kept.
-async fn last_page(app: &App, mut read: Read, limit: usize) -> Result<Page, Problem> {
+async fn last_page(
+    app: &App,
+    mut read: Read,
+    limit: usize,
+    filter: &Filter,
+) -> Result<Page, Problem> {
     let mut kept: VecDeque<Arc<Entry>> = VecDeque::new();
     loop {
         let mut page = app.log.read(read.clone()).await?;
-        kept.extend(page.entries.drain(..));
+        let seen = |entry: &Arc<Entry>| filter.accepts(&entry.event.attributes);
+        kept.extend(page.entries.drain(..).filter(seen));
         kept.drain(..kept.len().saturating_sub(limit));
         if page.completeness == Completeness::Complete {
             return Ok(Page {

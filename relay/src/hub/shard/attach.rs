@@ -284,7 +284,7 @@ impl Shard {
             None => Vec::with_capacity(512),
         };
         if first == FirstBytes::Due {
-            response_head(&mut bytes, &stream.sink);
+            response_head(&mut bytes, &stream.sink, &opening.head);
         }
         self.greet(&mut bytes, framing, &start, opening);
         if joined.is_past(&cursor_of(&start.from)) {
@@ -392,12 +392,14 @@ impl Shard {
     }
 }
 
-/// What comes before the events on a socket that the shard owns.
-pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink) {
+/// What comes before the events on a socket that the shard owns; `lines` are the request's own.
+pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, lines: &[u8]) {
     if let Sink::Socket(_) = sink {
         bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
         bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-        bytes.extend_from_slice(b"\r\n\r\n");
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(lines);
+        bytes.extend_from_slice(b"\r\n");
     }
 }
 

@@ -49,7 +49,7 @@ impl Shard {
             return;
         };
         let mut bytes = Vec::with_capacity(512);
-        response_head(&mut bytes, &stream.sink);
+        response_head(&mut bytes, &stream.sink, &opening.head);
         let framing = self.feeds.get(stream.feed).key.framing;
         bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
         match until {

@@ -3,7 +3,7 @@
 use super::{
     Connection, Shard,
     feeds::Attachment,
-    stream::{Backlog, Flow, Then},
+    stream::{Backlog, Then},
 };
 use crate::{
     channel::{ChannelName, Selector},
@@ -11,10 +11,7 @@ use crate::{
     cursor::Places,
     event_log::{Condition, Loss, Whose, gap},
     frame::{DegradedData, Frame, GapData},
-    hub::{
-        open::{CloseReason, Notices},
-        sink::Sent,
-    },
+    hub::{open::Notices, sink::Sent},
 };
 use std::time::{Instant, SystemTime};
 
@@ -125,7 +122,7 @@ impl Shard {
         };
         let n = match stream.sink.send(bytes) {
             Sent::All => return,
-            Sent::Dead => return self.close(index, CloseReason::Client),
+            Sent::Dead(reason) => return self.close(index, reason),
             Sent::Part(n) => n,
         };
         let rest = match (&stream.backlog, stream.has_joined()) {
@@ -138,8 +135,9 @@ impl Shard {
             (None, false) => Backlog::new(bytes[n..].to_vec(), 0, Then::Hold),
         };
         self.set_backlog(index, rest);
+        let now = self.now;
         if let Some(stream) = self.stream_mut(index) {
-            stream.flow = Flow::Blocked;
+            stream.flow = stream.flow.short(n, now);
         }
     }
 }

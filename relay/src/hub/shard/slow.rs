@@ -2,7 +2,7 @@
 
 use super::{
     Connection, Shard,
-    stream::{Backlog, Flow, Tail, Then},
+    stream::{Backlog, Tail, Then},
 };
 use crate::{
     frame::{Frame, GapData, GapReason},
@@ -188,7 +188,7 @@ impl Shard {
                 Connection::Stream(stream) => Some((index as u32, stream)),
                 Connection::Head(_) => None,
             })
-            .filter(|(_, stream)| stream.flow == Flow::Blocked || stream.backlog.is_some())
+            .filter(|(_, stream)| stream.flow.is_blocked() || stream.backlog.is_some())
             .map(|(index, stream)| (self.waiting(stream), index, stream.feed))
             .collect();
         behind.sort_unstable_by_key(|(waiting, ..)| std::cmp::Reverse(*waiting));

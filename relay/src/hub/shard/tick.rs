@@ -1,6 +1,6 @@
 //! What happens by the clock: heartbeats, deadlines, the drain.
 
-use super::{Connection, Shard, accept::Heads, stream::Flow};
+use super::{Connection, Shard, accept::Heads, reap::Reaper};
 use crate::{
     clock::rfc3339,
     cursor::Places,
@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Heartbeats are spread over their interval in steps of this.
-const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
 
 /// A wheel that sweeps over all slots once per heartbeat interval. It costs a stream nothing.
 pub struct Ticker {
@@ -24,6 +24,7 @@ pub struct Ticker {
     period: usize,
     step: usize,
     pub heads: Heads,
+    pub reaper: Reaper,
 }
 
 impl Ticker {
@@ -37,6 +38,7 @@ impl Ticker {
             period,
             step: 0,
             heads: Heads::new(),
+            reaper: Reaper::default(),
         }
     }
 }
@@ -61,6 +63,7 @@ impl Shard {
             self.heartbeats();
             self.expire_streams();
             self.try_again();
+            self.reap();
             self.drain_step();
         }
     }
@@ -84,7 +87,7 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        if stream.flow == Flow::Blocked {
+        if stream.flow.is_blocked() {
             // should the kernel have had no memory, nothing tells when it has
             return self.pump(index);
         }
