@@ -21,6 +21,7 @@ mod nearest;
 mod origin;
 mod pattern;
 mod process;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -44,6 +45,7 @@ pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

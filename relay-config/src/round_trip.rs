@@ -11,7 +11,7 @@ use crate::load::read;
 use crate::{
     Access, Anonymous, Auth, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync,
     Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan,
+    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -267,12 +267,14 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        (revocation_keep, revocation_max) in (span(), any::<usize>()),
         stream in stream(),
         http in http(),
         tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
+            revocations: Revocations { keep: revocation_keep, max: revocation_max },
             auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }

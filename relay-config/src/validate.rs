@@ -53,6 +53,12 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        problems.time(
+            "revocations.keep",
+            self.revocations.keep,
+            ONE_SECOND..=Timespan::MAX,
+        );
+        problems.size("revocations.max", self.revocations.max);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);

@@ -69,6 +69,8 @@ pub enum Refused {
     Unknown,
     #[error("the token has expired; get a new one")]
     Expired,
+    #[error("the credential was revoked")]
+    Revoked,
 }
 
 /// A token that is known in advance, by its hash.

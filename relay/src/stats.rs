@@ -148,6 +148,8 @@ pub enum AuthRefusal {
     Unknown,
     /// It has expired.
     Expired,
+    /// It was revoked.
+    Revoked,
     /// It allows something else.
     NotGranted,
 }
@@ -157,6 +159,7 @@ labels!(AuthRefusal {
     Malformed => "malformed",
     Unknown => "unknown",
     Expired => "expired",
+    Revoked => "revoked",
     NotGranted => "not-granted",
 });
 
@@ -166,6 +169,7 @@ impl From<crate::auth::Refused> for AuthRefusal {
             crate::auth::Refused::Malformed => AuthRefusal::Malformed,
             crate::auth::Refused::Unknown => AuthRefusal::Unknown,
             crate::auth::Refused::Expired => AuthRefusal::Expired,
+            crate::auth::Refused::Revoked => AuthRefusal::Revoked,
         }
     }
 }

@@ -5,11 +5,12 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Evidence, Identity},
+    auth::{Credential, Evidence, Identity, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
     grant::Right,
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::{
     extract::{Request, State},
@@ -27,7 +28,14 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 
 /// Who sends a request, or 401.
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis());
+    let now = unix_millis();
+    let identity = app.auth.identify(credential, now);
+    let identity = identity.and_then(|identity| {
+        if app.control.refuses(&Who::from(&identity), now) {
+            return Err(Refused::Revoked);
+        }
+        Ok(identity)
+    });
     identity.map_err(|refused| {
         Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
     })
