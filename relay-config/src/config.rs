@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
+use crate::cors::Cors;
 use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
@@ -34,6 +35,8 @@ pub struct Config {
     pub auth: Option<Auth>,
     /// Credentials that are refused before they end.
     pub revocations: Revocations,
+    /// Pages of other origins that may use the relay from a browser.
+    pub cors: Cors,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -74,6 +77,7 @@ impl Default for Config {
             insecure_open: false,
             auth: None,
             revocations: Revocations::default(),
+            cors: Cors::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

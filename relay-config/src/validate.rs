@@ -1,5 +1,8 @@
 //! What must hold beyond each field's type.
 
+mod cors;
+mod jwt;
+
 use std::fmt;
 
 use crate::auth::Auth;
@@ -59,6 +62,7 @@ impl Config {
             ONE_SECOND..=Timespan::MAX,
         );
         problems.size("revocations.max", self.revocations.max);
+        cors::check(&mut problems, &self.cors);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -310,6 +314,7 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         "auth.anonymous.subscribe",
         &auth.anonymous.subscribe,
     );
+    jwt::check(problems, &auth.jwt);
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

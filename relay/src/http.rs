@@ -6,6 +6,7 @@ mod channel_path;
 mod channels;
 mod clients;
 mod connections;
+pub mod cors;
 mod dashboard;
 mod disconnect;
 mod events;
@@ -33,6 +34,7 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
+use cors::Cors;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -62,6 +64,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub openness: Openness,
     pub auth: Authenticator,
+    pub cors: Cors,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -74,6 +77,7 @@ impl App {
         log: Arc<dyn EventLog>,
         config: Arc<Config>,
         openness: Openness,
+        auth: Authenticator,
         replica: String,
     ) -> App {
         App {
@@ -81,7 +85,8 @@ impl App {
             hub,
             log,
             openness,
-            auth: Authenticator::new(config.auth.as_ref()),
+            auth,
+            cors: Cors::new(&config.cors),
             config,
             replica,
             started: Instant::now(),
@@ -156,15 +161,16 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response_with_state(app.clone(), finish))
-        .with_state(app);
+        .with_state(app.clone());
     // around the routes, since they write Allow after all their layers
     Router::new()
         .fallback_service(routes)
         .layer(middleware::from_fn(options))
+        .layer(middleware::from_fn_with_state(app, cors::share))
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.openness.allows(&caller(&request)) {
+    match app.openness.allows(&caller(&request), &app.cors) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -180,8 +186,9 @@ pub fn is_publish(request: &Request) -> bool {
 pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     let segment = published_channel(request.uri().path()).unwrap_or_default();
     let channel = ChannelPath::decode(segment);
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let refused = if says_its_host_once(&request) {
-        app.openness.allows(&caller(&request)).err()
+        app.openness.allows(&caller(&request), &app.cors).err()
     } else {
         Some(hostless())
     };
@@ -189,7 +196,9 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
         None => publish::publish(State(app.clone()), channel, request).await,
         Some(problem) => problem.into_response(),
     };
-    finish(State(app), response).await
+    let mut response = finish(State(app.clone()), response).await;
+    app.cors.apply(origin.as_ref(), &mut response);
+    response
 }
 
 /// The one segment of a path that names the channel of a publish.

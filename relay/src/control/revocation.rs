@@ -15,6 +15,8 @@ pub enum Revoked {
     Subject(Subject),
     /// The token of a name.
     Token(Arc<str>),
+    /// The signed token with this id.
+    Jti(Arc<str>),
 }
 
 /// Names a revocation: the same credentials have the same id on every replica.
@@ -47,6 +49,7 @@ impl Revoked {
         let subject = who.subject.clone().map(Revoked::Subject);
         let token = match &who.evidence {
             Evidence::Token(name) => Some(Revoked::Token(name.clone())),
+            Evidence::Jwt { id, .. } => id.clone().map(Revoked::Jti),
             Evidence::Open | Evidence::Anonymous => None,
         };
         subject.into_iter().chain(token)
@@ -58,6 +61,7 @@ impl Revoked {
         match self {
             Revoked::Subject(subject) => streams.subject = Some(subject.clone()),
             Revoked::Token(name) => streams.token = Some(name.to_string()),
+            Revoked::Jti(id) => streams.jti = Some(id.to_string()),
         }
         streams
     }

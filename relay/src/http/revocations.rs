@@ -8,6 +8,7 @@ use super::{
     time::{self, format_millis},
 };
 use crate::{
+    auth::jwt::MAX_ID,
     clock::unix_millis,
     control::{
         Command, ControlError,
@@ -25,14 +26,14 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-const EXPECTED: &str =
-    r#"{"subject": "NAME"} or {"token": "NAME"}, with "until": "2027-01-01T00:00:00Z" if you like"#;
+const EXPECTED: &str = r#"{"subject": "NAME"} or {"token": "NAME"} or {"jti": "ID"}, with "until": "2027-01-01T00:00:00Z" if you like"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     subject: Option<String>,
     token: Option<String>,
+    jti: Option<String>,
     until: Option<String>,
 }
 
@@ -124,11 +125,12 @@ pub async fn restore(
 
 impl Wanted {
     fn understand(self, app: &App, now: UnixMillis) -> Result<Revocation, Problem> {
-        let revoked = match (self.subject, self.token) {
-            (Some(subject), None) => Revoked::Subject(
+        let revoked = match (self.subject, self.token, self.jti) {
+            (Some(subject), None, None) => Revoked::Subject(
                 Subject::parse(&subject).map_err(|error| json_body::invalid(error.to_string()))?,
             ),
-            (None, Some(name)) => Revoked::Token(known_token(app, &name)?),
+            (None, Some(name), None) => Revoked::Token(known_token(app, &name)?),
+            (None, None, Some(id)) if (1..=MAX_ID).contains(&id.len()) => Revoked::Jti(id.into()),
             _ => {
                 return Err(json_body::invalid(format!(
                     "say whom to refuse, once: {EXPECTED}"

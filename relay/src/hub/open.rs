@@ -19,6 +19,8 @@ pub struct Opening {
     pub greeting: Greeting,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
+    /// Lines of the answer's head that are this request's own, where the shard writes the head.
+    pub head: Box<[u8]>,
     pub info: StreamInfo,
 }
 

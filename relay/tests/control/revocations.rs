@@ -103,6 +103,33 @@ fn a_token_is_revoked_by_its_name_listed_and_taken_back() {
 }
 
 #[test]
+fn a_signed_token_is_revoked_by_its_id() {
+    use sse_relay::auth::jwt::sign::SigningKey;
+    let (folder, secret) = (tempfile::TempDir::new().unwrap(), [7; 32]);
+    let file = folder.path().join("secret");
+    std::fs::write(&file, secret).unwrap();
+    let mut auth = auth();
+    auth["jwt"] = json!([{"name": "id", "issuer": "https://id.example", "audience": ["sse"],
+        "keys": [{"secretFile": file}], "grant": {"subscribe": ["orders.**"]}}]);
+    let relay = Relay::start_with(&[("SSE_RELAY_AUTH", &auth.to_string())], &[]);
+    let bearer = |id: &str| {
+        let claims = json!({"iss": "https://id.example", "aud": "sse", "sub": "ann", "jti": id,
+            "exp": 4_000_000_000_u64});
+        let key = SigningKey::new(relay_config::Algorithm::HS256, &secret).unwrap();
+        let token = key.sign(None, claims.as_object().unwrap()).unwrap();
+        format!("Authorization: Bearer {token}")
+    };
+    let (one, other) = (bearer("one"), bearer("other"));
+    let mut revoked = open(&relay, "channel=orders.eu", &[&one]);
+    let mut stays = open(&relay, "channel=orders.eu", &[&other]);
+    assert_eq!(revoke(&relay, &json!({"jti": "one"})).json()["ended"], 1);
+    revoked.until("\"revoked\"");
+    publish(&relay, "orders.eu", "goes on");
+    stays.until("data: goes on\n");
+    assert!(is_refused(&relay, &[&one]) && !is_refused(&relay, &[&other]));
+}
+
+#[test]
 fn a_revocation_ends_at_its_time() {
     let relay = relay();
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
