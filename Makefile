@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser deny
+.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools servers deny
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -53,6 +53,12 @@ toolchain:
 
 browser:
 	@sh scripts/install-browser.sh
+
+test-tools:
+	@sh scripts/install-test-tools.sh
+
+servers:
+	@sh scripts/install-servers.sh
 
 deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \

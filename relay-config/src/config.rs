@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
+use crate::cors::Cors;
 use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
+use crate::tcp::Tcp;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +32,8 @@ pub struct Config {
     /// served unless `insecureOpen` says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Pages of other origins that may use the relay from a browser.
+    pub cors: Cors,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -54,6 +58,8 @@ pub struct Config {
     pub stream: Stream,
     /// Protocols, deadlines and limits of HTTP.
     pub http: Http,
+    /// How soon the system notices that the other end of a connection is gone.
+    pub tcp: Tcp,
     /// How the process leaves: its streams move to other replicas before it exits.
     pub drain: Drain,
     /// Events made up by the relay itself, to try it out.
@@ -67,6 +73,7 @@ impl Default for Config {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             insecure_open: false,
             auth: None,
+            cors: Cors::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),
@@ -78,6 +85,7 @@ impl Default for Config {
             heartbeat: Heartbeat::default(),
             stream: Stream::default(),
             http: Http::default(),
+            tcp: Tcp::default(),
             drain: Drain::default(),
             demo: Demo::default(),
         }

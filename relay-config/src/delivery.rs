@@ -58,6 +58,12 @@ pub struct Stream {
     pub max_channels: usize,
     /// Number of values in the filters of one stream.
     pub max_filter_values: usize,
+    /// Time in which a stream's connection must take something of what waits for it; one that takes
+    /// nothing is closed.
+    pub write_timeout: Timespan,
+    /// The longest life of a stream. It ends in the last tenth of it, and its client resumes: the
+    /// only sign of a client that is gone behind a proxy that goes on reading.
+    pub max_age: Timespan,
     /// Number of streams of the process; no bound by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
@@ -74,6 +80,8 @@ impl Default for Stream {
             overflow: Overflow::Disconnect,
             max_channels: 100,
             max_filter_values: 100,
+            write_timeout: Timespan::from_secs(60),
+            max_age: Timespan::from_secs(3_600),
             max_connections: None,
         }
     }

@@ -1,5 +1,8 @@
 //! What must hold beyond each field's type.
 
+mod cors;
+mod jwt;
+
 use std::fmt;
 
 use crate::auth::Auth;
@@ -53,6 +56,7 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        cors::check(&mut problems, &self.cors);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -60,6 +64,7 @@ impl Config {
         self.check_events(&mut problems);
         self.check_stream(&mut problems);
         self.check_http(&mut problems);
+        self.check_tcp(&mut problems);
         self.check_drain(&mut problems);
         self.check_demo(&mut problems);
         problems.into_result()
@@ -209,6 +214,12 @@ impl Config {
              under `channels` (`match: \"**\"` for every channel)",
         );
         problems.size("stream.maxChannels", stream.max_channels);
+        problems.time(
+            "stream.writeTimeout",
+            stream.write_timeout,
+            ONE_SECOND..=ONE_HOUR,
+        );
+        problems.time("stream.maxAge", stream.max_age, ONE_SECOND..=Timespan::MAX);
         if let Some(connections) = stream.max_connections {
             problems.size("stream.maxConnections", connections);
         }
@@ -245,6 +256,15 @@ impl Config {
                 .is_some_and(|n| !(1..=MAX_THREADS).contains(&n)),
             "http.threads",
             "write a number from 1 to 1024, or leave the key out for one per core",
+        );
+    }
+
+    fn check_tcp(&self, problems: &mut Problems) {
+        problems.time("tcp.keepAlive", self.tcp.keep_alive, ONE_SECOND..=ONE_HOUR);
+        problems.time(
+            "tcp.userTimeout",
+            self.tcp.user_timeout,
+            ONE_SECOND..=ONE_HOUR,
         );
     }
 
@@ -288,6 +308,7 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         "auth.anonymous.subscribe",
         &auth.anonymous.subscribe,
     );
+    jwt::check(problems, &auth.jwt);
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

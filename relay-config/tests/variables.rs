@@ -10,9 +10,18 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
     match path {
         "listen" | "adminListen" => return json!("127.0.0.1:1"),
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
+        "cors.origins" => return json!(["https://a.example"]),
+        "cors.methods" => return json!(["GET"]),
+        "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
+        }
+        "auth.jwt" => {
+            let key = json!({"secretFile": "/run/secrets/jwt"});
+            let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],
+                             "claims": {"publish": "sse", "subject": "sub"}, "grant": {}});
+            return json!([jwt]);
         }
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),

@@ -67,6 +67,13 @@ impl serde::Serialize for ChannelName {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for ChannelName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ChannelName::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 /// What one `channel=` parameter of a subscription asks for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Selector {

@@ -114,6 +114,14 @@ impl Frame {
         Frame::of(&block.0)
     }
 
+    /// The last words to a stream that somebody ends: why, and the reconnection time in milliseconds.
+    pub fn dismissal(reason: &'static str, retry: u32) -> Frame {
+        let mut block = Block::with_capacity(64);
+        block.field("retry", retry.to_string().as_bytes());
+        block.control("end", &DismissalData { reason });
+        Frame::of(&block.0)
+    }
+
     /// A new reconnection time, in milliseconds, for a stream that is about to close.
     pub fn retry(milliseconds: u32) -> Frame {
         Frame::opening(None, milliseconds)
@@ -123,6 +131,12 @@ impl Frame {
 #[derive(Serialize)]
 struct EndData<'a> {
     channel: &'a str,
+}
+
+/// Data of the control event `end` where somebody ends the stream.
+#[derive(Serialize)]
+struct DismissalData {
+    reason: &'static str,
 }
 
 /// Data of the control event `connected`.

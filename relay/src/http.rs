@@ -6,7 +6,9 @@ mod channel_path;
 mod channels;
 mod clients;
 mod connections;
+pub mod cors;
 mod dashboard;
+mod disconnect;
 mod events;
 mod history;
 mod identity;
@@ -14,21 +16,23 @@ mod paging;
 pub mod problem;
 mod publish;
 mod query;
+mod selection;
 pub mod server;
 mod status;
 pub mod subscribe;
 pub mod time;
 
-use crate::{auth::Authenticator, event_log::EventLog, hub::Hub};
+use crate::{auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
 use access::{Caller, Openness};
 use axum::{
     Router,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
+use cors::Cors;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -53,10 +57,12 @@ pub enum Phase {
 /// What every request handler knows.
 pub struct App {
     pub hub: Arc<Hub>,
+    pub control: Control,
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub openness: Openness,
     pub auth: Authenticator,
+    pub cors: Cors,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -69,13 +75,16 @@ impl App {
         log: Arc<dyn EventLog>,
         config: Arc<Config>,
         openness: Openness,
+        auth: Authenticator,
         replica: String,
     ) -> App {
         App {
+            control: Control::new(hub.clone()),
             hub,
             log,
             openness,
-            auth: Authenticator::new(config.auth.as_ref()),
+            auth,
+            cors: Cors::new(&config.cors),
             config,
             replica,
             started: Instant::now(),
@@ -99,23 +108,25 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 5] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
     let events = post(publish::publish).get(history::history);
+    let connections = get(connections::list).delete(disconnect::many);
     [
         ("/", get(status::dashboard)),
         ("/v1/openapi.json", get(status::openapi)),
         ("/v1/events", get(events::events)),
         ("/v1/channels/{channel}", get(channels::one)),
         ("/v1/channels/{channel}/events", events),
+        ("/v1/connections", connections),
+        ("/v1/connections/{connection}", delete(disconnect::one)),
     ]
 }
 
 /// Paths for those who may observe.
-fn observed() -> [(&'static str, MethodRouter<Arc<App>>); 4] {
+fn observed() -> [(&'static str, MethodRouter<Arc<App>>); 3] {
     [
         ("/v1/status", get(status::status)),
         ("/v1/channels", get(channels::list)),
-        ("/v1/connections", get(connections::list)),
         ("/v1/clients", get(clients::list)),
     ]
 }
@@ -145,15 +156,16 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response_with_state(app.clone(), finish))
-        .with_state(app);
+        .with_state(app.clone());
     // around the routes, since they write Allow after all their layers
     Router::new()
         .fallback_service(routes)
         .layer(middleware::from_fn(options))
+        .layer(middleware::from_fn_with_state(app, cors::share))
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.openness.allows(&caller(&request)) {
+    match app.openness.allows(&caller(&request), &app.cors) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -169,8 +181,9 @@ pub fn is_publish(request: &Request) -> bool {
 pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     let segment = published_channel(request.uri().path()).unwrap_or_default();
     let channel = ChannelPath::decode(segment);
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let refused = if says_its_host_once(&request) {
-        app.openness.allows(&caller(&request)).err()
+        app.openness.allows(&caller(&request), &app.cors).err()
     } else {
         Some(hostless())
     };
@@ -178,7 +191,9 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
         None => publish::publish(State(app.clone()), channel, request).await,
         Some(problem) => problem.into_response(),
     };
-    finish(State(app), response).await
+    let mut response = finish(State(app.clone()), response).await;
+    app.cors.apply(origin.as_ref(), &mut response);
+    response
 }
 
 /// The one segment of a path that names the channel of a publish.

@@ -4,6 +4,8 @@ pub mod feed;
 pub mod inbox;
 pub mod interest;
 pub mod open;
+pub mod parting;
+pub mod select;
 pub mod shard;
 pub mod sink;
 
@@ -16,7 +18,9 @@ use crate::{
 };
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
+use open::EndReason;
 use parking_lot::RwLock;
+use select::StreamSelector;
 use std::{
     sync::{
         Arc,
@@ -153,6 +157,15 @@ impl Hub {
         streams.sort_by_key(|stream| stream.info.number);
         streams.truncate(query.limit);
         streams
+    }
+
+    /// Ends streams, and says how many.
+    pub async fn end(&self, streams: StreamSelector, reason: EndReason) -> u64 {
+        let streams = Arc::new(streams);
+        let ended = self
+            .ask(|answer| Command::End(streams.clone(), reason, answer))
+            .await;
+        ended.into_iter().sum()
     }
 
     /// How many streams receive each of these channels.

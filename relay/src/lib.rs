@@ -1,8 +1,8 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`frame`], [`filter`], [`grant`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
+//!   [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -11,6 +11,7 @@ pub mod channel;
 pub mod cli;
 pub mod clock;
 mod codec;
+pub mod control;
 pub mod cursor;
 pub mod drain;
 pub mod event;
@@ -22,10 +23,14 @@ pub mod http;
 pub mod hub;
 pub mod journal;
 pub mod label;
+pub mod listener;
 pub mod metrics;
 pub mod printable;
+pub mod redis;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;
 pub mod stats;
+pub mod subject;
 pub mod telemetry;
+pub mod who;

@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
 use crate::{
+    auth::{AuthError, Authenticator},
     clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
@@ -14,6 +15,7 @@ use crate::{
     },
     hub::Hub,
     journal::{self, JournalError, Repair},
+    listener,
     source::demo::{self, DemoError, Sampler},
     stats::Stats,
 };
@@ -27,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
 };
@@ -56,6 +58,8 @@ pub enum ServeError {
     /// What it said stands in the log.
     #[error("the thread that writes the log's file ended; nothing can be published any more")]
     WriterEnded,
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -80,8 +84,6 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// Connections that wait to be accepted: a reconnect storm should wait rather than be refused.
-const BACKLOG: i32 = 16_384;
 /// How often the log drops what is too old.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -92,8 +94,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     raise_open_files();
     let openness = Openness::of(&config)?;
-    let listener = listen(config.listen)?;
-    let admin = listen(config.admin_listen)?;
+    let auth = Authenticator::new(config.auth.as_ref())?;
+    let listener = listen(config.listen, &config)?;
+    let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
         public: listener.local_addr()?,
         admin: admin.local_addr()?,
@@ -103,7 +106,14 @@ pub async fn serve(
     let (log, writer) = open_log(&config, &hub)?;
     hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
+    let app = Arc::new(App::new(
+        hub,
+        log,
+        config.clone(),
+        openness,
+        auth,
+        replica_id(),
+    ));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
     // none of these ends by itself; should one, the relay is not whole any more
@@ -113,6 +123,8 @@ pub async fn serve(
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
+    // from here on a signal means a drain
+    let signals = Signals::new()?;
     tracing::info!(
         event = "relay.started",
         listen = %addresses.public,
@@ -128,7 +140,7 @@ pub async fn serve(
     );
     started(addresses, &config);
     tokio::select! {
-        drained = until_drained(&app, &stop) => drained?,
+        () = until_drained(&app, &stop, signals) => {}
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
@@ -150,47 +162,42 @@ async fn ended(writer: Option<oneshot::Receiver<Infallible>>) {
     }
 }
 
-/// Drains at the first signal, ends at once at the second.
-async fn until_drained(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What ends the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn until_drained(app: &App, stop: &watch::Sender<bool>, mut signals: Signals) {
+    signals.next().await;
     tokio::select! {
         drained = drain::drain(app, stop) => match drained {
             Drained::Empty => tracing::info!(event = "drain.finished", "nothing is left"),
             Drained::TimedOut(left) => tracing::warn!(event = "drain.timeout", connections = left, "time is up; what is left is cut"),
         },
-        _ = terminate.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
-        _ = interrupt.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
+        () = signals.next() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
     }
-    Ok(())
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let opened = || -> rustix::io::Result<TcpListener> {
-        let socket = socket_with(
-            family,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        bind(&socket, &address)?;
-        listen(&socket, BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
-    opened().map_err(|error| ServeError::Listen {
+fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServeError> {
+    listener::open(address, &config.tcp).map_err(|error| ServeError::Listen {
         address,
         error: error.into(),
     })

@@ -54,6 +54,7 @@ fn assert_described(api: &Value, operation: &Value, answer: &Answer) {
 
 fn target(path: &str) -> String {
     path.replace("{channel}", "c")
+        .replace("{connection}", "x-1")
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn every_path_and_method_is_described_and_nothing_else() {
         served
     );
     for (path, methods) in &described {
-        for method in ["OPTIONS", "DELETE"] {
+        for method in ["OPTIONS", "PATCH"] {
             let answer = relay.request(method, &target(path), &[], b"");
             assert_eq!(
                 answer.status,
@@ -129,7 +130,7 @@ type Call = (
     u16,
 );
 
-const CALLS: [Call; 34] = {
+const CALLS: [Call; 37] = {
     const P: &str = "/v1/channels/c/events";
     const JSON: &[&str] = &["Content-Type: application/json"];
     const LINES: &[&str] = &["Content-Type: application/x-ndjson"];
@@ -285,6 +286,23 @@ const CALLS: [Call; 34] = {
             200,
         ),
         ("listClients", "GET", "/v1/clients", &[], "", 200),
+        (
+            "endConnections",
+            "DELETE",
+            "/v1/connections?subject=ann",
+            &[],
+            "",
+            200,
+        ),
+        ("endConnections", "DELETE", "/v1/connections", &[], "", 400),
+        (
+            "endConnection",
+            "DELETE",
+            "/v1/connections/x-1",
+            &[],
+            "",
+            200,
+        ),
     ]
 };
 

@@ -1,19 +1,21 @@
 //! `GET /v1/connections`: the streams that are open.
 
 use super::{
-    App,
+    App, identity,
     paging::Parameters,
     problem::{Kind, Problem},
+    selection,
 };
 use crate::{
-    channel::ChannelName,
     clock::rfc3339,
+    grant::Right,
     hub::inbox::{ListQuery, StreamReport},
 };
 use axum::{
     Json,
     extract::{RawQuery, State},
 };
+use http::HeaderMap;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -22,6 +24,12 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 struct Connection {
     id: String,
     client: Option<String>,
+    /// Whom its credential stands for.
+    subject: Option<String>,
+    /// What kind of credential opened it.
+    credential: &'static str,
+    /// Name of the token, if it was one.
+    token: Option<String>,
     remote_addr: Option<String>,
     opened_at: String,
     age_seconds: u64,
@@ -47,18 +55,16 @@ pub struct Page {
 pub async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Json<Page>, Problem> {
-    let parameters = Parameters::parse(query.as_deref(), &["after", "channel"])?;
-    let channel = parameters
-        .get("channel")
-        .map(ChannelName::parse)
-        .transpose();
+    identity::with_right(&app, &headers, Right::Observe)?;
+    let known = [&["after"], &selection::PARAMETERS[..]].concat();
+    let parameters = Parameters::parse(query.as_deref(), &known)?;
+    let after = parameters.get("after").map(|id| number(&app, id));
     let query = ListQuery {
-        after: parameters
-            .get("after")
-            .map_or(Ok(0), |after| number(&app, after))?,
+        after: after.transpose()?.unwrap_or(0),
         limit: parameters.limit + 1,
-        channel: channel.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?,
+        streams: selection::of(parameters.all())?,
     };
     let mut streams = app.hub.list(query).await;
     let more = streams.len() > parameters.limit;
@@ -77,19 +83,14 @@ pub async fn list(
     }))
 }
 
-/// The number in a connection's id.
+/// The number of the stream that a page ended with.
 fn number(app: &App, id: &str) -> Result<u64, Problem> {
-    let number = id
-        .strip_prefix(&app.replica)
-        .and_then(|rest| rest.strip_prefix('-'));
-    number
-        .and_then(|number| number.parse().ok())
-        .ok_or_else(|| {
-            Problem::new(
-                Kind::InvalidQuery,
-                "`after` is a connection's id, as the page before gave it in `next`",
-            )
-        })
+    selection::number(app, id).ok_or_else(|| {
+        Problem::new(
+            Kind::InvalidQuery,
+            "`after` is a connection's id, as the page before gave it in `next`",
+        )
+    })
 }
 
 fn describe(stream: StreamReport, now: SystemTime) -> Connection {
@@ -100,6 +101,9 @@ fn describe(stream: StreamReport, now: SystemTime) -> Connection {
     Connection {
         id: info.id.to_string(),
         client: info.client.as_deref().map(str::to_owned),
+        subject: info.who.subject.as_ref().map(ToString::to_string),
+        credential: info.who.credential(),
+        token: info.who.token().map(str::to_owned),
         remote_addr: info.remote.map(|addr| addr.to_string()),
         opened_at: rfc3339(info.opened),
         age_seconds: now

@@ -63,7 +63,7 @@ pub async fn events(
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),
         Answer::Open(opening) => {
             let inbox = app.hub.inbox(arrival.shard).clone();
-            let (pipe, body) = Pipe::new(inbox.clone());
+            let (pipe, body) = Pipe::new(inbox.clone(), arrival.parting);
             inbox.send(Command::Carry(pipe, opening));
             stream_response(Body::new(body))
         }

@@ -8,6 +8,7 @@ use crate::{
     auth::{Credential, Evidence, Identity},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    filter::Filter,
     grant::Right,
     stats::AuthRefusal,
 };
@@ -29,7 +30,8 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
     let identity = app.auth.identify(credential, unix_millis());
     identity.map_err(|refused| {
-        Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
+        Problem::new(Kind::Unauthenticated, refused.to_string())
+            .because(AuthRefusal::Refused(refused))
     })
 }
 
@@ -45,6 +47,15 @@ pub fn may_subscribe<'a>(
         None => Ok(()),
         Some(selector) => Err(not_granted(identity, &format!("subscribe to `{selector}`"))),
     }
+}
+
+/// The filter with which the sender reads: the one that was asked for, and what its grant lets it see.
+pub fn readable(identity: &Identity, asked: &Filter) -> Result<Filter, Problem> {
+    let narrowed = identity.grant.narrow(asked);
+    narrowed.map_err(|attribute| {
+        let wanted = format!("see all of these values of `{attribute}`");
+        not_granted(identity, &wanted)
+    })
 }
 
 /// Whether the sender may publish to a channel.
@@ -64,11 +75,20 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
     Err(not_granted(identity, &wanted))
 }
 
+/// Who sends a request, if the sender has a right.
+pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
+    let identity = identify(app, credential(headers))?;
+    may(&identity, right)?;
+    Ok(identity)
+}
+
 /// 401 for who showed nothing, 403 for who is known and not allowed.
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt(_) => {
+            (Kind::NotGranted, AuthRefusal::NotGranted)
+        }
     };
     let detail = match kind {
         Kind::Unauthenticated => {
@@ -81,10 +101,8 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 
 /// Lets only those pass who may observe.
 pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let allowed = identify(&app, credential(request.headers()))
-        .and_then(|identity| may(&identity, Right::Observe));
-    match allowed {
-        Ok(()) => next.run(request).await,
+    match with_right(&app, request.headers(), Right::Observe) {
+        Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }

@@ -38,6 +38,10 @@ impl Parameters {
         Ok(parameters)
     }
 
+    pub fn all(&self) -> &[(String, String)] {
+        &self.values
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values
             .iter()

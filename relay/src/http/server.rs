@@ -5,6 +5,7 @@
 //! before any byte of an answer.
 
 mod rewind;
+mod wire;
 
 use super::{
     App, Phase, events,
@@ -17,6 +18,7 @@ use crate::{
     hub::{
         inbox::Command,
         open::{Opening, Transport},
+        parting::Parting,
         shard::{Decision, Edge, Shard, Shared, head},
     },
 };
@@ -48,15 +50,17 @@ use tokio::{
     sync::{oneshot, watch},
 };
 use tower::ServiceExt;
+use wire::Wire;
 
 /// Who is at the other end of the request's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub Option<SocketAddr>);
 
-/// Which shard's thread serves the request.
-#[derive(Clone, Copy, Debug)]
+/// Which shard's thread serves the request, and what its connection says when it ends.
+#[derive(Clone, Debug)]
 pub struct Arrival {
     pub shard: usize,
+    pub parting: Arc<Parting>,
 }
 
 /// The delivery threads, which should run until the process ends.
@@ -229,8 +233,9 @@ impl Context {
                 u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
             )
             .keep_alive_interval(Some(HTTP2_PING));
-        let service = self.service(peer, None);
-        let io = Rewind::new(bytes, TokioIo::new(socket));
+        let parting = Arc::default();
+        let service = self.service(peer, &parting, None);
+        let io = self.wire(bytes, socket, &parting);
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -263,10 +268,9 @@ impl Context {
             .header_read_timeout(http.idle_timeout.std())
             .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
-        let taken: Taken = Arc::default();
-        let service = self.service(peer, Some(taken.clone()));
-        let mut connection =
-            builder.serve_connection(Rewind::new(bytes, TokioIo::new(socket)), service);
+        let (taken, parting) = (Taken::default(), Arc::default());
+        let service = self.service(peer, &parting, Some(taken.clone()));
+        let mut connection = builder.serve_connection(self.wire(bytes, socket, &parting), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = stopping;
@@ -286,7 +290,8 @@ impl Context {
             }
         })
         .await;
-        let socket = connection.into_parts().io.into_inner().into_inner();
+        let wire = connection.into_parts().io.into_inner();
+        let socket = wire.into_inner().into_inner();
         match opening {
             Some(opening) => Some((socket.into_std().ok()?.into(), opening)),
             None => {
@@ -296,10 +301,33 @@ impl Context {
         }
     }
 
-    fn service(&self, peer: Option<SocketAddr>, taken: Option<Taken>) -> ConnectionService {
+    fn wire(
+        &self,
+        bytes: Bytes,
+        socket: TcpStream,
+        parting: &Arc<Parting>,
+    ) -> Rewind<Wire<TokioIo<TcpStream>>> {
+        let patience = self.app.config.stream.write_timeout.std();
+        Rewind::new(
+            bytes,
+            Wire::new(TokioIo::new(socket), patience, parting.clone()),
+        )
+    }
+
+    fn service(
+        &self,
+        peer: Option<SocketAddr>,
+        parting: &Arc<Parting>,
+        taken: Option<Taken>,
+    ) -> ConnectionService {
+        let arrival = Arrival {
+            shard: self.shard,
+            parting: parting.clone(),
+        };
         ConnectionService {
             context: self.clone(),
             peer,
+            arrival,
             taken,
         }
     }
@@ -392,6 +420,7 @@ type Taken = Arc<Mutex<Option<Box<Opening>>>>;
 struct ConnectionService {
     context: Context,
     peer: Option<SocketAddr>,
+    arrival: Arrival,
     /// `None` where the connection cannot be taken over.
     taken: Option<Taken>,
 }
@@ -430,9 +459,7 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
         }
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(self.peer));
-        request.extensions_mut().insert(Arrival {
-            shard: self.context.shard,
-        });
+        request.extensions_mut().insert(self.arrival.clone());
         if super::is_publish(&request) {
             let app = self.context.app.clone();
             return Box::pin(async { Ok(super::publish_directly(app, request).await) });

@@ -18,6 +18,7 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Opening, StreamInfo, Transport},
     },
+    who::Who,
 };
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
@@ -69,10 +70,11 @@ impl Subscribe<'_> {
     }
 
     fn wanted(&self, app: &App) -> Result<Opening, Problem> {
-        app.openness.allows(&self.caller)?;
+        app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
+        let filter = identity::readable(&identity, &wanted.filter)?;
         let cursor = match self.last_event_id {
             Some(id) if !id.is_empty() => std::str::from_utf8(id)
                 .ok()
@@ -85,7 +87,7 @@ impl Subscribe<'_> {
         };
         let number = app.hub.next_number();
         let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
-        let filter = Arc::new(wanted.filter);
+        let filter = Arc::new(filter);
         Ok(Opening {
             key: FeedKey {
                 selectors: selectors.clone(),
@@ -96,10 +98,15 @@ impl Subscribe<'_> {
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
             expires: identity.grant.expires,
+            head: match self.framing {
+                Framing::Chunked => app.cors.lines(self.caller.origin),
+                Framing::Bare => Box::default(), // the answer is hyper's
+            },
             info: StreamInfo {
                 number,
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
+                who: Who::from(&identity),
                 remote: self.peer,
                 user_agent: self
                     .user_agent

@@ -1,7 +1,8 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
-    open::{Opening, StreamInfo},
+    open::{CloseReason, EndReason, Opening, StreamInfo},
+    select::StreamSelector,
     sink::Pipe,
 };
 use crate::{channel::ChannelName, event_log::Entry, frame::Frame};
@@ -35,12 +36,14 @@ pub enum Command {
     Carry(Arc<Pipe>, Box<Opening>),
     /// A body has room again.
     Writable(u64),
-    /// A body's reader is gone.
-    Gone(u64),
+    /// A body's reader is gone, for this reason.
+    Gone(u64, CloseReason),
     /// The process holds too many bytes for streams, and this shard the most.
     Relieve,
     /// Close all streams, spread over a time.
     Drain(Duration),
+    /// End streams at once, and say how many.
+    End(Arc<StreamSelector>, EndReason, oneshot::Sender<u64>),
     List(ListQuery, oneshot::Sender<Vec<StreamReport>>),
     CountStreams(Vec<ChannelName>, oneshot::Sender<Vec<usize>>),
 }
@@ -51,7 +54,7 @@ pub struct ListQuery {
     /// After the stream with this number.
     pub after: u64,
     pub limit: usize,
-    pub channel: Option<ChannelName>,
+    pub streams: StreamSelector,
 }
 
 /// A stream as `GET /v1/connections` shows it.

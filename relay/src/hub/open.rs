@@ -4,8 +4,10 @@ use super::feed::FeedKey;
 use crate::{
     cursor::{Cursor, UnixMillis},
     label::labels,
+    who::Who,
 };
 use relay_config::HeartbeatAs;
+use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, time::SystemTime};
 
 /// A subscription that was allowed, not yet a stream.
@@ -17,6 +19,8 @@ pub struct Opening {
     pub greeting: Greeting,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
+    /// Lines of the answer's head that are this request's own, where the shard writes the head.
+    pub head: Box<[u8]>,
     pub info: StreamInfo,
 }
 
@@ -44,6 +48,8 @@ pub struct StreamInfo {
     pub id: Box<str>,
     /// The name that the client gave itself.
     pub client: Option<Box<str>>,
+    /// Who opened it.
+    pub who: Who,
     pub remote: Option<SocketAddr>,
     pub user_agent: Option<Box<str>>,
     pub transport: Transport,
@@ -80,8 +86,16 @@ pub enum CloseReason {
     Slow,
     /// The process's memory for streams was used up, and it was the furthest behind.
     Memory,
+    /// The system gave the connection up: nothing came back from the other end.
+    Unreachable,
+    /// Its connection took nothing of what waited for `stream.writeTimeout`.
+    Stalled,
+    /// It was open for `stream.maxAge`.
+    MaxAge,
     /// Its grant ended.
     Expired,
+    /// Somebody who may ended it.
+    Disconnected,
     /// The relay is draining.
     Draining,
     /// The client sent what no subscriber sends.
@@ -95,8 +109,28 @@ labels!(CloseReason {
     Ended => "ended",
     Slow => "slow",
     Memory => "memory",
+    Unreachable => "unreachable",
+    Stalled => "stalled",
+    MaxAge => "max-age",
     Expired => "expired",
+    Disconnected => "disconnected",
     Draining => "draining",
     Protocol => "protocol",
     Log => "log",
 });
+
+/// Why somebody ended a stream: what its client is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// Somebody who may ended it; it may come back.
+    Disconnected,
+}
+
+impl From<EndReason> for CloseReason {
+    fn from(reason: EndReason) -> CloseReason {
+        match reason {
+            EndReason::Disconnected => CloseReason::Disconnected,
+        }
+    }
+}

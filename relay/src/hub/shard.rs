@@ -7,10 +7,12 @@
 mod accept;
 mod attach;
 mod close;
+mod end;
 mod expiry;
 mod feeds;
 pub mod head;
 mod poller;
+mod reap;
 mod replay;
 mod report;
 mod serve;
@@ -211,10 +213,13 @@ impl Shard {
             Command::TakeOver(socket, opening) => self.take_over(socket, *opening),
             Command::Carry(pipe, opening) => self.carry(pipe, *opening),
             Command::Writable(token) => self.writable(token),
-            Command::Gone(token) => self.gone(token),
+            Command::Gone(token, reason) => self.gone(token, reason),
             // every round ends with that
             Command::Relieve => {}
             Command::Drain(window) => self.drain(window),
+            Command::End(streams, reason, answer) => {
+                let _ = answer.send(self.end_streams(&streams, reason));
+            }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));
             }

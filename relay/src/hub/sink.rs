@@ -1,6 +1,10 @@
 //! Where a stream's bytes go: a socket that the shard owns, or a body that hyper carries.
 
-use super::inbox::{Command, Inbox};
+use super::{
+    inbox::{Command, Inbox},
+    open::CloseReason,
+    parting::{self, Parting},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -22,7 +26,7 @@ pub enum Sent {
     /// So many bytes, perhaps none; the rest has to wait until there is room.
     Part(usize),
     /// The peer is gone.
-    Dead,
+    Dead(CloseReason),
 }
 
 /// How a body ends.
@@ -54,7 +58,7 @@ impl Sink {
                     Ok(n) if n == bytes.len() => Sent::All,
                     Ok(n) => Sent::Part(n),
                     Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Sent::Part(0),
-                    Err(_) => Sent::Dead,
+                    Err(error) => Sent::Dead(parting::reason(error)),
                 }
             }
             Sink::Body(pipe) => pipe.send(bytes),
@@ -83,6 +87,8 @@ pub struct Pipe {
     state: Mutex<PipeState>,
     reader: AtomicWaker,
     inbox: Arc<Inbox>,
+    /// Why its connection ended.
+    parting: Arc<Parting>,
     /// The stream's token in its shard; told once the shard knows it.
     token: Mutex<Option<u64>>,
 }
@@ -97,11 +103,13 @@ struct PipeState {
 }
 
 impl Pipe {
-    pub fn new(inbox: Arc<Inbox>) -> (Arc<Pipe>, Body) {
+    /// To the shard of `inbox`, on a connection that says by `parting` why it ended.
+    pub fn new(inbox: Arc<Inbox>, parting: Arc<Parting>) -> (Arc<Pipe>, Body) {
         let pipe = Arc::new(Pipe {
             state: Mutex::default(),
             reader: AtomicWaker::new(),
             inbox,
+            parting,
             token: Mutex::default(),
         });
         (pipe.clone(), Body { pipe })
@@ -115,7 +123,7 @@ impl Pipe {
     fn send(&self, bytes: &[u8]) -> Sent {
         let mut state = self.state.lock();
         if state.gone {
-            return Sent::Dead;
+            return Sent::Dead(self.parting.reason());
         }
         let n = bytes
             .len()
@@ -128,7 +136,7 @@ impl Pipe {
         sent
     }
 
-    fn tell(&self, command: fn(u64) -> Command) {
+    fn tell(&self, command: impl FnOnce(u64) -> Command) {
         if let Some(token) = *self.token.lock() {
             self.inbox.send(command(token));
         }
@@ -174,7 +182,8 @@ impl Drop for Body {
         let finished = state.finished.is_some();
         drop(state);
         if !finished {
-            self.pipe.tell(Command::Gone);
+            let reason = self.pipe.parting.reason();
+            self.pipe.tell(|token| Command::Gone(token, reason));
         }
     }
 }

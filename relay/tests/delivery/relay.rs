@@ -39,13 +39,26 @@ impl Answer {
 impl Relay {
     /// Starts it with a configuration and waits until it is ready.
     pub async fn start(yaml: &str) -> Relay {
+        let public = free_address();
+        Relay::start_at(yaml, public, public).await
+    }
+
+    /// On every address of the machine.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub async fn start_everywhere(yaml: &str) -> Relay {
+        let public = free_address();
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], public.port()));
+        Relay::start_at(&format!("insecureOpen: true\n{yaml}"), everywhere, public).await
+    }
+
+    async fn start_at(yaml: &str, listen: SocketAddr, public: SocketAddr) -> Relay {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("config.yaml");
         std::fs::write(&config, yaml).unwrap();
         let log = File::create(folder.path().join("relay.log")).unwrap();
-        let (public, admin) = (free_address(), free_address());
+        let admin = free_address();
         let process = Command::new(env!("CARGO_BIN_EXE_sse-relay"))
-            .args(["serve", "--listen", &public.to_string()])
+            .args(["serve", "--listen", &listen.to_string()])
             .args(["--admin-listen", &admin.to_string(), "--config"])
             .arg(&config)
             .stdin(Stdio::null())

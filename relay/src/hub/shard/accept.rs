@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::{
     event::epoll::EventFlags,
     io::Errno,
-    net::{RecvFlags, SocketFlags, recv, sockopt},
+    net::{RecvFlags, SocketFlags, recv},
 };
 use std::{
     collections::VecDeque,
@@ -170,7 +170,6 @@ impl Shard {
 
     /// A connection that this shard owns from now on; its load is already counted.
     pub(super) fn accepted(&mut self, socket: OwnedFd) {
-        let _ = sockopt::set_tcp_nodelay(&socket, true);
         let peer = rustix::net::getpeername(&socket)
             .ok()
             .and_then(|addr| SocketAddr::try_from(addr?).ok());

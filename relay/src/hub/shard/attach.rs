@@ -171,7 +171,9 @@ impl Shard {
         if let Sink::Socket(_) = stream.sink {
             bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
             bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-            bytes.extend_from_slice(b"\r\n\r\n");
+            bytes.extend_from_slice(b"\r\n");
+            bytes.extend_from_slice(&opening.head);
+            bytes.extend_from_slice(b"\r\n");
         }
         self.greet(&mut bytes, framing, &start, &opening);
         self.log_opened(&opening.info);

@@ -2,7 +2,7 @@
 
 use super::{
     Connection, Shard,
-    stream::{Backlog, Flow, Stream, Then},
+    stream::{Backlog, Stream, Then},
 };
 use crate::{
     frame::{Frame, Framing, LAST_CHUNK},
@@ -24,13 +24,20 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        if stream.flow == Flow::Blocked || stream.backlog.is_some() {
+        if stream.flow.is_blocked() || stream.backlog.is_some() {
             return self.close(index, reason);
         }
         let framing = self.feeds.get(stream.feed).key.framing;
         let mut bytes = Vec::new();
-        if matches!(reason, CloseReason::Draining | CloseReason::Expired) {
+        if matches!(
+            reason,
+            CloseReason::Draining | CloseReason::Expired | CloseReason::MaxAge
+        ) {
             bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
+        }
+        if reason == CloseReason::Disconnected {
+            let told = Frame::dismissal(reason.as_str(), self.retry());
+            bytes.extend_from_slice(told.bytes(framing));
         }
         if framing == Framing::Chunked {
             bytes.extend_from_slice(LAST_CHUNK);
@@ -51,7 +58,11 @@ impl Shard {
             return;
         };
         stream.sink.finish(match reason {
-            CloseReason::Ended | CloseReason::Draining | CloseReason::Expired => Finish::Whole,
+            CloseReason::Ended
+            | CloseReason::Draining
+            | CloseReason::Expired
+            | CloseReason::MaxAge => Finish::Whole,
+            CloseReason::Disconnected if !stream.flow.is_blocked() => Finish::Whole,
             _ => Finish::Cut,
         });
         self.count_out();

@@ -11,20 +11,16 @@ use crate::{
 
 impl Shard {
     pub(super) fn list(&self, query: &ListQuery) -> Vec<StreamReport> {
-        let mut found: Vec<(u32, &Stream)> =
-            self.slots
-                .iter()
-                .filter_map(|(index, slot)| match &slot.connection {
-                    Connection::Stream(stream) => Some((index as u32, stream)),
-                    Connection::Head(_) => None,
-                })
-                .filter(|(_, stream)| stream.info.number > query.after)
-                .filter(|(_, stream)| {
-                    query.channel.as_ref().is_none_or(|channel| {
-                        stream.info.channels.iter().any(|s| s.matches(channel))
-                    })
-                })
-                .collect();
+        let mut found: Vec<(u32, &Stream)> = self
+            .slots
+            .iter()
+            .filter_map(|(index, slot)| match &slot.connection {
+                Connection::Stream(stream) => Some((index as u32, stream)),
+                Connection::Head(_) => None,
+            })
+            .filter(|(_, stream)| stream.info.number > query.after)
+            .filter(|(_, stream)| query.streams.matches(&stream.info))
+            .collect();
         found.sort_by_key(|(_, stream)| stream.info.number);
         found.truncate(query.limit);
         found

@@ -9,12 +9,17 @@ use super::{
 use crate::{
     event::{Ending, Event},
     frame::Frame,
-    hub::{inbox::Delivery, open::CloseReason, sink::Sent},
+    hub::{
+        inbox::Delivery,
+        open::CloseReason,
+        parting,
+        sink::{Sent, Sink},
+    },
 };
 use relay_config::{Access, Overflow};
 use rustix::{
     event::epoll::EventFlags,
-    net::{RecvFlags, recv},
+    net::{RecvFlags, recv, sockopt},
 };
 use std::{sync::Arc, time::Instant};
 
@@ -110,8 +115,8 @@ impl Shard {
         loop {
             let pass = self.pass(index, slice);
             self.count(index, &pass);
-            for stream in pass.dead {
-                self.close(stream, CloseReason::Client);
+            for (stream, reason) in pass.dead {
+                self.close(stream, reason);
             }
             for stream in pass.slow {
                 self.overflowed(stream);
@@ -165,6 +170,7 @@ impl Shard {
     fn pass(&mut self, index: u32, slice: &mut usize) -> Pass {
         let mut pass = Pass::default();
         let max = self.shared.config.stream.max_queue_bytes.get();
+        let now = self.now;
         let feed = self.feeds.get_mut(index);
         let end = feed.log.end();
         while *slice > 0
@@ -176,15 +182,15 @@ impl Shard {
             if stream.cursor == end {
                 continue;
             }
-            if stream.flow == Flow::Blocked || stream.backlog.is_some() {
+            if stream.flow.is_blocked() || stream.backlog.is_some() {
                 if end - stream.cursor > max && feed.log.overflows(stream.cursor, max) {
                     pass.slow.push(member);
                 }
                 continue;
             }
             *slice -= 1;
-            if pass.offer(feed, stream) == Sent::Dead {
-                pass.dead.push(member);
+            if let Sent::Dead(reason) = pass.offer(feed, stream, now) {
+                pass.dead.push((member, reason));
             }
         }
         pass
@@ -213,9 +219,10 @@ impl Shard {
 
     /// Sends a stream what waits for it: first its backlog, then its feed.
     pub(super) fn pump(&mut self, index: u32) {
+        let now = self.now;
         let was_blocked = self
             .stream(index)
-            .is_some_and(|stream| stream.flow == Flow::Blocked);
+            .is_some_and(|stream| stream.flow.is_blocked());
         loop {
             let Connection::Stream(stream) = &mut self.slots[index as usize].connection else {
                 return;
@@ -233,10 +240,10 @@ impl Shard {
                     Sent::All => backlog.sent = backlog.bytes.len(),
                     Sent::Part(n) => {
                         backlog.sent += n;
-                        stream.flow = Flow::Blocked;
+                        stream.flow = stream.flow.short(n, now);
                         return;
                     }
-                    Sent::Dead => return self.close(index, CloseReason::Client),
+                    Sent::Dead(reason) => return self.close(index, reason),
                 }
                 stream.flow = Flow::Open;
                 let frames = std::mem::take(&mut backlog.frames);
@@ -266,9 +273,10 @@ impl Shard {
         };
         let feed = self.feeds.get(stream.feed);
         let mut pass = Pass::default();
-        stream.flow = Flow::Open;
-        if stream.cursor < feed.log.end() && pass.offer(feed, stream) == Sent::Dead {
-            return self.close(index, CloseReason::Client);
+        if stream.cursor == feed.log.end() {
+            stream.flow = Flow::Open;
+        } else if let Sent::Dead(reason) = pass.offer(feed, stream, self.now) {
+            return self.close(index, reason);
         }
         let feed = stream.feed;
         self.shared.hub.stats.writes.add(pass.writes);
@@ -284,7 +292,7 @@ impl Shard {
 
     pub(super) fn stream_ready(&mut self, index: u32, flags: EventFlags) {
         if flags.intersects(CLOSED) {
-            return self.close(index, CloseReason::Client);
+            return self.close(index, self.reason_of(index));
         }
         if flags.contains(EventFlags::IN) && !self.ignore_input(index) {
             return self.close(index, CloseReason::Protocol);
@@ -292,9 +300,21 @@ impl Shard {
         if flags.contains(EventFlags::OUT)
             && self
                 .stream(index)
-                .is_some_and(|stream| stream.flow == Flow::Blocked)
+                .is_some_and(|stream| stream.flow.is_blocked())
         {
             self.pump(index);
+        }
+    }
+
+    /// Why a stream's socket was closed.
+    fn reason_of(&self, index: u32) -> CloseReason {
+        let error = match self.stream(index).map(|stream| &stream.sink) {
+            Some(Sink::Socket(socket)) => sockopt::socket_error(socket),
+            _ => return CloseReason::Client,
+        };
+        match error {
+            Ok(Err(error)) => parting::reason(error),
+            _ => CloseReason::Client,
         }
     }
 
@@ -303,7 +323,7 @@ impl Shard {
         let Connection::Stream(stream) = &self.slots[index as usize].connection else {
             return true;
         };
-        let crate::hub::sink::Sink::Socket(socket) = &stream.sink else {
+        let Sink::Socket(socket) = &stream.sink else {
             return true;
         };
         let n = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT).map_or(0, |(_, n)| n);
@@ -314,15 +334,15 @@ impl Shard {
         if let Some(index) = self.slot_of(token)
             && self
                 .stream(index)
-                .is_some_and(|stream| stream.flow == Flow::Blocked)
+                .is_some_and(|stream| stream.flow.is_blocked())
         {
             self.pump(index);
         }
     }
 
-    pub(super) fn gone(&mut self, token: Token) {
+    pub(super) fn gone(&mut self, token: Token, reason: CloseReason) {
         if let Some(index) = self.slot_of(token) {
-            self.close(index, CloseReason::Client);
+            self.close(index, reason);
         }
     }
 }
@@ -343,24 +363,27 @@ struct Pass {
     short_writes: u64,
     frames: u64,
     bytes: u64,
-    dead: Vec<u32>,
+    dead: Vec<(u32, CloseReason)>,
     slow: Vec<u32>,
 }
 
 impl Pass {
     /// One write of all that waits for a member.
-    fn offer(&mut self, feed: &Feed, stream: &mut Stream) -> Sent {
+    fn offer(&mut self, feed: &Feed, stream: &mut Stream, now: Instant) -> Sent {
         let (from, end) = (stream.cursor, feed.log.end());
         let sent = stream.sink.send(feed.log.from(from));
         self.writes += 1;
         match sent {
-            Sent::All => stream.cursor = end,
+            Sent::All => {
+                stream.cursor = end;
+                stream.flow = Flow::Open;
+            }
             Sent::Part(n) => {
                 stream.cursor += n as u64;
-                stream.flow = Flow::Blocked;
+                stream.flow = stream.flow.short(n, now);
                 self.short_writes += 1;
             }
-            Sent::Dead => return sent,
+            Sent::Dead(_) => return sent,
         }
         self.bytes += stream.cursor - from;
         self.frames += match self.from_to_end {

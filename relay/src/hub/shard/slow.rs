@@ -2,7 +2,7 @@
 
 use super::{
     Connection, Shard,
-    stream::{Backlog, Flow, NOT_JOINED, Tail, Then},
+    stream::{Backlog, NOT_JOINED, Tail, Then},
 };
 use crate::{
     cursor::Place,
@@ -189,7 +189,7 @@ impl Shard {
                 Connection::Stream(stream) => Some((index as u32, stream)),
                 Connection::Head(_) => None,
             })
-            .filter(|(_, stream)| stream.flow == Flow::Blocked || stream.backlog.is_some())
+            .filter(|(_, stream)| stream.flow.is_blocked() || stream.backlog.is_some())
             .map(|(index, stream)| (self.waiting(stream), index, stream.feed))
             .collect();
         behind.sort_unstable_by_key(|(waiting, ..)| std::cmp::Reverse(*waiting));

@@ -46,8 +46,23 @@ pub const NOT_JOINED: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flow {
     Open,
-    /// The last write was short; the shard hears when there is room.
-    Blocked,
+    /// The last write was short; the shard hears when there is room. Nothing was taken since then.
+    Blocked(Instant),
+}
+
+impl Flow {
+    pub fn is_blocked(self) -> bool {
+        matches!(self, Flow::Blocked(_))
+    }
+
+    /// After a short write of so many bytes.
+    #[must_use]
+    pub fn short(self, taken: usize, now: Instant) -> Flow {
+        match self {
+            Flow::Blocked(since) if taken == 0 => Flow::Blocked(since),
+            _ => Flow::Blocked(now),
+        }
+    }
 }
 
 /// Bytes for this stream alone: its head, history, gaps; then what follows.

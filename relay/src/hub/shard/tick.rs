@@ -3,7 +3,8 @@
 use super::{
     Connection, Shard,
     accept::Heads,
-    stream::{Backlog, Flow, Then},
+    reap::Reaper,
+    stream::{Backlog, Then},
 };
 use crate::{
     clock::rfc3339,
@@ -18,7 +19,7 @@ use std::{
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Heartbeats are spread over their interval in steps of this.
-const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
 
 /// A wheel that sweeps over all slots once per heartbeat interval. It costs a stream nothing.
 pub struct Ticker {
@@ -27,6 +28,7 @@ pub struct Ticker {
     period: usize,
     step: usize,
     pub heads: Heads,
+    pub reaper: Reaper,
 }
 
 impl Ticker {
@@ -40,6 +42,7 @@ impl Ticker {
             period,
             step: 0,
             heads: Heads::new(),
+            reaper: Reaper::default(),
         }
     }
 }
@@ -63,6 +66,7 @@ impl Shard {
             self.expire_heads();
             self.heartbeats();
             self.expire_streams();
+            self.reap();
             self.drain_step();
         }
     }
@@ -85,7 +89,7 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        if stream.flow == Flow::Blocked {
+        if stream.flow.is_blocked() {
             // should the kernel have had no memory, nothing tells when it has
             return self.pump(index);
         }
@@ -100,12 +104,12 @@ impl Shard {
         let bytes = frame.bytes(framing);
         match stream.sink.send(bytes) {
             Sent::All => {}
-            Sent::Dead => self.close(index, CloseReason::Client),
+            Sent::Dead(reason) => self.close(index, reason),
             Sent::Part(n) => {
-                let rest = bytes[n..].to_vec();
+                let (rest, now) = (bytes[n..].to_vec(), self.now);
                 self.set_backlog(index, Backlog::new(rest, 0, Then::Feed));
                 if let Some(stream) = self.stream_mut(index) {
-                    stream.flow = Flow::Blocked;
+                    stream.flow = stream.flow.short(n, now);
                 }
             }
         }

@@ -1,0 +1,132 @@
+//! What can be ordered of every replica, as data. Releases N and N−1 understand each other: a command
+//! that a replica does not know is refused by it as a whole, never half done.
+
+use crate::hub::{open::EndReason, select::StreamSelector};
+use serde::{Deserialize, Serialize};
+
+/// Grows when a command changes its meaning, or one is added.
+pub const VERSION: u16 = 1;
+
+/// Something that every replica does with its own streams.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "camelCase", deny_unknown_fields)]
+pub enum Command {
+    /// Ends the streams that are selected. They are told why, and may come back.
+    End {
+        streams: StreamSelector,
+        reason: EndReason,
+    },
+}
+
+/// What a command did; the outcomes of several replicas add up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Streams that it concerned.
+    pub streams: u64,
+}
+
+impl std::ops::Add for Outcome {
+    type Output = Outcome;
+
+    fn add(self, other: Outcome) -> Outcome {
+        Outcome {
+            streams: self.streams + other.streams,
+        }
+    }
+}
+
+/// Why a message is no command of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Undecodable {
+    #[error("it was sent by a release that is newer than this one (version {0})")]
+    Newer(u16),
+    #[error("it is not a command")]
+    Malformed,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    version: u16,
+    #[serde(flatten)]
+    command: &'a Command,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u16,
+}
+
+impl Command {
+    pub fn encode(&self) -> Vec<u8> {
+        let message = Message {
+            version: VERSION,
+            command: self,
+        };
+        serde_json::to_vec(&message).expect("structs of text with string keys")
+    }
+
+    pub fn decode(message: &[u8]) -> Result<Command, Undecodable> {
+        let mut message: serde_json::Value =
+            serde_json::from_slice(message).map_err(|_| Undecodable::Malformed)?;
+        let Version { version } =
+            Version::deserialize(&message).map_err(|_| Undecodable::Malformed)?;
+        if version > VERSION {
+            return Err(Undecodable::Newer(version));
+        }
+        if let Some(object) = message.as_object_mut() {
+            object.remove("version");
+        }
+        serde_json::from_value(message).map_err(|_| Undecodable::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Subject;
+
+    fn end() -> Command {
+        Command::End {
+            streams: StreamSelector {
+                subject: Subject::parse("ann").ok(),
+                ..StreamSelector::default()
+            },
+            reason: EndReason::Disconnected,
+        }
+    }
+
+    #[test]
+    fn commands_are_the_same_after_the_way_to_another_replica() {
+        assert_eq!(Command::decode(&end().encode()), Ok(end()));
+        let text = String::from_utf8(end().encode()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"version":1,"command":"end","streams":{"subject":"ann"},"reason":"disconnected"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_as_a_whole() {
+        let decode = |text: &str| Command::decode(text.as_bytes());
+        assert_eq!(
+            decode(r#"{"version":2,"command":"dance"}"#),
+            Err(Undecodable::Newer(2))
+        );
+        for text in [
+            "",
+            "{}",
+            r#"{"version":1}"#,
+            r#"{"version":1,"command":"dance"}"#,
+            r#"{"version":1,"command":"end","streams":{"colour":"red"},"reason":"revoked"}"#,
+            r#"{"version":1,"command":"end","streams":{"subject":""},"reason":"revoked"}"#,
+        ] {
+            assert_eq!(decode(text), Err(Undecodable::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn outcomes_add_up() {
+        let (one, two) = (Outcome { streams: 1 }, Outcome { streams: 2 });
+        assert_eq!((one + two).streams, 3);
+    }
+}

@@ -1,0 +1,53 @@
+//! `DELETE /v1/connections` and `DELETE /v1/connections/{id}`: streams that somebody ends.
+
+use super::{App, identity, problem::Problem, query, selection};
+use crate::{
+    control::Command,
+    grant::Right,
+    hub::{open::EndReason, select::StreamSelector},
+};
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+};
+use http::HeaderMap;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+pub struct Ended {
+    /// How many streams were ended.
+    ended: u64,
+}
+
+pub async fn many(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Ended>, Problem> {
+    identity::with_right(&app, &headers, Right::Disconnect)?;
+    end(&app, selection::required(query.as_deref())?).await
+}
+
+/// No stream of that id is no error: that it is not there is what was wanted.
+pub async fn one(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Ended>, Problem> {
+    identity::with_right(&app, &headers, Right::Disconnect)?;
+    query::only(query.as_deref(), &[])?;
+    end(&app, StreamSelector::connection(&id)).await
+}
+
+async fn end(app: &App, streams: StreamSelector) -> Result<Json<Ended>, Problem> {
+    let command = Command::End {
+        streams,
+        reason: EndReason::Disconnected,
+    };
+    let outcome = app.control.spread(command).await;
+    Ok(Json(Ended {
+        ended: outcome.streams,
+    }))
+}

@@ -1,0 +1,42 @@
+//! Who opened a stream, as lists, selectors and revocations know it.
+
+use crate::{
+    auth::{Evidence, Identity},
+    subject::Subject,
+};
+
+/// Whom a stream belongs to. No secret is part of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Who {
+    pub subject: Option<Subject>,
+    pub evidence: Evidence,
+}
+
+impl Who {
+    /// Name of the token that was shown, if it was one.
+    pub fn token(&self) -> Option<&str> {
+        match &self.evidence {
+            Evidence::Token(name) => Some(name),
+            Evidence::Open | Evidence::Anonymous | Evidence::Jwt(_) => None,
+        }
+    }
+
+    /// What kind of credential was shown, from a closed set.
+    pub fn credential(&self) -> &'static str {
+        match &self.evidence {
+            Evidence::Open => "open",
+            Evidence::Anonymous => "anonymous",
+            Evidence::Token(_) => "token",
+            Evidence::Jwt(_) => "jwt",
+        }
+    }
+}
+
+impl From<&Identity> for Who {
+    fn from(identity: &Identity) -> Who {
+        Who {
+            subject: identity.grant.subject.clone(),
+            evidence: identity.from.clone(),
+        }
+    }
+}
