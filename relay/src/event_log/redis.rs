@@ -1,4 +1,4 @@
-//! The log in Redis, which replicas share (decision records 0015 and 0016).
+//! The log in Redis, which replicas share (decision record 0015).
 //!
 //! Each partition's keys share a slot. An append is one script there; pub/sub announces what it
 //! appended, and the streams are the truth.

@@ -1,6 +1,9 @@
 //! Another primary, or the same in another life, is another epoch.
 
-use crate::{fixture::*, servers::Server};
+use crate::{
+    fixture::*,
+    servers::{Server, replication_id, until_async},
+};
 use sse_relay::{
     cursor::EventId,
     event_log::redis::{
@@ -18,12 +21,14 @@ async fn lasting() -> Fixture {
 impl Fixture {
     /// Restarts the server, which makes its replication id another one.
     async fn restart(&mut self) {
-        let before = self.session().await.replication_id().clone();
+        let before = replication_id(&self.server);
         self.server.restart();
+        let now = replication_id(&self.server);
+        assert_ne!(before, now);
         let store = &self.store;
-        crate::servers::until_async("a session of the new life", || async {
+        until_async("a session of the new life", || async {
             let session = store.primary().session().ok()?;
-            (*session.replication_id() != before).then_some(())
+            (session.replication_id().as_str() == now).then_some(())
         })
         .await;
     }
