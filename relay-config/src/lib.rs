@@ -26,6 +26,7 @@ mod origin_pattern;
 mod pattern;
 mod process;
 mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -57,6 +58,7 @@ pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
     RedisTarget, RedisTls,
 };
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

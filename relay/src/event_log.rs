@@ -11,6 +11,7 @@
 pub mod gap;
 pub mod memory;
 pub mod merge;
+pub mod redis;
 pub mod resume;
 mod tail;
 

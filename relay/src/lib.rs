@@ -10,6 +10,7 @@ pub mod auth;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+mod codec;
 pub mod control;
 pub mod cursor;
 pub mod drain;

@@ -33,6 +33,7 @@ pub enum Kind {
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -43,7 +44,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 29] = [
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -66,6 +67,7 @@ impl Kind {
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -178,6 +180,11 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",

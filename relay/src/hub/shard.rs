@@ -31,6 +31,7 @@ use super::{
 use crate::{
     cursor::Places,
     event_log::{Condition, EventLog},
+    who::Who,
 };
 use attach::Attaching;
 use bytes::Bytes;
@@ -76,6 +77,8 @@ pub struct Edge {
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
+    /// Whether who was allowed a stream has been refused since.
+    pub refuses: Box<dyn Fn(&Who) -> bool>,
 }
 
 /// What all shards are made from.

@@ -19,7 +19,7 @@ use crate::{
     frame::{ConnectedData, Frame, Framing, GapData},
     hub::{
         feed::{ByteLog, FeedKey},
-        open::{self, CloseReason, Greeting, Opening, StreamInfo},
+        open::{self, CloseReason, EndReason, Greeting, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
     stats::LogOperation,
@@ -224,10 +224,22 @@ impl Shard {
 
     /// The stream begins, or waits for what it needs to begin.
     fn start(&mut self, index: u32, opening: Opening) {
+        let token = self.token_of(index);
         self.log_opened(&opening.info);
         if let Some(expires) = opening.expires {
-            self.plan_expiry(self.token_of(index), expires, unix_millis());
+            self.plan_expiry(token, expires, unix_millis());
         }
+        self.begin_or_hold(index, opening);
+        // revoked on the way here: the command that ends streams did not find this one
+        if self.slot_of(token) == Some(index)
+            && let Some(stream) = self.stream(index)
+            && (self.edge.refuses)(&stream.info.who)
+        {
+            self.dismiss(index, EndReason::Revoked);
+        }
+    }
+
+    fn begin_or_hold(&mut self, index: u32, opening: Opening) {
         let Some(stream) = self.stream(index) else {
             return;
         };
