@@ -23,6 +23,7 @@ mod origin;
 mod origin_pattern;
 mod pattern;
 mod process;
+mod proxies;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -48,6 +49,7 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

@@ -269,14 +269,14 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
-        cors in protection::cors(),
+        (cors, proxies) in (protection::cors(), protection::proxies()),
         stream in stream(),
         http in http(),
         tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
+            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold beyond each field's type.
 
 mod cors;
+mod proxies;
 
 use std::fmt;
 
@@ -56,6 +57,7 @@ impl Config {
             check_auth(&mut problems, auth);
         }
         cors::check(&mut problems, &self.cors);
+        proxies::check(&mut problems, &self.proxies);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
