@@ -11,9 +11,10 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Anonymous, Auth, ByteSize, ChannelRule, Config, Data, Demo, Drain, EventLimits, Fsync,
-    Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan,
+    Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
+    EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwt,
+    JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Right, StaticToken, Stream,
+    Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -234,7 +235,73 @@ fn auth() -> impl Strategy<Value = Option<Auth>> {
         );
     let anonymous = (vec(text(), 0..3), vec(text(), 0..3))
         .prop_map(|(publish, subscribe)| Anonymous { publish, subscribe });
-    of((vec(token, 0..3), anonymous).prop_map(|(tokens, anonymous)| Auth { tokens, anonymous }))
+    of(
+        (vec(token, 0..3), vec(jwt(), 0..2), anonymous).prop_map(|(tokens, jwt, anonymous)| Auth {
+            tokens,
+            jwt,
+            anonymous,
+        }),
+    )
+}
+
+fn jwt() -> impl Strategy<Value = Jwt> {
+    let expiry = prop::sample::select(vec![Expiry::Required, Expiry::Optional]);
+    let algorithms = vec(prop::sample::select(Algorithm::ALL.to_vec()), 0..3);
+    let key =
+        (of(text()), of(text()), of(text()), of(text())).prop_map(|(id, secret, file, public)| {
+            JwtKey {
+                id,
+                secret_file: secret.map(Into::into),
+                public_key_file: file.map(Into::into),
+                public_key: public,
+            }
+        });
+    let claim_map = || prop::collection::btree_map(text(), text(), 0..3);
+    let claims = (
+        of(text()),
+        of(text()),
+        of(text()),
+        text(),
+        claim_map(),
+        claim_map(),
+    )
+        .prop_map(
+            |(publish, subscribe, manage, subject, attributes, filters)| Claims {
+                publish,
+                subscribe,
+                manage,
+                subject,
+                attributes,
+                filters,
+            },
+        );
+    let rights = vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
+    let grant =
+        (vec(text(), 0..3), vec(text(), 0..3), rights).prop_map(|(publish, subscribe, manage)| {
+            GrantTemplate {
+                publish,
+                subscribe,
+                manage,
+            }
+        });
+    (
+        (text(), of(text()), vec(text(), 0..3), algorithms),
+        (span(), expiry, vec(key, 0..3)),
+        (claims, grant),
+    )
+        .prop_map(
+            |((name, issuer, audience, algorithms), (leeway, expiry, keys), (claims, grant))| Jwt {
+                name,
+                issuer,
+                audience,
+                algorithms,
+                leeway,
+                expiry,
+                keys,
+                claims,
+                grant,
+            },
+        )
 }
 
 fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {

@@ -1,6 +1,7 @@
 //! What must hold beyond each field's type.
 
 mod cors;
+mod jwt;
 mod proxies;
 
 use std::fmt;
@@ -309,6 +310,7 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         "auth.anonymous.subscribe",
         &auth.anonymous.subscribe,
     );
+    jwt::check(problems, &auth.jwt);
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

@@ -18,6 +18,12 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
         }
+        "auth.jwt" => {
+            let key = json!({"secretFile": "/run/secrets/jwt"});
+            let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],
+                             "claims": {"publish": "sse", "subject": "sub"}, "grant": {}});
+            return json!([jwt]);
+        }
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),
         "event.maxBytes" => return json!("512Ki"),

@@ -79,6 +79,7 @@ impl App {
         log: Arc<dyn EventLog>,
         config: Arc<Config>,
         openness: Openness,
+        auth: Authenticator,
         replica: String,
     ) -> App {
         App {
@@ -86,7 +87,7 @@ impl App {
             hub,
             log,
             openness,
-            auth: Authenticator::new(config.auth.as_ref()),
+            auth,
             cors: Cors::new(&config.cors),
             proxies: Proxies::new(&config.proxies),
             config,

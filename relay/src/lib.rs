@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`clock`], [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -11,6 +11,7 @@ pub mod channel;
 pub mod cli;
 pub mod client_address;
 pub mod clock;
+mod codec;
 pub mod control;
 pub mod cursor;
 pub mod drain;
@@ -26,6 +27,7 @@ pub mod label;
 pub mod listener;
 pub mod metrics;
 pub mod printable;
+pub mod redis;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;

@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
 use crate::{
+    auth::{AuthError, Authenticator},
     clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
@@ -57,6 +58,8 @@ pub enum ServeError {
     /// What it said stands in the log.
     #[error("the thread that writes the log's file ended; nothing can be published any more")]
     WriterEnded,
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -91,6 +94,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     raise_open_files();
     let openness = Openness::of(&config)?;
+    let auth = Authenticator::new(config.auth.as_ref())?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
@@ -102,7 +106,14 @@ pub async fn serve(
     let (log, writer) = open_log(&config, &hub)?;
     hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
+    let app = Arc::new(App::new(
+        hub,
+        log,
+        config.clone(),
+        openness,
+        auth,
+        replica_id(),
+    ));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
     // none of these ends by itself; should one, the relay is not whole any more

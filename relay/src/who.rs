@@ -17,7 +17,7 @@ impl Who {
     pub fn token(&self) -> Option<&str> {
         match &self.evidence {
             Evidence::Token(name) => Some(name),
-            Evidence::Open | Evidence::Anonymous => None,
+            Evidence::Open | Evidence::Anonymous | Evidence::Jwt(_) => None,
         }
     }
 
@@ -27,6 +27,7 @@ impl Who {
             Evidence::Open => "open",
             Evidence::Anonymous => "anonymous",
             Evidence::Token(_) => "token",
+            Evidence::Jwt(_) => "jwt",
         }
     }
 }

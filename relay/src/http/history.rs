@@ -12,6 +12,7 @@ use crate::{
     channel::Selector,
     cursor::{Cursor, EventId, Place, Places},
     event_log::{Completeness, Entry, Gaps, Page, Read, gap::Certainty},
+    filter::Filter,
 };
 use axum::{
     Json,
@@ -67,6 +68,7 @@ pub async fn history(
     let identity = identity::identify(&app, identity::credential(&headers))?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
+    let filter = identity::readable(&identity, &Filter::default())?;
     open_to_subscribers(&app.config, &name)?;
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
     let (after, before) = (
@@ -90,7 +92,7 @@ pub async fn history(
     };
     let backwards = before.is_some() && after.is_none();
     let page = if backwards {
-        last_page(&app, read, parameters.limit).await?
+        last_page(&app, read, parameters.limit, &filter).await?
     } else {
         read_page(&app, read).await?
     };
@@ -110,6 +112,7 @@ pub async fn history(
         events: page
             .entries
             .iter()
+            .filter(|entry| filter.accepts(&entry.event.attributes))
             .map(|entry| describe(entry, at(entry.id)))
             .collect(),
     }))
@@ -138,11 +141,17 @@ async fn read_page(app: &App, read: Read) -> Result<Page, Problem> {
 }
 
 /// The last events up to a bound: pages are read to the end, and the end is kept.
-async fn last_page(app: &App, mut read: Read, limit: usize) -> Result<Page, Problem> {
+async fn last_page(
+    app: &App,
+    mut read: Read,
+    limit: usize,
+    filter: &Filter,
+) -> Result<Page, Problem> {
     let mut kept: VecDeque<Arc<Entry>> = VecDeque::new();
     loop {
         let mut page = read_page(app, read.clone()).await?;
-        kept.extend(page.entries.drain(..));
+        let seen = |entry: &Arc<Entry>| filter.accepts(&entry.event.attributes);
+        kept.extend(page.entries.drain(..).filter(seen));
         kept.drain(..kept.len().saturating_sub(limit));
         if page.completeness == Completeness::Complete {
             return Ok(Page {

@@ -8,6 +8,7 @@ use crate::{
     auth::{Credential, Evidence, Identity},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    filter::Filter,
     grant::Right,
     stats::AuthRefusal,
 };
@@ -29,7 +30,8 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
     let identity = app.auth.identify(credential, unix_millis());
     identity.map_err(|refused| {
-        Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
+        Problem::new(Kind::Unauthenticated, refused.to_string())
+            .because(AuthRefusal::Refused(refused))
     })
 }
 
@@ -45,6 +47,15 @@ pub fn may_subscribe<'a>(
         None => Ok(()),
         Some(selector) => Err(not_granted(identity, &format!("subscribe to `{selector}`"))),
     }
+}
+
+/// The filter with which the sender reads: the one that was asked for, and what its grant lets it see.
+pub fn readable(identity: &Identity, asked: &Filter) -> Result<Filter, Problem> {
+    let narrowed = identity.grant.narrow(asked);
+    narrowed.map_err(|attribute| {
+        let wanted = format!("see all of these values of `{attribute}`");
+        not_granted(identity, &wanted)
+    })
 }
 
 /// Whether the sender may publish to a channel.
@@ -75,7 +86,9 @@ pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identi
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt(_) => {
+            (Kind::NotGranted, AuthRefusal::NotGranted)
+        }
     };
     let detail = match kind {
         Kind::Unauthenticated => {

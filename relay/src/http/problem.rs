@@ -1,7 +1,7 @@
 //! Every refusal: one closed set of types, each with its status and a sentence that says what to do
 //! (RFC 9457, `application/problem+json`).
 
-use crate::stats::AuthRefusal;
+use crate::{auth::Refused, stats::AuthRefusal};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -269,22 +269,34 @@ impl IntoResponse for Problem {
         let json = self.to_json();
         let mut response = self.kind.answer(&json);
         if let Some(refusal) = self.refusal {
+            if let Some(challenge) = challenge(refusal) {
+                let headers = response.headers_mut();
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
             response.extensions_mut().insert(refusal);
         }
         response
     }
 }
 
-impl Kind {
-    /// RFC 6750, 3.
-    fn challenge(self) -> Option<&'static str> {
-        match self {
-            Kind::Unauthenticated => Some("Bearer realm=\"sse-relay\""),
-            Kind::NotGranted => Some("Bearer realm=\"sse-relay\", error=\"insufficient_scope\""),
-            _ => None,
+/// How a client is told what to do better (RFC 6750, 3).
+fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
+    let realm = "Bearer realm=\"sse-relay\"";
+    let text = match refusal {
+        AuthRefusal::Missing => realm.to_owned(),
+        AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
+        AuthRefusal::Refused(refused) => {
+            let error = match refused {
+                Refused::Malformed => "invalid_request",
+                _ => "invalid_token",
+            };
+            format!("{realm}, error=\"{error}\", error_description=\"{refused}\"")
         }
-    }
+    };
+    HeaderValue::from_str(&text).ok()
+}
 
+impl Kind {
     /// The answer whose body is a problem document, with what belongs to this problem alone.
     pub fn answer(self, document: &serde_json::Value) -> Response {
         let mut response = (self.status(), document.to_string()).into_response();
@@ -294,12 +306,6 @@ impl Kind {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge() {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
-        }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

@@ -76,6 +76,7 @@ impl Subscribe<'_> {
         let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
+        let filter = identity::readable(&identity, &wanted.filter)?;
         let cursor = match self.last_event_id {
             Some(id) if !id.is_empty() => std::str::from_utf8(id)
                 .ok()
@@ -88,7 +89,7 @@ impl Subscribe<'_> {
         };
         let number = app.hub.next_number();
         let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
-        let filter = Arc::new(wanted.filter);
+        let filter = Arc::new(filter);
         Ok(Opening {
             key: FeedKey {
                 selectors: selectors.clone(),
