@@ -27,6 +27,7 @@ mod pattern;
 mod process;
 mod proxies;
 mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -59,6 +60,7 @@ pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
     RedisTarget, RedisTls,
 };
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

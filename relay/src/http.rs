@@ -13,11 +13,13 @@ mod events;
 pub mod forwarded;
 mod history;
 mod identity;
+mod json_body;
 mod paging;
 mod plaintext;
 pub mod problem;
 mod publish;
 mod query;
+mod revocations;
 mod selection;
 pub mod server;
 mod status;
@@ -83,7 +85,7 @@ impl App {
         replica: String,
     ) -> App {
         App {
-            control: Control::new(hub.clone()),
+            control: Control::new(hub.clone(), &config),
             hub,
             log,
             openness,
@@ -113,8 +115,9 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
     let events = post(publish::publish).get(history::history);
+    let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
     [
         ("/", get(status::dashboard)),
@@ -124,6 +127,8 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
+        ("/v1/revocations", revocations),
+        ("/v1/revocations/{revocation}", delete(revocations::restore)),
     ]
 }
 

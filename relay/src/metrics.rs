@@ -7,6 +7,7 @@ mod process;
 pub use accept::Format;
 
 use crate::{
+    clock::unix_millis,
     http::{App, Phase},
     label::{Label, labels},
     stats::{LATENCY_BOUNDS, Stats},
@@ -74,6 +75,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "sse_relay_queue_limit_bytes",
             "Bytes that may wait for all streams together (stream.maxMemory).",
             app.config.stream.max_memory.get(),
+        ),
+        Metric::gauge(
+            "sse_relay_revocations",
+            "Revocations that hold.",
+            app.control.count_revocations(unix_millis()),
         ),
         Metric::gauge(
             "sse_relay_log_channels",

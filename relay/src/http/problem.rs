@@ -34,6 +34,7 @@ pub enum Kind {
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -68,6 +69,7 @@ impl Kind {
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -181,6 +183,11 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",
