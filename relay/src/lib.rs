@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod channel;
 pub mod cli;
+pub mod client_address;
 pub mod clock;
 mod codec;
 pub mod control;

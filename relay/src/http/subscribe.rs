@@ -3,7 +3,8 @@
 use super::{
     App,
     access::Caller,
-    identity,
+    forwarded::Client,
+    identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
@@ -23,7 +24,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
 #[derive(Clone, Copy)]
@@ -33,7 +34,7 @@ pub struct Subscribe<'a> {
     pub user_agent: Option<&'a str>,
     pub caller: Caller<'a>,
     pub credential: Credential<'a>,
-    pub peer: Option<SocketAddr>,
+    pub client: Client,
     pub transport: Transport,
     pub framing: Framing,
 }
@@ -72,6 +73,7 @@ impl Subscribe<'_> {
     }
 
     fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+        plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
@@ -110,7 +112,7 @@ impl Subscribe<'_> {
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
                 who: Who::from(&identity),
-                remote: self.peer,
+                remote: self.client.address,
                 user_agent: self
                     .user_agent
                     .map(|text| clip(text, MAX_USER_AGENT).into()),

@@ -2,13 +2,14 @@
 
 use super::feed::FeedKey;
 use crate::{
+    client_address::ClientAddress,
     cursor::{Cursor, UnixMillis},
     label::labels,
     who::Who,
 };
 use relay_config::HeartbeatAs;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::SystemTime};
+use std::time::SystemTime;
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub struct StreamInfo {
     pub client: Option<Box<str>>,
     /// Who opened it.
     pub who: Who,
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<ClientAddress>,
     pub user_agent: Option<Box<str>>,
     pub transport: Transport,
     pub opened: SystemTime,
