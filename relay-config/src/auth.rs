@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::jwt::Jwt;
+
 /// Credentials. Once this section is there, nothing is open but what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -10,6 +12,9 @@ pub struct Auth {
     /// Tokens that are known in advance. Only their hashes stand here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<StaticToken>,
+    /// Issuers of signed tokens (JWT).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<Jwt>,
     /// What everybody may do, without a credential.
     pub anonymous: Anonymous,
 }

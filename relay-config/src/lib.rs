@@ -10,17 +10,24 @@
 mod auth;
 mod byte_size;
 mod channels;
+mod claim;
 mod config;
+mod cors;
 mod delivery;
 mod error;
 mod http;
+mod jwt;
 mod load;
 mod log;
 mod log_filter;
 mod nearest;
 mod origin;
+mod origin_pattern;
 mod pattern;
 mod process;
+mod proxies;
+mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -36,15 +43,25 @@ mod variables;
 pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
+pub use claim::{ClaimPath, ClaimPathError, PatternTemplate, TemplateError};
 pub use config::Config;
+pub use cors::{Cors, CorsMethod};
 pub use delivery::{Heartbeat, HeartbeatAs, Overflow, Stream};
 pub use error::{LoadError, Located, Unknown};
 pub use http::Http;
+pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
 pub use log::{Data, EventLimits, Fsync, Idempotency, Retention};
 pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
+pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
+pub use redis::{
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
+    RedisTarget, RedisTls,
+};
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

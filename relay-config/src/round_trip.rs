@@ -1,5 +1,7 @@
 //! Any configuration, written as YAML and read back, is the same.
 
+mod protection;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,9 +11,10 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Anonymous, Auth, ByteSize, ChannelRule, ClientAuth, Config, Data, Demo, Drain,
-    EventLimits, Fsync, Heartbeat, HeartbeatAs, Http, Idempotency, LogFormat, Logging, Overflow,
-    Retention, RetentionOverride, Right, StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
+    Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, ClientAuth, Config, Data,
+    Demo, Drain, EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http,
+    Idempotency, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride,
+    Revocations, Right, StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -232,7 +235,73 @@ fn auth() -> impl Strategy<Value = Option<Auth>> {
         );
     let anonymous = (vec(text(), 0..3), vec(text(), 0..3))
         .prop_map(|(publish, subscribe)| Anonymous { publish, subscribe });
-    of((vec(token, 0..3), anonymous).prop_map(|(tokens, anonymous)| Auth { tokens, anonymous }))
+    of(
+        (vec(token, 0..3), vec(jwt(), 0..2), anonymous).prop_map(|(tokens, jwt, anonymous)| Auth {
+            tokens,
+            jwt,
+            anonymous,
+        }),
+    )
+}
+
+fn jwt() -> impl Strategy<Value = Jwt> {
+    let expiry = prop::sample::select(vec![Expiry::Required, Expiry::Optional]);
+    let algorithms = vec(prop::sample::select(Algorithm::ALL.to_vec()), 0..3);
+    let key =
+        (of(text()), of(text()), of(text()), of(text())).prop_map(|(id, secret, file, public)| {
+            JwtKey {
+                id,
+                secret_file: secret.map(Into::into),
+                public_key_file: file.map(Into::into),
+                public_key: public,
+            }
+        });
+    let claim_map = || prop::collection::btree_map(text(), text(), 0..3);
+    let claims = (
+        of(text()),
+        of(text()),
+        of(text()),
+        text(),
+        claim_map(),
+        claim_map(),
+    )
+        .prop_map(
+            |(publish, subscribe, manage, subject, attributes, filters)| Claims {
+                publish,
+                subscribe,
+                manage,
+                subject,
+                attributes,
+                filters,
+            },
+        );
+    let rights = vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
+    let grant =
+        (vec(text(), 0..3), vec(text(), 0..3), rights).prop_map(|(publish, subscribe, manage)| {
+            GrantTemplate {
+                publish,
+                subscribe,
+                manage,
+            }
+        });
+    (
+        (text(), of(text()), vec(text(), 0..3), algorithms),
+        (span(), expiry, vec(key, 0..3)),
+        (claims, grant),
+    )
+        .prop_map(
+            |((name, issuer, audience, algorithms), (leeway, expiry, keys), (claims, grant))| Jwt {
+                name,
+                issuer,
+                audience,
+                algorithms,
+                leeway,
+                expiry,
+                keys,
+                claims,
+                grant,
+            },
+        )
 }
 
 fn process() -> impl Strategy<Value = (Logging, Heartbeat, Drain, Demo)> {
@@ -292,13 +361,16 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        (revocation_keep, revocation_max) in (span(), any::<usize>()),
+        (cors, proxies) in (protection::cors(), protection::proxies()),
         stream in stream(),
         http in http(),
         (tcp, tls) in (tcp(), of(tls())),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
+            revocations: Revocations { keep: revocation_keep, max: revocation_max },
+            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What must hold beyond each field's type.
 
+mod cors;
+mod jwt;
+mod proxies;
+
 use std::fmt;
 
 use crate::auth::Auth;
@@ -54,6 +58,14 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        problems.time(
+            "revocations.keep",
+            self.revocations.keep,
+            ONE_SECOND..=Timespan::MAX,
+        );
+        problems.size("revocations.max", self.revocations.max);
+        cors::check(&mut problems, &self.cors);
+        proxies::check(&mut problems, &self.proxies);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -308,6 +320,7 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         "auth.anonymous.subscribe",
         &auth.anonymous.subscribe,
     );
+    jwt::check(problems, &auth.jwt);
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

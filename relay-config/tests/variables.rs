@@ -10,9 +10,19 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
     match path {
         "listen" | "adminListen" => return json!("127.0.0.1:1"),
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
+        "cors.origins" => return json!(["https://a.example"]),
+        "proxies.trusted" => return json!(["10.0.0.0/8"]),
+        "cors.methods" => return json!(["GET"]),
+        "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
+        }
+        "auth.jwt" => {
+            let key = json!({"secretFile": "/run/secrets/jwt"});
+            let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],
+                             "claims": {"publish": "sse", "subject": "sub"}, "grant": {}});
+            return json!([jwt]);
         }
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),
@@ -21,6 +31,8 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "http.maxHeadBytes" => return json!("32Ki"),
         "stream.maxQueueBytes" => return json!("2Mi"),
         "drain.timeout" => return json!("60s"),
+        "tls.minVersion" => return json!("1.3"),
+        "tls.clientCa" => return json!("ca.pem"),
         _ => {}
     }
     if let Some(choices) = schema["oneOf"].as_array() {
@@ -81,14 +93,36 @@ fn every_leaf_of_the_schema_is_set_by_its_variable() {
         let pointer = format!("/{}", path.replace('.', "/"));
         let default = defaults.pointer(&pointer).unwrap_or(&Value::Null);
         let wanted = other_value(&path, &schema, default);
-        let text = wanted.as_str().map_or(wanted.to_string(), str::to_owned);
-        let vars = BTreeMap::from([(name.clone(), text)]);
+        let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        let mut vars = BTreeMap::new();
+        for (path, wanted) in meaningless_without(&path) {
+            vars.insert(variable(path), text(&wanted));
+        }
+        vars.insert(name.clone(), text(&wanted));
         let config = Config::from_sources(None, &vars).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut expected = defaults.clone();
+        for (path, wanted) in meaningless_without(&path) {
+            set(&mut expected, path, wanted);
+        }
         set(&mut expected, &path, wanted);
         let expected: Config = serde_json::from_value(expected).unwrap();
         assert_ne!(expected, Config::default(), "{name}: the test sets nothing");
         assert_eq!(config, expected, "{name}");
+    }
+}
+
+/// What else must be set, and to what, where a field alone would have no effect and is refused.
+fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
+    let (certificate, key) = (
+        ("tls.certificate", json!("c.pem")),
+        ("tls.key", json!("k.pem")),
+    );
+    match path {
+        "proxies.plaintext" => vec![("proxies.trusted", json!(["10.0.0.0/8"]))],
+        "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
+        "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
+        path if path.starts_with("tls.") => vec![certificate, key],
+        _ => Vec::new(),
     }
 }
 

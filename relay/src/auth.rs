@@ -1,82 +1,21 @@
 //! Credentials: who sends a request, and what the sender may do.
 
-use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant, subject::Subject};
-use relay_config::{Auth, StaticToken};
-use sha2::{Digest, Sha256};
+mod credential;
+mod identity;
+pub mod jwt;
+mod refused;
+mod static_token;
+
+pub use credential::{Credential, MAX_TOKEN};
+pub use identity::{Evidence, Identity};
+pub use refused::Refused;
+pub use static_token::hash_of;
+
+use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant};
+use jwt::{Issuer, IssuerError};
+use relay_config::Auth;
+use static_token::KnownToken;
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
-
-/// Longest token that is looked at, in bytes. Longer ones are refused unread.
-pub const MAX_TOKEN: usize = 16 * 1024;
-
-/// What a request carries to say who sends it.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub enum Credential<'a> {
-    #[default]
-    None,
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(&'a str),
-    /// Something that is no credential of ours.
-    Malformed,
-}
-
-impl<'a> Credential<'a> {
-    /// Of the values of all `Authorization` headers: at most one may be there.
-    pub fn from_headers(mut values: impl Iterator<Item = &'a [u8]>) -> Credential<'a> {
-        match (values.next(), values.next()) {
-            (None, _) => Credential::None,
-            (Some(value), None) => Credential::from_header(value),
-            (Some(_), Some(_)) => Credential::Malformed,
-        }
-    }
-
-    fn from_header(value: &'a [u8]) -> Credential<'a> {
-        let token = std::str::from_utf8(value).ok().and_then(|text| {
-            let (scheme, token) = text.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        match token {
-            Some(token) if (1..=MAX_TOKEN).contains(&token.len()) => Credential::Bearer(token),
-            _ => Credential::Malformed,
-        }
-    }
-}
-
-/// Who sends a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
-    pub grant: Arc<Grant>,
-    pub from: Evidence,
-}
-
-/// How an identity was shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Evidence {
-    /// The listener is open.
-    Open,
-    /// No credential came.
-    Anonymous,
-    /// A token of this name.
-    Token(Arc<str>),
-}
-
-/// Why a credential is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-pub enum Refused {
-    #[error("the Authorization header is not `Bearer TOKEN`, or there are two of them")]
-    Malformed,
-    #[error("the token is not known; was it replaced?")]
-    Unknown,
-    #[error("the token has expired; get a new one")]
-    Expired,
-}
-
-/// A token that is known in advance, by its hash.
-struct KnownToken {
-    name: Arc<str>,
-    hash: [u8; 32],
-    grant: Arc<Grant>,
-}
 
 /// Decides who sends a request.
 pub struct Authenticator(Rules);
@@ -84,31 +23,43 @@ pub struct Authenticator(Rules);
 enum Rules {
     /// No credentials are configured: everybody may do everything.
     Open(Arc<Grant>),
-    Guarded {
-        tokens: Vec<KnownToken>,
-        anonymous: Arc<Grant>,
-    },
+    Guarded(Guarded),
+}
+
+struct Guarded {
+    tokens: Vec<KnownToken>,
+    issuers: Vec<Issuer>,
+    anonymous: Arc<Grant>,
+}
+
+/// Why credentials cannot be checked as they are configured.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("auth.jwt: {0}")]
+    Issuer(#[from] IssuerError),
 }
 
 impl Authenticator {
     /// Of a configuration that was validated; what is illegal in one that was not allows nothing.
-    pub fn new(auth: Option<&Auth>) -> Authenticator {
+    /// Reads the files with keys that it names.
+    pub fn new(auth: Option<&Auth>) -> Result<Authenticator, AuthError> {
         let Some(auth) = auth else {
-            return Authenticator(Rules::Open(Arc::new(Grant::everything())));
+            return Ok(Authenticator(Rules::Open(Arc::new(Grant::everything()))));
         };
         let anonymous = Grant {
             publish: patterns(&auth.anonymous.publish),
             subscribe: patterns(&auth.anonymous.subscribe),
             ..Grant::default()
         };
-        Authenticator(Rules::Guarded {
-            tokens: auth
-                .tokens
-                .iter()
-                .filter_map(|token| known(token, &anonymous))
+        let tokens = auth.tokens.iter();
+        let issuers = auth.jwt.iter().map(Issuer::new);
+        Ok(Authenticator(Rules::Guarded(Guarded {
+            tokens: tokens
+                .filter_map(|token| KnownToken::new(token, &anonymous))
                 .collect(),
+            issuers: issuers.collect::<Result<_, _>>()?,
             anonymous: Arc::new(anonymous),
-        })
+        })))
     }
 
     /// Whether everybody may do everything.
@@ -123,101 +74,57 @@ impl Authenticator {
         credential: Credential<'_>,
         now: UnixMillis,
     ) -> Result<Identity, Refused> {
-        let (tokens, anonymous) = match &self.0 {
-            Rules::Open(grant) => {
-                return Ok(Identity {
-                    grant: grant.clone(),
-                    from: Evidence::Open,
-                });
-            }
-            Rules::Guarded { tokens, anonymous } => (tokens, anonymous),
-        };
-        match credential {
-            Credential::Malformed => Err(Refused::Malformed),
-            Credential::None => Ok(Identity {
-                grant: anonymous.clone(),
+        match (&self.0, credential) {
+            (Rules::Open(grant), _) => Ok(Identity {
+                grant: grant.clone(),
+                from: Evidence::Open,
+            }),
+            (Rules::Guarded(_), Credential::Malformed) => Err(Refused::Malformed),
+            (Rules::Guarded(guarded), Credential::None) => Ok(Identity {
+                grant: guarded.anonymous.clone(),
                 from: Evidence::Anonymous,
             }),
-            Credential::Bearer(token) => {
-                let known = find(tokens, token).ok_or(Refused::Unknown)?;
-                if known.grant.has_ended(now) {
-                    return Err(Refused::Expired);
-                }
-                Ok(Identity {
+            (Rules::Guarded(guarded), Credential::Bearer(token)) => guarded.bearer(token, now),
+        }
+    }
+}
+
+impl Guarded {
+    fn bearer(&self, token: &str, now: UnixMillis) -> Result<Identity, Refused> {
+        if let Some(known) = static_token::find(&self.tokens, token) {
+            return match known.grant.has_ended(now) {
+                true => Err(Refused::Expired),
+                false => Ok(Identity {
                     grant: known.grant.clone(),
                     from: Evidence::Token(known.name.clone()),
-                })
-            }
+                }),
+            };
         }
+        if self.issuers.is_empty() || !jwt::looks_signed(token) {
+            return Err(Refused::Unknown);
+        }
+        let verified = jwt::verify(&self.issuers, token, now, &self.anonymous)?;
+        Ok(Identity {
+            grant: Arc::new(verified.grant),
+            from: Evidence::Jwt {
+                issuer: verified.issuer,
+                id: verified.id,
+            },
+        })
     }
 }
 
-/// Compares with every token in a time that does not depend on them.
-fn find<'a>(tokens: &'a [KnownToken], token: &str) -> Option<&'a KnownToken> {
-    let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let mut found = None;
-    for known in tokens {
-        if bool::from(known.hash.ct_eq(&hash)) {
-            found = Some(known);
-        }
-    }
-    found
-}
-
-/// Who shows a token may do what everybody may, and what the token says.
-fn known(token: &StaticToken, everybody: &Grant) -> Option<KnownToken> {
-    Some(KnownToken {
-        name: token.name.as_str().into(),
-        hash: parse_hash(&token.sha256)?,
-        grant: Arc::new(Grant {
-            publish: [patterns(&token.publish), everybody.publish.clone()].concat(),
-            subscribe: [patterns(&token.subscribe), everybody.subscribe.clone()].concat(),
-            manage: token.manage.iter().copied().collect(),
-            subject: subject(token)?,
-            expires: token.expires.as_deref().map(expiry),
-        }),
-    })
-}
-
-/// Who stands for an illegal subject stands for nobody, so the token is not known.
-fn subject(token: &StaticToken) -> Option<Option<Subject>> {
-    let subject = token.subject.as_deref().map(Subject::parse);
-    subject.transpose().ok()
-}
-
+/// Those of the texts that are patterns.
 fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
     let parsed = texts.iter().map(|text| ChannelPattern::parse(text));
     parsed.filter_map(Result::ok).collect()
-}
-
-/// An illegal time has passed long ago.
-fn expiry(text: &str) -> UnixMillis {
-    let time = text.parse::<jiff::Timestamp>().ok();
-    time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
-        .unwrap_or(0)
-}
-
-fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(hash)
-}
-
-/// The hash of a token as the configuration holds it.
-pub fn hash_of(token: &str) -> String {
-    let hash = Sha256::digest(token.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::channel::{ChannelName, Selector};
+    use relay_config::StaticToken;
 
     fn guarded() -> Authenticator {
         let token = |name: &str, text: &str, expires: Option<&str>| StaticToken {
@@ -237,7 +144,7 @@ mod tests {
             ..Auth::default()
         };
         auth.anonymous.subscribe = vec!["public.**".to_owned()];
-        Authenticator::new(Some(&auth))
+        Authenticator::new(Some(&auth)).unwrap()
     }
 
     const NOW: UnixMillis = 1_795_248_000_000;
@@ -248,7 +155,7 @@ mod tests {
 
     #[test]
     fn without_a_configuration_everybody_may_do_everything() {
-        let open = Authenticator::new(None);
+        let open = Authenticator::new(None).unwrap();
         let identity = open.identify(Credential::Malformed, NOW).unwrap();
         assert!(open.is_open() && identity.grant.may(relay_config::Right::Observe));
     }
@@ -265,6 +172,11 @@ mod tests {
         assert!(identity.grant.may_subscribe(&public), "as everybody may");
         assert_eq!(refused(Credential::Bearer("Secret")), Refused::Unknown);
         assert_eq!(refused(Credential::Bearer("older")), Refused::Expired);
+        assert_eq!(
+            refused(Credential::Bearer("e30.e30.x")),
+            Refused::Unknown,
+            "no issuer of signed tokens is configured"
+        );
     }
 
     #[test]
@@ -272,30 +184,5 @@ mod tests {
         let identity = guarded().identify(Credential::None, NOW).unwrap();
         assert_eq!(identity.from, Evidence::Anonymous);
         assert_eq!(refused(Credential::Malformed), Refused::Malformed);
-    }
-
-    #[test]
-    fn one_bearer_header_is_a_credential_and_anything_else_is_not() {
-        let of = |values: &[&'static str]| match Credential::from_headers(
-            values.iter().map(|value| value.as_bytes()),
-        ) {
-            Credential::None => "none".to_owned(),
-            Credential::Bearer(token) => token.to_owned(),
-            Credential::Malformed => "malformed".to_owned(),
-        };
-        assert_eq!(of(&[]), "none");
-        assert_eq!(of(&["Bearer abc"]), "abc");
-        assert_eq!(of(&["bearer  abc "]), "abc");
-        for wrong in [
-            &["Basic abc"][..],
-            &["Bearer"],
-            &["Bearer "],
-            &["abc"],
-            &["Bearer a", "Bearer a"],
-        ] {
-            assert_eq!(of(wrong), "malformed", "{wrong:?}");
-        }
-        let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
-        assert!(Credential::from_headers([long.as_bytes()].into_iter()) == Credential::Malformed);
     }
 }

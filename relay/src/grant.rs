@@ -3,9 +3,10 @@
 use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
     cursor::UnixMillis,
+    filter::Filter,
     subject::Subject,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use relay_config::Right;
 
@@ -17,6 +18,10 @@ pub struct Grant {
     pub manage: BTreeSet<Right>,
     /// Whom it stands for, if anybody.
     pub subject: Option<Subject>,
+    /// What is known of the holder besides: a team, a customer.
+    pub attributes: BTreeMap<Box<str>, Box<str>>,
+    /// Which events the holder sees, whatever it asks for.
+    pub filters: Filter,
     /// When it ends.
     pub expires: Option<UnixMillis>,
 }
@@ -45,6 +50,20 @@ impl Grant {
             Selector::Channel(name) => granted.matches(name.as_str()),
             Selector::Pattern(asked) => granted.covers(asked),
         })
+    }
+
+    /// The filter of a reader who asks for this one: what the grant leaves the holder to see is all
+    /// that it sees. `Err` names an attribute of which it asks for more.
+    pub fn narrow<'a>(&self, asked: &'a Filter) -> Result<Filter, &'a str> {
+        let mut filter = asked.clone();
+        for (attribute, granted) in self.filters.terms() {
+            match asked.terms().get_key_value(attribute) {
+                None => filter.accept(attribute, granted.iter().cloned()),
+                Some((_, values)) if values.is_subset(granted) => {}
+                Some((attribute, _)) => return Err(attribute),
+            }
+        }
+        Ok(filter)
     }
 
     pub fn may(&self, right: Right) -> bool {
@@ -87,6 +106,34 @@ mod tests {
     fn rights_are_given_one_by_one() {
         assert!(Grant::everything().may(Right::Observe));
         assert!(!Grant::default().may(Right::Observe));
+    }
+
+    #[test]
+    fn a_holder_sees_what_the_grant_leaves_or_less_of_it() {
+        let filter = |pairs: &[(&str, &str)]| {
+            let mut filter = Filter::default();
+            for (attribute, value) in pairs {
+                filter.accept(attribute, [(*value).into()]);
+            }
+            filter
+        };
+        let grant = Grant {
+            filters: filter(&[("tenant", "a"), ("tenant", "b")]),
+            ..Grant::default()
+        };
+        assert_eq!(grant.narrow(&filter(&[])), Ok(grant.filters.clone()));
+        let less = filter(&[("tenant", "a"), ("kind", "x")]);
+        assert_eq!(grant.narrow(&less), Ok(less.clone()));
+        let other = filter(&[("kind", "x")]);
+        let both = filter(&[("kind", "x"), ("tenant", "a"), ("tenant", "b")]);
+        assert_eq!(grant.narrow(&other), Ok(both));
+        for more in [
+            filter(&[("tenant", "c")]),
+            filter(&[("tenant", "a"), ("tenant", "c")]),
+        ] {
+            assert_eq!(grant.narrow(&more), Err("tenant"));
+        }
+        assert_eq!(Grant::default().narrow(&less), Ok(less.clone()));
     }
 
     #[test]

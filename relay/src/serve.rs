@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
 use crate::{
+    auth::{AuthError, Authenticator},
     clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
@@ -30,7 +31,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
 };
@@ -61,6 +62,8 @@ pub enum ServeError {
     /// What it said stands in the log.
     #[error("the thread that writes the log's file ended; nothing can be published any more")]
     WriterEnded,
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -95,6 +98,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     raise_open_files();
     let openness = Openness::of(&config)?;
+    let auth = Authenticator::new(config.auth.as_ref())?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
@@ -106,9 +110,15 @@ pub async fn serve(
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
     let (log, writer) = open_log(&config, &hub)?;
-    hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(hub, log, config.clone(), openness, replica_id()));
+    let app = Arc::new(App::new(
+        hub,
+        log,
+        config.clone(),
+        openness,
+        auth,
+        replica_id(),
+    ));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(
         &app,
@@ -125,6 +135,8 @@ pub async fn serve(
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
+    // from here on a signal means a drain
+    let signals = Signals::new()?;
     tracing::info!(
         event = "relay.started",
         listen = %addresses.public,
@@ -141,7 +153,7 @@ pub async fn serve(
     );
     started(addresses, &config);
     tokio::select! {
-        drained = until_drained(&app, &stop) => drained?,
+        () = until_drained(&app, &stop, signals) => {}
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
@@ -163,25 +175,38 @@ async fn ended(writer: Option<oneshot::Receiver<Infallible>>) {
     }
 }
 
-/// Drains at the first signal, ends at once at the second.
-async fn until_drained(app: &App, stop: &watch::Sender<bool>) -> Result<(), ServeError> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What ends the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Drains at the first signal, ends at once at the second.
+async fn until_drained(app: &App, stop: &watch::Sender<bool>, mut signals: Signals) {
+    signals.next().await;
     tokio::select! {
         drained = drain::drain(app, stop) => match drained {
             Drained::Empty => tracing::info!(event = "drain.finished", "nothing is left"),
             Drained::TimedOut(left) => tracing::warn!(event = "drain.timeout", connections = left, "time is up; what is left is cut"),
         },
-        _ = terminate.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
-        _ = interrupt.recv() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
+        () = signals.next() => tracing::warn!(event = "drain.cut", "second signal: ending at once"),
     }
-    Ok(())
 }
 
 fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServeError> {

@@ -1,6 +1,7 @@
 //! What the relay counts. Plain atomics; `metrics` gives them names.
 
 use crate::{
+    auth::Refused,
     event_log::resume::Verdict,
     frame::GapReason,
     hub::open::CloseReason,
@@ -142,31 +143,51 @@ labels!(Refusal {
 pub enum AuthRefusal {
     /// Nobody may do this without a credential.
     Missing,
-    /// What came is no credential.
-    Malformed,
-    /// The credential is not known.
-    Unknown,
-    /// It has expired.
-    Expired,
+    /// The credential is refused.
+    Refused(Refused),
     /// It allows something else.
     NotGranted,
 }
 
-labels!(AuthRefusal {
-    Missing => "missing",
-    Malformed => "malformed",
-    Unknown => "unknown",
-    Expired => "expired",
-    NotGranted => "not-granted",
+impl AuthRefusal {
+    /// As metrics and logs call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AuthRefusal::Missing => "missing",
+            AuthRefusal::Refused(refused) => refused.as_str(),
+            AuthRefusal::NotGranted => "not-granted",
+        }
+    }
+}
+
+/// What the log is asked for streams, and asked again when it cannot answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogOperation {
+    /// To deliver channels from now on.
+    Attach,
+    /// A page of history.
+    Read,
+}
+
+labels!(LogOperation {
+    Attach => "attach",
+    Read => "read",
 });
 
-impl From<crate::auth::Refused> for AuthRefusal {
-    fn from(refused: crate::auth::Refused) -> AuthRefusal {
-        match refused {
-            crate::auth::Refused::Malformed => AuthRefusal::Malformed,
-            crate::auth::Refused::Unknown => AuthRefusal::Unknown,
-            crate::auth::Refused::Expired => AuthRefusal::Expired,
+impl Label for AuthRefusal {
+    const ALL: &'static [AuthRefusal] = &{
+        let mut all = [AuthRefusal::Missing; Refused::ALL.len() + 2];
+        all[1] = AuthRefusal::NotGranted;
+        let mut index = 0;
+        while index < Refused::ALL.len() {
+            all[index + 2] = AuthRefusal::Refused(Refused::ALL[index]);
+            index += 1;
         }
+        all
+    };
+
+    fn label(self) -> &'static str {
+        self.as_str()
     }
 }
 
@@ -234,6 +255,7 @@ pub struct Stats {
     pub reloads: Family<CertificateReload>,
     /// When the certificate ends that new connections get; the first to end, of several.
     pub certificate_expires: Moment,
+    pub log_retries: Family<LogOperation>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

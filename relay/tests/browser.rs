@@ -4,6 +4,8 @@
 mod chrome;
 #[path = "browser/dashboard.rs"]
 mod dashboard;
+#[path = "browser/elsewhere.rs"]
+mod elsewhere;
 #[path = "browser/relay.rs"]
 mod relay;
 

@@ -11,6 +11,7 @@ mod table;
 use exposition::{Family, Scrape};
 use relay_config::Config;
 use sse_relay::{
+    auth::Authenticator,
     cursor::Epoch,
     event_log::{
         Retention,
@@ -50,7 +51,8 @@ fn app() -> App {
     let log = MemoryLog::new(options, Epoch::from_random(1), hub.clone());
     let config = Arc::new(Config::default());
     let openness = Openness::of(&config).unwrap();
-    App::new(hub, Arc::new(log), config, openness, "r".to_owned())
+    let auth = Authenticator::new(config.auth.as_ref()).expect("no files to read");
+    App::new(hub, Arc::new(log), config, openness, auth, "r".to_owned())
 }
 
 fn scrape(format: Format) -> Vec<Family> {

@@ -5,7 +5,6 @@ use crate::{
     auth::{Authenticator, Credential, Evidence, hash_of},
     clock::unix_millis,
     grant::Grant,
-    stats::AuthRefusal,
 };
 use clap::{Args, Subcommand};
 use std::{io::Read, path::PathBuf, process::ExitCode};
@@ -112,7 +111,8 @@ fn new(name: &str) -> Result<(), String> {
 /// Whether the token is accepted; what it allows, or why not, is printed.
 fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
     let config = options::load(config.map(PathBuf::as_path)).map_err(|error| error.to_string())?;
-    let authenticator = Authenticator::new(config.auth.as_ref());
+    let authenticator =
+        Authenticator::new(config.auth.as_ref()).map_err(|error| error.to_string())?;
     match authenticator.identify(Credential::Bearer(token), unix_millis()) {
         Ok(identity) => {
             match identity.from {
@@ -121,15 +121,13 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
                 }
                 Evidence::Anonymous => println!("accepted as nobody"),
                 Evidence::Token(name) => println!("accepted: token {name:?}"),
+                Evidence::Jwt { issuer, .. } => println!("accepted: signed by {issuer:?}"),
             }
             print!("{}", describe(&identity.grant));
             Ok(true)
         }
         Err(refused) => {
-            println!(
-                "refused ({}): {refused}",
-                AuthRefusal::from(refused).as_str()
-            );
+            println!("refused ({}): {refused}", refused.as_str());
             Ok(false)
         }
     }

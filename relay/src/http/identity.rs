@@ -5,11 +5,13 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Evidence, Identity},
+    auth::{Credential, Evidence, Identity, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    filter::Filter,
     grant::Right,
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::{
     extract::{Request, State},
@@ -27,9 +29,17 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 
 /// Who sends a request, or 401.
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis());
+    let now = unix_millis();
+    let identity = app.auth.identify(credential, now);
+    let identity = identity.and_then(|identity| {
+        if app.control.refuses(&Who::from(&identity), now) {
+            return Err(Refused::Revoked);
+        }
+        Ok(identity)
+    });
     identity.map_err(|refused| {
-        Problem::new(Kind::Unauthenticated, refused.to_string()).because(refused.into())
+        Problem::new(Kind::Unauthenticated, refused.to_string())
+            .because(AuthRefusal::Refused(refused))
     })
 }
 
@@ -45,6 +55,15 @@ pub fn may_subscribe<'a>(
         None => Ok(()),
         Some(selector) => Err(not_granted(identity, &format!("subscribe to `{selector}`"))),
     }
+}
+
+/// The filter with which the sender reads: the one that was asked for, and what its grant lets it see.
+pub fn readable(identity: &Identity, asked: &Filter) -> Result<Filter, Problem> {
+    let narrowed = identity.grant.narrow(asked);
+    narrowed.map_err(|attribute| {
+        let wanted = format!("see all of these values of `{attribute}`");
+        not_granted(identity, &wanted)
+    })
 }
 
 /// Whether the sender may publish to a channel.
@@ -75,7 +94,9 @@ pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identi
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } => {
+            (Kind::NotGranted, AuthRefusal::NotGranted)
+        }
     };
     let detail = match kind {
         Kind::Unauthenticated => {

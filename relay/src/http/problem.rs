@@ -1,7 +1,7 @@
 //! Every refusal: one closed set of types, each with its status and a sentence that says what to do
 //! (RFC 9457, `application/problem+json`).
 
-use crate::stats::AuthRefusal;
+use crate::{auth::Refused, stats::AuthRefusal};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -30,9 +30,11 @@ pub enum Kind {
     KeyReused,
     CrossOrigin,
     ForeignHost,
+    PlaintextRefused,
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: &[Kind] = &[
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -63,9 +65,11 @@ impl Kind {
         Kind::KeyReused,
         Kind::CrossOrigin,
         Kind::ForeignHost,
+        Kind::PlaintextRefused,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -168,6 +172,7 @@ impl Kind {
                 "a page of another origin may not do this",
             ),
             Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
+            Kind::PlaintextRefused => ("plaintext-refused", S::FORBIDDEN, "this takes https"),
             Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
             Kind::MethodNotAllowed => (
                 "method-not-allowed",
@@ -178,6 +183,11 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",
@@ -266,22 +276,34 @@ impl IntoResponse for Problem {
         let json = self.to_json();
         let mut response = self.kind.answer(&json);
         if let Some(refusal) = self.refusal {
+            if let Some(challenge) = challenge(refusal) {
+                let headers = response.headers_mut();
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
             response.extensions_mut().insert(refusal);
         }
         response
     }
 }
 
-impl Kind {
-    /// RFC 6750, 3.
-    fn challenge(self) -> Option<&'static str> {
-        match self {
-            Kind::Unauthenticated => Some("Bearer realm=\"sse-relay\""),
-            Kind::NotGranted => Some("Bearer realm=\"sse-relay\", error=\"insufficient_scope\""),
-            _ => None,
+/// How a client is told what to do better (RFC 6750, 3).
+fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
+    let realm = "Bearer realm=\"sse-relay\"";
+    let text = match refusal {
+        AuthRefusal::Missing => realm.to_owned(),
+        AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
+        AuthRefusal::Refused(refused) => {
+            let error = match refused {
+                Refused::Malformed => "invalid_request",
+                _ => "invalid_token",
+            };
+            format!("{realm}, error=\"{error}\", error_description=\"{refused}\"")
         }
-    }
+    };
+    HeaderValue::from_str(&text).ok()
+}
 
+impl Kind {
     /// The answer whose body is a problem document, with what belongs to this problem alone.
     pub fn answer(self, document: &serde_json::Value) -> Response {
         let mut response = (self.status(), document.to_string()).into_response();
@@ -291,12 +313,6 @@ impl Kind {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(challenge) = self.challenge() {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
-        }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

@@ -11,11 +11,13 @@ mod wire;
 
 use super::{
     App, Phase, events,
+    forwarded::Client,
     problem::{Kind, Problem},
     subscribe::Answer,
 };
 use crate::{
     auth::Credential,
+    clock::unix_millis,
     frame::Framing,
     hub::{
         inbox::Command,
@@ -28,7 +30,7 @@ use crate::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -54,10 +56,6 @@ use tokio::{
 };
 use tower::ServiceExt;
 use wire::Wire;
-
-/// Who is at the other end of the request's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<SocketAddr>);
 
 /// Which shard's thread serves the request, and what its connection says when it ends.
 #[derive(Clone, Debug)]
@@ -157,13 +155,14 @@ impl Context {
             log: self.app.log.clone(),
             config: self.app.config.clone(),
         };
-        let (index, deciding) = (self.shard, self.clone());
+        let (index, deciding, app) = (self.shard, self.clone(), self.app.clone());
         let edge = Edge {
             first: match &self.tls {
                 None => First::Head,
                 Some(_) => First::HandOver,
             },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             hand_over: Box::new(move |socket, bytes, peer| {
                 let context = self.clone();
                 match &self.tls {
@@ -204,7 +203,12 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: headers.credential,
-            peer,
+            client: self.app.proxies.client(peer, |name| {
+                let same =
+                    move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+                let headers = request.headers.iter().filter(same);
+                headers.map(|header| header.value)
+            }),
             transport: Transport::Http11,
             framing: Framing::Chunked,
         };
@@ -223,14 +227,14 @@ impl Context {
         };
         let http = &self.app.config.http;
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
-        let client = Client { peer, parting };
+        let remote = Remote { peer, parting };
         if is_http2 && http.http2 {
-            self.serve_http2(wire, bytes, client).await;
+            self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
             refuse(wire, version_is_off()).await;
         } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
             refuse(wire, problem).await;
-        } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, client).await
+        } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, remote).await
             && let Ok(socket) = wire.into_inner().into_std()
         {
             load.context = None; // the stream's from now on
@@ -251,7 +255,7 @@ impl Context {
         Some((Wire::new(socket, patience, Arc::clone(&parting)), parting))
     }
 
-    async fn serve_http2<S: Io>(&self, io: S, bytes: Bytes, client: Client) {
+    async fn serve_http2<S: Io>(&self, io: S, bytes: Bytes, remote: Remote) {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -260,7 +264,7 @@ impl Context {
                 u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
             )
             .keep_alive_interval(Some(HTTP2_PING));
-        let service = self.service(client, None);
+        let service = self.service(remote, None);
         let io = Rewind::new(bytes, TokioIo::new(io));
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut stop = self.stop.clone();
@@ -284,7 +288,7 @@ impl Context {
         &self,
         io: S,
         bytes: Bytes,
-        client: Client,
+        remote: Remote,
     ) -> Option<(S, Box<Opening>)> {
         let http = &self.app.config.http;
         let stopping = *self.stop.borrow();
@@ -295,7 +299,7 @@ impl Context {
             .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken = Taken::default();
-        let service = self.service(client, Some(taken.clone()));
+        let service = self.service(remote, Some(taken.clone()));
         let mut connection =
             builder.serve_connection(Rewind::new(bytes, TokioIo::new(io)), service);
         let mut stop = self.stop.clone();
@@ -327,13 +331,13 @@ impl Context {
         }
     }
 
-    fn service(&self, client: Client, taken: Option<Taken>) -> ConnectionService {
+    fn service(&self, remote: Remote, taken: Option<Taken>) -> ConnectionService {
         ConnectionService {
             context: self.clone(),
-            peer: client.peer,
+            peer: remote.peer,
             arrival: Arrival {
                 shard: self.shard,
-                parting: client.parting,
+                parting: remote.parting,
             },
             taken,
         }
@@ -346,7 +350,7 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 
 /// Who is at the other end of a connection, and what says why it ended.
-struct Client {
+struct Remote {
     peer: Option<SocketAddr>,
     parting: Arc<Parting>,
 }
@@ -444,6 +448,13 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
+    fn client(&self, headers: &HeaderMap) -> Client {
+        self.context.app.proxies.client(self.peer, |name| {
+            let values = headers.get_all(name).iter();
+            values.map(http::HeaderValue::as_bytes)
+        })
+    }
+
     /// The stream that a request opens on its own socket, if it does.
     fn takes_over(&self, request: &hyper::Request<Incoming>) -> Option<Box<Opening>> {
         let app = &self.context.app;
@@ -455,7 +466,8 @@ impl ConnectionService {
         if !can {
             return None;
         }
-        match events::subscribe(request, self.peer, Framing::Chunked).answer(app) {
+        let client = self.client(request.headers());
+        match events::subscribe(request, client, Framing::Chunked).answer(app) {
             Answer::Open(opening) => Some(opening),
             Answer::NothingMore | Answer::Refused(_) => None,
         }
@@ -475,8 +487,9 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
             // parked for good: the connection is taken apart before this could be answered
             return Box::pin(std::future::pending());
         }
+        let client = self.client(request.headers());
         let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(self.arrival.clone());
         if super::is_publish(&request) {
             let app = self.context.app.clone();

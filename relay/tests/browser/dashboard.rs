@@ -31,17 +31,28 @@ impl Dashboard {
 
     /// Opens the page of a relay that asks for credentials.
     pub async fn open_guarded(auth: Value) -> Self {
-        let relay = Relay::start_guarded(Some(auth.to_string())).await;
-        Self::open_on(relay, &[]).await
+        let settings = vec![("SSE_RELAY_AUTH", auth.to_string())];
+        Self::open_on(Relay::start_configured(settings).await, &[]).await
     }
 
-    async fn open_on(relay: Relay, commands: &[(&str, Value)]) -> Self {
+    /// Opens a page that is not the relay's.
+    pub async fn open_at(relay: Relay, page: &str) -> Self {
+        let dashboard = Self::new(relay).await;
+        dashboard.client.goto(page).await.expect("the page opens");
+        dashboard
+    }
+
+    async fn new(relay: Relay) -> Self {
         let (chrome, client) = Chrome::start().await;
-        let dashboard = Self {
+        Self {
             relay,
             client,
             _chrome: chrome,
-        };
+        }
+    }
+
+    async fn open_on(relay: Relay, commands: &[(&str, Value)]) -> Self {
+        let dashboard = Self::new(relay).await;
         for (command, parameters) in commands {
             dashboard
                 .issue(Extension::devtools(command, parameters.clone()))

@@ -18,20 +18,20 @@ pub struct Relay {
     public: SocketAddr,
     admin: SocketAddr,
     folder: TempDir,
-    /// Its section `auth`, as JSON.
-    auth: Option<String>,
+    /// Settings, as environment variables.
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Relay {
     /// Starts it and waits until it is ready.
     pub async fn start() -> Self {
-        Self::start_guarded(None).await
+        Self::start_configured(Vec::new()).await
     }
 
-    /// The same, with credentials if there are any.
-    pub async fn start_guarded(auth: Option<String>) -> Self {
+    /// The same with settings, given as environment variables.
+    pub async fn start_configured(settings: Vec<(&'static str, String)>) -> Self {
         let mut relay = Self {
-            auth,
+            settings,
             process: None,
             public: free_address(),
             admin: free_address(),
@@ -50,7 +50,7 @@ impl Relay {
             .args(["demo", "--listen", &self.public.to_string()])
             .args(["--admin-listen", &self.admin.to_string(), "--data-dir"])
             .arg(self.folder.path().join("data"))
-            .envs(self.auth.iter().map(|auth| ("SSE_RELAY_AUTH", auth)))
+            .envs(self.settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the file opens twice"))
             .stderr(log)

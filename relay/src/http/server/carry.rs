@@ -6,12 +6,12 @@ use crate::hub::{
     inbox::{Command, Inbox},
     open::Opening,
     parting::Parting,
-    shard::response_head,
+    shard::stream_head,
     sink::{Body, Pipe},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Bytes that a subscriber may send after its request before it is taken for something else.
@@ -27,8 +27,8 @@ pub async fn carry(
     load: Load,
 ) {
     let (pipe, mut body) = Pipe::new(inbox.clone(), parting);
+    let mut head = Some(stream_head(&opening.head));
     inbox.send(Command::Carry(pipe, opening));
-    let mut head = Some(response_head(SystemTime::now()));
     loop {
         let bytes = match next(&mut io, &mut body).await {
             Next::Bytes(bytes) => bytes,
@@ -37,7 +37,7 @@ pub async fn carry(
         };
         let bytes = match head.take() {
             // one record, one packet
-            Some(head) => Bytes::from([head.as_bytes(), &bytes].concat()),
+            Some(head) => Bytes::from([&head[..], &bytes].concat()),
             None => bytes,
         };
         if io.write_all(&bytes).await.is_err() || io.flush().await.is_err() {

@@ -1,6 +1,6 @@
 //! Connections that begin with TLS: the handshake, the first request, and who serves them then.
 
-use super::{Client, Context, Io, Load, carry, refuse, unreadable};
+use super::{Context, Io, Load, Remote, carry, refuse, unreadable};
 use crate::{
     http::problem::{Kind, Problem},
     hub::shard::{
@@ -64,7 +64,7 @@ impl Context {
         };
         self.app.hub.stats.handshakes.of(outcome).add(1);
         if let Ok(opened) = opened {
-            Box::pin(self.serve_opened(opened, Client { peer, parting }, load)).await;
+            Box::pin(self.serve_opened(opened, Remote { peer, parting }, load)).await;
         }
     }
 
@@ -124,11 +124,11 @@ impl Context {
         }
     }
 
-    async fn serve_opened<S: Io>(self, opened: Opened<S>, client: Client, load: Load) {
+    async fn serve_opened<S: Io>(self, opened: Opened<S>, remote: Remote, load: Load) {
         let Opened { io, bytes, speaks } = opened;
         let http = &self.app.config.http;
         if speaks == Speaks::Http2 {
-            return self.serve_http2(io, bytes, client).await;
+            return self.serve_http2(io, bytes, remote).await;
         }
         if !http.http1 {
             return refuse(io, super::version_is_off()).await;
@@ -138,13 +138,13 @@ impl Context {
             return refuse(io, problem).await;
         }
         let decision = match head::parse(&bytes, max) {
-            Parsed::Request { request, .. } => self.decide(&request, client.peer),
+            Parsed::Request { request, .. } => self.decide(&request, remote.peer),
             _ => Decision::HandOver,
         };
-        let parting = client.parting.clone();
+        let parting = remote.parting.clone();
         let taken = match decision {
             Decision::Open(opening) => Some((io, opening)),
-            Decision::HandOver => Box::pin(self.serve_http1(io, bytes, client)).await,
+            Decision::HandOver => Box::pin(self.serve_http1(io, bytes, remote)).await,
         };
         if let Some((io, opening)) = taken {
             // a task of its own, so that a quiet stream takes no more memory than it needs

@@ -1,0 +1,67 @@
+//! What a request carries to say who sends it.
+
+/// Longest token that is looked at, in bytes. Longer ones are refused unread.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// What a request carries to say who sends it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub enum Credential<'a> {
+    #[default]
+    None,
+    /// `Authorization: Bearer …` (RFC 6750).
+    Bearer(&'a str),
+    /// Something that is no credential of ours.
+    Malformed,
+}
+
+impl<'a> Credential<'a> {
+    /// Of the values of all `Authorization` headers: at most one may be there.
+    pub fn from_headers(mut values: impl Iterator<Item = &'a [u8]>) -> Credential<'a> {
+        match (values.next(), values.next()) {
+            (None, _) => Credential::None,
+            (Some(value), None) => Credential::from_header(value),
+            (Some(_), Some(_)) => Credential::Malformed,
+        }
+    }
+
+    fn from_header(value: &'a [u8]) -> Credential<'a> {
+        let token = std::str::from_utf8(value).ok().and_then(|text| {
+            let (scheme, token) = text.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        match token {
+            Some(token) if (1..=MAX_TOKEN).contains(&token.len()) => Credential::Bearer(token),
+            _ => Credential::Malformed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bearer_header_is_a_credential_and_anything_else_is_not() {
+        let of = |values: &[&'static str]| match Credential::from_headers(
+            values.iter().map(|value| value.as_bytes()),
+        ) {
+            Credential::None => "none".to_owned(),
+            Credential::Bearer(token) => token.to_owned(),
+            Credential::Malformed => "malformed".to_owned(),
+        };
+        assert_eq!(of(&[]), "none");
+        assert_eq!(of(&["Bearer abc"]), "abc");
+        assert_eq!(of(&["bearer  abc "]), "abc");
+        for wrong in [
+            &["Basic abc"][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["abc"],
+            &["Bearer a", "Bearer a"],
+        ] {
+            assert_eq!(of(wrong), "malformed", "{wrong:?}");
+        }
+        let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
+        assert!(Credential::from_headers([long.as_bytes()].into_iter()) == Credential::Malformed);
+    }
+}
