@@ -1,7 +1,8 @@
 //! `GET /v1/events` where hyper carries the stream (HTTP/2, HTTP/1.0), and every answer that is no stream.
 
 use super::{
-    App, Phase, caller, identity,
+    App, Phase, caller,
+    identity::{self, Identified},
     problem::{Kind, Problem},
     server::{Arrival, Peer},
     subscribe::{Answer, Subscribe},
@@ -57,7 +58,12 @@ pub async fn events(
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    match subscribe(&request, peer, Framing::Bare).answer(&app) {
+    let asked = subscribe(&request, peer, Framing::Bare);
+    let identity = match request.extensions().get::<Identified>() {
+        Some(Identified(known)) => known.clone(),
+        None => identity::identify(&app, asked.credential).await,
+    };
+    match asked.answer(&app, identity) {
         Answer::Refused(problem) => problem.into_response(),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),

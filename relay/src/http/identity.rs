@@ -5,7 +5,7 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Evidence, Identity},
+    auth::{Credential, Denied, Evidence, Identity},
     channel::{ChannelName, Selector},
     clock::unix_millis,
     filter::Filter,
@@ -26,13 +26,31 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
     Credential::from_headers(values.map(http::HeaderValue::as_bytes))
 }
 
-/// Who sends a request, or 401.
-pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis());
-    identity.map_err(|refused| {
-        Problem::new(Kind::Unauthenticated, refused.to_string())
-            .because(AuthRefusal::Refused(refused))
-    })
+/// Who sends a request, or why nobody is known to.
+pub async fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
+    let identity = app.auth.identify(credential, unix_millis()).await;
+    identity.map_err(denied)
+}
+
+/// The same, if it can be told without waiting.
+pub fn identify_at_once(
+    app: &App,
+    credential: Credential<'_>,
+) -> Option<Result<Identity, Problem>> {
+    let identity = app.auth.identify_at_once(credential, unix_millis());
+    identity.map(|identity| identity.map_err(denied))
+}
+
+/// What was already found out about who sends a request, so that it is not asked again.
+#[derive(Clone)]
+pub struct Identified(pub Result<Identity, Problem>);
+
+fn denied(denied: Denied) -> Problem {
+    let (kind, refusal) = match denied {
+        Denied::Refused(refused) => (Kind::Unauthenticated, AuthRefusal::Refused(refused)),
+        Denied::Unavailable(_) => (Kind::AuthUnavailable, AuthRefusal::Unavailable),
+    };
+    Problem::new(kind, denied.to_string()).because(refusal)
 }
 
 /// Whether the sender may subscribe to all of these.
@@ -76,8 +94,8 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
 }
 
 /// Who sends a request, if the sender has a right.
-pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
-    let identity = identify(app, credential(headers))?;
+pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
+    let identity = identify(app, credential(headers)).await?;
     may(&identity, right)?;
     Ok(identity)
 }
@@ -101,7 +119,7 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 
 /// Lets only those pass who may observe.
 pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match with_right(&app, request.headers(), Right::Observe) {
+    match with_right(&app, request.headers(), Right::Observe).await {
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

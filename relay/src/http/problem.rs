@@ -33,6 +33,7 @@ pub enum Kind {
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    AuthUnavailable,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -43,7 +44,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 29] = [
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -66,6 +67,7 @@ impl Kind {
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::AuthUnavailable,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -179,6 +181,11 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
             ),
+            Kind::AuthUnavailable => (
+                "auth-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "the credential cannot be checked now",
+            ),
             Kind::Unavailable => (
                 "unavailable",
                 S::SERVICE_UNAVAILABLE,
@@ -280,6 +287,7 @@ impl IntoResponse for Problem {
 fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
     let realm = "Bearer realm=\"sse-relay\"";
     let text = match refusal {
+        AuthRefusal::Unavailable => return None,
         AuthRefusal::Missing => realm.to_owned(),
         AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
         AuthRefusal::Refused(refused) => {
