@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools deny
+.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools servers deny
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -27,6 +27,10 @@ check: toolchain deny ## Format, lints as errors, licences, sources and bans, ge
 
 golden: toolchain ## Write generated and golden files anew (then look at the difference)
 	UPDATE_GOLDEN=1 $(CARGO) test --package relay-config
+	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test golden --test definition
+
+crds: toolchain ## Write the CustomResourceDefinition anew, into crds/
+	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test definition
 
 bench: toolchain ## Measure against the floor in one run; tables and charts in target/bench
 	$(CARGO) build --release --package relay-bench --package sse-relay
@@ -37,7 +41,7 @@ ROUNDS ?= 300
 soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 
-e2e image crds: ## Come with the operator
+e2e image: ## Come with the operator
 	@echo "make $@: nothing to do yet; it comes with the operator (CHANGELOG.md says what is there)" >&2
 	@exit 2
 
@@ -56,6 +60,9 @@ browser:
 
 test-tools:
 	@sh scripts/install-test-tools.sh
+
+servers:
+	@sh scripts/install-servers.sh
 
 deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \

@@ -13,6 +13,7 @@ use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
+use crate::revocations::Revocations;
 use crate::tcp::Tcp;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
@@ -32,6 +33,8 @@ pub struct Config {
     /// served unless `insecureOpen` says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Credentials that are refused before they end.
+    pub revocations: Revocations,
     /// Pages of other origins that may use the relay from a browser.
     pub cors: Cors,
     /// Name of the environment, the label `env` in logs.
@@ -73,6 +76,7 @@ impl Default for Config {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             insecure_open: false,
             auth: None,
+            revocations: Revocations::default(),
             cors: Cors::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),

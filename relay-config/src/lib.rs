@@ -26,6 +26,8 @@ mod origin;
 mod origin_pattern;
 mod pattern;
 mod process;
+mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -55,6 +57,11 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use redis::{
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
+    RedisTarget, RedisTls,
+};
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

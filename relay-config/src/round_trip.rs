@@ -13,8 +13,8 @@ use crate::load::read;
 use crate::{
     Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
     EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks,
-    Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Right, StaticToken,
-    Stream, Tcp, Timespan,
+    Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Revocations, Right,
+    StaticToken, Stream, Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -356,6 +356,7 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
+        (revocation_keep, revocation_max) in (span(), any::<usize>()),
         cors in protection::cors(),
         stream in stream(),
         http in http(),
@@ -363,6 +364,7 @@ prop_compose! {
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
+            revocations: Revocations { keep: revocation_keep, max: revocation_max },
             auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }

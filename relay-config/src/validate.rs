@@ -56,6 +56,12 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        problems.time(
+            "revocations.keep",
+            self.revocations.keep,
+            ONE_SECOND..=Timespan::MAX,
+        );
+        problems.size("revocations.max", self.revocations.max);
         cors::check(&mut problems, &self.cors);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {

@@ -34,6 +34,8 @@ fn each_rule_names_its_field() {
         ("data: {fsyncInterval: 0s}", "data.fsyncInterval"),
         ("data: {fsyncInterval: 11m}", "data.fsyncInterval"),
         ("data: {compactAt: 0}", "data.compactAt"),
+        ("revocations: {keep: 0s}", "revocations.keep"),
+        ("revocations: {max: 0}", "revocations.max"),
         ("retention: {events: 0}", "retention.events"),
         ("retention: {age: 0s}", "retention.age"),
         ("retention: {bytes: 0}", "retention.bytes"),

@@ -51,6 +51,22 @@ impl EventId {
         EventId::new(ticks.max(last.0 + 1))
     }
 
+    /// As the id of an entry in a Redis stream: milliseconds since the Unix epoch, `-`, the counter.
+    pub fn to_stream(self) -> String {
+        format!("{}-{}", self.unix_millis(), self.0 % PER_MILLISECOND)
+    }
+
+    /// The inverse; `None` for ids that no append gives.
+    pub fn from_stream(millis: UnixMillis, counter: u64) -> Option<EventId> {
+        let ticks = millis
+            .checked_sub(CLOCK_START)?
+            .checked_mul(PER_MILLISECOND)?;
+        if counter >= PER_MILLISECOND {
+            return None;
+        }
+        EventId::new(ticks.checked_add(counter)?)
+    }
+
     /// When the event was appended, as its id tells (exact unless ids borrowed from the future).
     pub fn unix_millis(self) -> UnixMillis {
         self.0 / PER_MILLISECOND + CLOCK_START

@@ -6,6 +6,7 @@
 
 pub mod gap;
 pub mod memory;
+pub mod redis;
 pub mod resume;
 
 use crate::{

@@ -12,10 +12,12 @@ mod disconnect;
 mod events;
 mod history;
 mod identity;
+mod json_body;
 mod paging;
 pub mod problem;
 mod publish;
 mod query;
+mod revocations;
 mod selection;
 pub mod server;
 mod status;
@@ -79,7 +81,7 @@ impl App {
         replica: String,
     ) -> App {
         App {
-            control: Control::new(hub.clone()),
+            control: Control::new(hub.clone(), &config),
             hub,
             log,
             openness,
@@ -108,8 +110,9 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
     let events = post(publish::publish).get(history::history);
+    let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
     [
         ("/", get(status::dashboard)),
@@ -119,6 +122,8 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
+        ("/v1/revocations", revocations),
+        ("/v1/revocations/{revocation}", delete(revocations::restore)),
     ]
 }
 

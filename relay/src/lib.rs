@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`clock`], [`outgoing`] requests, [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod channel;
 pub mod cli;
 pub mod clock;
+mod codec;
 pub mod control;
 pub mod cursor;
 pub mod drain;
@@ -26,6 +27,7 @@ pub mod listener;
 pub mod metrics;
 pub mod outgoing;
 pub mod printable;
+pub mod redis;
 pub mod serve;
 pub mod source;
 pub mod sse_parser;

@@ -7,6 +7,7 @@ mod process;
 pub use accept::Format;
 
 use crate::{
+    clock::unix_millis,
     http::{App, Phase},
     label::{Label, labels},
     stats::{LATENCY_BOUNDS, Stats},
@@ -79,6 +80,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "sse_relay_jwks_missing",
             "Issuers of signed tokens whose keys could not be had yet.",
             app.auth.missing_keys(),
+        ),
+        Metric::gauge(
+            "sse_relay_revocations",
+            "Revocations that hold.",
+            app.control.count_revocations(unix_millis()),
         ),
         Metric::gauge(
             "sse_relay_log_channels",

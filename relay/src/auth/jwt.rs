@@ -8,6 +8,7 @@ pub mod key_set;
 mod mapping;
 pub mod sign;
 
+pub use claims::MAX_ID;
 pub use compact::looks_signed;
 
 use super::Refused;
@@ -169,6 +170,16 @@ fn is_meant(key: &Key, token: &Compact<'_>) -> bool {
     }
 }
 
+/// A token whose signature and claims are right.
+#[derive(Debug)]
+pub struct Verified {
+    /// Name of its issuer.
+    pub issuer: Arc<str>,
+    /// Its own id, the claim `jti`, if it has one.
+    pub id: Option<Arc<str>>,
+    pub grant: Grant,
+}
+
 /// Whose a token is, and what it allows.
 ///
 /// Where several issuers have the same claim `iss` (for two audiences, say) each is asked in turn.
@@ -177,12 +188,19 @@ pub fn verify(
     token: &str,
     now: UnixMillis,
     everybody: &Grant,
-) -> Result<(Arc<str>, Grant), Fault> {
+) -> Result<Verified, Fault> {
     let token = Compact::parse(token)?;
     let mut fault = Fault::Refused(Refused::Issuer);
     for issuer in of(issuers, &token) {
         match (issuer.grant(&token, now, everybody), &fault) {
-            (Ok(grant), _) => return Ok((issuer.name.clone(), grant)),
+            (Ok(grant), _) => {
+                let id = claims::id(&token.claims)?;
+                return Ok(Verified {
+                    issuer: issuer.name.clone(),
+                    id: id.map(Into::into),
+                    grant,
+                });
+            }
             // whoever has no keys yet might have taken it
             (Err(_), Fault::NoKeys(_) | Fault::UnknownKey(_)) => {}
             // that it is for somebody else says less than what the one whom it is for says
@@ -329,9 +347,9 @@ mod tests {
 
     fn check(issuers: &[Issuer], token: &str) -> Result<String, Refused> {
         match verify(issuers, token, NOW, &Grant::default()) {
-            Ok((name, grant)) => {
+            Ok(Verified { issuer, grant, .. }) => {
                 assert_eq!(grant.publish.len(), 1);
-                Ok(name.to_string())
+                Ok(issuer.to_string())
             }
             Err(Fault::Refused(refused)) => Err(refused),
             Err(_) => panic!("these issuers publish no keys"),

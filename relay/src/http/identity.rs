@@ -5,12 +5,14 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Denied, Evidence, Identity},
+    auth::{Credential, Denied, Evidence, Identity, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    cursor::UnixMillis,
     filter::Filter,
     grant::Right,
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::{
     extract::{Request, State},
@@ -28,8 +30,9 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 
 /// Who sends a request, or why nobody is known to.
 pub async fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis()).await;
-    identity.map_err(denied)
+    let now = unix_millis();
+    let identity = app.auth.identify(credential, now).await;
+    not_revoked(app, identity, now)
 }
 
 /// The same, if it can be told without waiting.
@@ -37,13 +40,28 @@ pub fn identify_at_once(
     app: &App,
     credential: Credential<'_>,
 ) -> Option<Result<Identity, Problem>> {
-    let identity = app.auth.identify_at_once(credential, unix_millis());
-    identity.map(|identity| identity.map_err(denied))
+    let now = unix_millis();
+    let identity = app.auth.identify_at_once(credential, now)?;
+    Some(not_revoked(app, identity, now))
 }
 
 /// What was already found out about who sends a request, so that it is not asked again.
 #[derive(Clone)]
 pub struct Identified(pub Result<Identity, Problem>);
+
+fn not_revoked(
+    app: &App,
+    identity: Result<Identity, Denied>,
+    now: UnixMillis,
+) -> Result<Identity, Problem> {
+    match identity {
+        Ok(identity) if app.control.refuses(&Who::from(&identity), now) => {
+            Err(denied(Refused::Revoked.into()))
+        }
+        Ok(identity) => Ok(identity),
+        Err(why) => Err(denied(why)),
+    }
+}
 
 fn denied(denied: Denied) -> Problem {
     let (kind, refusal) = match denied {
@@ -104,7 +122,7 @@ pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt(_) => {
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } => {
             (Kind::NotGranted, AuthRefusal::NotGranted)
         }
     };

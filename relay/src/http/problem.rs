@@ -34,6 +34,7 @@ pub enum Kind {
     MethodNotAllowed,
     TooManyChannels,
     AuthUnavailable,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -44,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 30] = [
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -68,6 +69,7 @@ impl Kind {
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
         Kind::AuthUnavailable,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -185,6 +187,11 @@ impl Kind {
                 "auth-unavailable",
                 S::SERVICE_UNAVAILABLE,
                 "the credential cannot be checked now",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",

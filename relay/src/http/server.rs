@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     auth::Credential,
+    clock::unix_millis,
     frame::Framing,
     hub::{
         inbox::Command,
@@ -152,9 +153,10 @@ impl Context {
             log: self.app.log.clone(),
             config: self.app.config.clone(),
         };
-        let (index, deciding) = (self.shard, self.clone());
+        let (index, deciding, app) = (self.shard, self.clone(), self.app.clone());
         let edge = Edge {
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             hand_over: Box::new(move |socket, bytes, peer| {
                 tokio::spawn(self.clone().serve(socket, bytes, peer));
             }),

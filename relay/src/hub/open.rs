@@ -96,6 +96,8 @@ pub enum CloseReason {
     Expired,
     /// Somebody who may ended it.
     Disconnected,
+    /// Its credential was revoked.
+    Revoked,
     /// The relay is draining.
     Draining,
     /// The client sent what no subscriber sends.
@@ -114,10 +116,18 @@ labels!(CloseReason {
     MaxAge => "max-age",
     Expired => "expired",
     Disconnected => "disconnected",
+    Revoked => "revoked",
     Draining => "draining",
     Protocol => "protocol",
     Log => "log",
 });
+
+impl CloseReason {
+    /// Whether somebody ordered it, and the client is told so.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, CloseReason::Disconnected | CloseReason::Revoked)
+    }
+}
 
 /// Why somebody ended a stream: what its client is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -125,12 +135,15 @@ labels!(CloseReason {
 pub enum EndReason {
     /// Somebody who may ended it; it may come back.
     Disconnected,
+    /// Its credential was revoked; a return is refused.
+    Revoked,
 }
 
 impl From<EndReason> for CloseReason {
     fn from(reason: EndReason) -> CloseReason {
         match reason {
             EndReason::Disconnected => CloseReason::Disconnected,
+            EndReason::Revoked => CloseReason::Revoked,
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct StreamSelector {
     /// Name of the token that opened it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Id of the signed token that opened it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
     /// A channel that it receives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
@@ -48,6 +51,7 @@ impl StreamSelector {
             subject,
             client,
             token,
+            jti,
             channel,
             address,
         } = self;
@@ -59,6 +63,7 @@ impl StreamSelector {
         text(connection, Some(&stream.id))
             && text(client, stream.client.as_deref())
             && text(token, stream.who.token())
+            && text(jti, stream.who.jti())
             && (subject.is_none() || *subject == stream.who.subject)
             && address.is_none_or(|address| {
                 stream

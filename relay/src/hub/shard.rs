@@ -25,7 +25,7 @@ use super::{
     inbox::{Command, Inbox},
     open::{CloseReason, Opening},
 };
-use crate::{cursor::EventId, event_log::EventLog};
+use crate::{cursor::EventId, event_log::EventLog, who::Who};
 use bytes::Bytes;
 use feeds::Feeds;
 use futures_util::stream::FuturesUnordered;
@@ -67,6 +67,8 @@ pub struct Edge {
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
+    /// Whether who was allowed a stream has been refused since.
+    pub refuses: Box<dyn Fn(&Who) -> bool>,
 }
 
 /// What all shards are made from.

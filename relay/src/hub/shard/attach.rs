@@ -18,7 +18,7 @@ use crate::{
     hub::{
         feed::FeedKey,
         inbox::Command,
-        open::{self, CloseReason, Greeting, Opening, StreamInfo},
+        open::{self, CloseReason, EndReason, Greeting, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
 };
@@ -193,6 +193,10 @@ impl Shard {
         }
         self.set_backlog(index, Backlog::new(bytes, 0, then));
         self.pump(index);
+        // revoked on the way here: the command that ends streams did not find this one
+        if (self.edge.refuses)(&opening.info.who) {
+            self.dismiss(index, EndReason::Revoked);
+        }
     }
 
     fn greet(&mut self, bytes: &mut Vec<u8>, framing: Framing, start: &Start, opening: &Opening) {

@@ -35,7 +35,7 @@ impl Shard {
         ) {
             bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
         }
-        if reason == CloseReason::Disconnected {
+        if reason.is_ordered() {
             let told = Frame::dismissal(reason.as_str(), self.retry());
             bytes.extend_from_slice(told.bytes(framing));
         }
@@ -62,7 +62,7 @@ impl Shard {
             | CloseReason::Draining
             | CloseReason::Expired
             | CloseReason::MaxAge => Finish::Whole,
-            CloseReason::Disconnected if !stream.flow.is_blocked() => Finish::Whole,
+            reason if reason.is_ordered() && !stream.flow.is_blocked() => Finish::Whole,
             _ => Finish::Cut,
         });
         self.count_out();
