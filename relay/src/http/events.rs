@@ -2,9 +2,10 @@
 
 use super::{
     App, Phase, caller,
+    forwarded::Client,
     identity::{self, Identified},
     problem::{Kind, Problem},
-    server::{Arrival, Peer},
+    server::Arrival,
     subscribe::{Answer, Subscribe},
 };
 use crate::{
@@ -27,7 +28,7 @@ use std::sync::Arc;
 /// What a request asks for, wherever its connection is.
 pub fn subscribe<'a, B>(
     request: &'a http::Request<B>,
-    peer: Option<std::net::SocketAddr>,
+    client: Client,
     framing: Framing,
 ) -> Subscribe<'a> {
     let headers = request.headers();
@@ -39,7 +40,7 @@ pub fn subscribe<'a, B>(
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
         credential: identity::credential(headers),
-        peer,
+        client,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,
             Version::HTTP_11 => Transport::Http11,
@@ -51,14 +52,14 @@ pub fn subscribe<'a, B>(
 
 pub async fn events(
     State(app): State<Arc<App>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(client): Extension<Client>,
     Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    let asked = subscribe(&request, peer, Framing::Bare);
+    let asked = subscribe(&request, client, Framing::Bare);
     let identity = match request.extensions().get::<Identified>() {
         Some(Identified(known)) => known.clone(),
         None => identity::identify(&app, asked.credential).await,

@@ -9,6 +9,7 @@ mod wire;
 
 use super::{
     App, Phase, events,
+    forwarded::Client,
     identity::{self, Identified},
     problem::{Kind, Problem},
     subscribe::Answer,
@@ -27,7 +28,7 @@ use crate::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -53,10 +54,6 @@ use tokio::{
 };
 use tower::ServiceExt;
 use wire::Wire;
-
-/// Who is at the other end of the request's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<SocketAddr>);
 
 /// Which shard's thread serves the request, and what its connection says when it ends.
 #[derive(Clone, Debug)]
@@ -189,7 +186,12 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: headers.credential,
-            peer,
+            client: self.app.proxies.client(peer, |name| {
+                let same =
+                    move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+                let headers = request.headers.iter().filter(same);
+                headers.map(|header| header.value)
+            }),
             transport: Transport::Http11,
             framing: Framing::Chunked,
         };
@@ -429,6 +431,13 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
+    fn client(&self, headers: &HeaderMap) -> Client {
+        self.context.app.proxies.client(self.peer, |name| {
+            let values = headers.get_all(name).iter();
+            values.map(http::HeaderValue::as_bytes)
+        })
+    }
+
     /// Whether a request may become a stream on its own socket.
     fn may_take_over(&self, request: &hyper::Request<Incoming>) -> bool {
         request.method() == Method::GET
@@ -445,7 +454,8 @@ impl ConnectionService {
         request: hyper::Request<Incoming>,
     ) -> BoxFuture<'static, Result<Response, Infallible>> {
         let app = self.context.app.clone();
-        let asked = events::subscribe(&request, self.peer, Framing::Chunked);
+        let client = self.client(request.headers());
+        let asked = events::subscribe(&request, client, Framing::Chunked);
         let decided = asked.answer_at_once(&app);
         if let Some(Answer::Open(opening)) = decided {
             *taken.lock() = Some(opening);
@@ -453,12 +463,11 @@ impl ConnectionService {
             return Box::pin(std::future::pending());
         }
         if decided.is_some() {
-            return self.routing()(request);
+            return self.routing(client)(request);
         }
-        let (taken, routed) = (taken.clone(), self.routing());
-        let peer = self.peer;
+        let (taken, routed) = (taken.clone(), self.routing(client));
         Box::pin(async move {
-            let asked = events::subscribe(&request, peer, Framing::Chunked);
+            let asked = events::subscribe(&request, client, Framing::Chunked);
             let identity = identity::identify(&app, asked.credential).await;
             if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
                 *taken.lock() = Some(opening);
@@ -473,13 +482,14 @@ impl ConnectionService {
     /// What the routes answer.
     fn routing(
         &self,
+        client: Client,
     ) -> impl FnOnce(hyper::Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>>
     + Send
     + use<> {
-        let (context, peer, arrival) = (self.context.clone(), self.peer, self.arrival.clone());
+        let (context, arrival) = (self.context.clone(), self.arrival.clone());
         move |request| {
             let mut request: Request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(client);
             request.extensions_mut().insert(arrival);
             if super::is_publish(&request) {
                 let app = context.app;
@@ -498,7 +508,10 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         match &self.taken {
             Some(taken) if self.may_take_over(&request) => self.take_over(taken, request),
-            _ => self.routing()(request),
+            _ => {
+                let client = self.client(request.headers());
+                self.routing(client)(request)
+            }
         }
     }
 }
