@@ -132,6 +132,7 @@ pub async fn serve(
     tasks.spawn(serve_admin(app.clone(), admin)?);
     tasks.spawn(sweep(app.log.clone()));
     tasks.spawn(tls::watch::watch(tls.into_iter().collect())?);
+    tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
