@@ -27,6 +27,10 @@ check: toolchain deny ## Format, lints as errors, licences, sources and bans, ge
 
 golden: toolchain ## Write generated and golden files anew (then look at the difference)
 	UPDATE_GOLDEN=1 $(CARGO) test --package relay-config
+	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test golden --test definition
+
+crds: toolchain ## Write the CustomResourceDefinition anew, into crds/
+	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test definition
 
 bench: toolchain ## Measure against the floor in one run; tables and charts in target/bench
 	$(CARGO) build --release --package relay-bench --package sse-relay
@@ -37,7 +41,7 @@ ROUNDS ?= 300
 soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 
-e2e image crds: ## Come with the operator
+e2e image: ## Come with the operator
 	@echo "make $@: nothing to do yet; it comes with the operator (CHANGELOG.md says what is there)" >&2
 	@exit 2
 

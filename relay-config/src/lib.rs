@@ -25,7 +25,9 @@ mod origin;
 mod origin_pattern;
 mod pattern;
 mod process;
+mod proxies;
 mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -53,10 +55,12 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
     RedisTarget, RedisTls,
 };
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};

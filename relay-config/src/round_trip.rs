@@ -13,8 +13,8 @@ use crate::load::read;
 use crate::{
     Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
     EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwt,
-    JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Right, StaticToken, Stream,
-    Tcp, Timespan,
+    JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Revocations, Right,
+    StaticToken, Stream, Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -336,14 +336,16 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
-        cors in protection::cors(),
+        (revocation_keep, revocation_max) in (span(), any::<usize>()),
+        (cors, proxies) in (protection::cors(), protection::proxies()),
         stream in stream(),
         http in http(),
         tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
+            revocations: Revocations { keep: revocation_keep, max: revocation_max },
+            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }
 }

@@ -103,10 +103,13 @@ impl Guarded {
         if self.issuers.is_empty() || !jwt::looks_signed(token) {
             return Err(Refused::Unknown);
         }
-        let (issuer, grant) = jwt::verify(&self.issuers, token, now, &self.anonymous)?;
+        let verified = jwt::verify(&self.issuers, token, now, &self.anonymous)?;
         Ok(Identity {
-            grant: Arc::new(grant),
-            from: Evidence::Jwt(issuer),
+            grant: Arc::new(verified.grant),
+            from: Evidence::Jwt {
+                issuer: verified.issuer,
+                id: verified.id,
+            },
         })
     }
 }

@@ -6,6 +6,7 @@ pub mod key;
 mod mapping;
 pub mod sign;
 
+pub use claims::MAX_ID;
 pub use compact::looks_signed;
 
 use super::Refused;
@@ -116,6 +117,16 @@ fn is_meant(key: &Key, token: &Compact<'_>) -> bool {
     }
 }
 
+/// A token whose signature and claims are right.
+#[derive(Debug)]
+pub struct Verified {
+    /// Name of its issuer.
+    pub issuer: Arc<str>,
+    /// Its own id, the claim `jti`, if it has one.
+    pub id: Option<Arc<str>>,
+    pub grant: Grant,
+}
+
 /// Whose a token is, and what it allows.
 ///
 /// Where several issuers have the same claim `iss` (for two audiences, say) each is asked in turn.
@@ -124,12 +135,19 @@ pub fn verify(
     token: &str,
     now: UnixMillis,
     everybody: &Grant,
-) -> Result<(Arc<str>, Grant), Refused> {
+) -> Result<Verified, Refused> {
     let token = Compact::parse(token)?;
     let mut refused = Refused::Issuer;
     for issuer in of(issuers, &token) {
         match issuer.grant(&token, now, everybody) {
-            Ok(grant) => return Ok((issuer.name.clone(), grant)),
+            Ok(grant) => {
+                let id = claims::id(&token.claims)?;
+                return Ok(Verified {
+                    issuer: issuer.name.clone(),
+                    id: id.map(Into::into),
+                    grant,
+                });
+            }
             // that it is for somebody else says less than what the one whom it is for says
             Err(Refused::Audience) if refused != Refused::Issuer => {}
             Err(reason) => refused = reason,
@@ -272,9 +290,9 @@ mod tests {
     }
 
     fn check(issuers: &[Issuer], token: &str) -> Result<String, Refused> {
-        let (name, grant) = verify(issuers, token, NOW, &Grant::default())?;
+        let Verified { issuer, grant, .. } = verify(issuers, token, NOW, &Grant::default())?;
         assert_eq!(grant.publish.len(), 1);
-        Ok(name.to_string())
+        Ok(issuer.to_string())
     }
 
     #[test]

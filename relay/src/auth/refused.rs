@@ -11,6 +11,8 @@ pub enum Refused {
     Unknown,
     #[error("the token has expired; get a new one")]
     Expired,
+    #[error("the credential was revoked")]
+    Revoked,
     #[error("the token has three parts as a JWT has, but they are not base64url and JSON")]
     NotJwt,
     #[error("nobody signed the token (its algorithm is none); sign it")]
@@ -41,6 +43,7 @@ labels!(Refused {
     Malformed => "malformed",
     Unknown => "unknown",
     Expired => "expired",
+    Revoked => "revoked",
     NotJwt => "not-jwt",
     Unsigned => "unsigned",
     Algorithm => "algorithm",

@@ -2,6 +2,7 @@
 
 use super::{App, identity, problem::Problem, query, selection};
 use crate::{
+    clock::unix_millis,
     control::Command,
     grant::Right,
     hub::{open::EndReason, select::StreamSelector},
@@ -46,7 +47,8 @@ async fn end(app: &App, streams: StreamSelector) -> Result<Json<Ended>, Problem>
         streams,
         reason: EndReason::Disconnected,
     };
-    let outcome = app.control.spread(command).await;
+    let outcome = app.control.spread(command, unix_millis()).await;
+    let outcome = outcome.map_err(super::revocations::refusal)?;
     Ok(Json(Ended {
         ended: outcome.streams,
     }))

@@ -5,12 +5,13 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Evidence, Identity},
+    auth::{Credential, Evidence, Identity, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
     filter::Filter,
     grant::Right,
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::{
     extract::{Request, State},
@@ -28,7 +29,14 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 
 /// Who sends a request, or 401.
 pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis());
+    let now = unix_millis();
+    let identity = app.auth.identify(credential, now);
+    let identity = identity.and_then(|identity| {
+        if app.control.refuses(&Who::from(&identity), now) {
+            return Err(Refused::Revoked);
+        }
+        Ok(identity)
+    });
     identity.map_err(|refused| {
         Problem::new(Kind::Unauthenticated, refused.to_string())
             .because(AuthRefusal::Refused(refused))
@@ -86,7 +94,7 @@ pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identi
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt(_) => {
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } => {
             (Kind::NotGranted, AuthRefusal::NotGranted)
         }
     };

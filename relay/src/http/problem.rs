@@ -30,9 +30,11 @@ pub enum Kind {
     KeyReused,
     CrossOrigin,
     ForeignHost,
+    PlaintextRefused,
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: &[Kind] = &[
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -63,9 +65,11 @@ impl Kind {
         Kind::KeyReused,
         Kind::CrossOrigin,
         Kind::ForeignHost,
+        Kind::PlaintextRefused,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -168,6 +172,7 @@ impl Kind {
                 "a page of another origin may not do this",
             ),
             Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
+            Kind::PlaintextRefused => ("plaintext-refused", S::FORBIDDEN, "this takes https"),
             Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
             Kind::MethodNotAllowed => (
                 "method-not-allowed",
@@ -178,6 +183,11 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",

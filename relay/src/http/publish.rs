@@ -1,7 +1,7 @@
 //! `POST /v1/channels/{channel}/events`.
 
 mod batch;
-mod body;
+pub(super) mod body;
 mod cloudevents;
 mod envelope;
 mod raw;

@@ -1,0 +1,70 @@
+//! The command line.
+
+mod explain;
+mod render;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValue};
+
+use crate::controller_profile::Controller;
+
+/// Runs sse-relay on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the CustomResourceDefinition
+    Crd,
+    /// Print the objects of an SseRelay, without a cluster
+    Render(render::Args),
+    /// Say what a controller needs so that streams pass through it, and why
+    Explain {
+        /// The ingress controller
+        controller: Controller,
+    },
+}
+
+impl ValueEnum for Controller {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
+}
+
+/// Where the relay's image comes from while a resource does not say.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RelayImage {
+    /// Repository of the relay's image, for resources that name none
+    #[arg(long, env = "RELAY_IMAGE", default_value = "sse-relay")]
+    pub relay_image: String,
+    /// Version of the relay, for resources that name none
+    #[arg(long, env = "RELAY_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
+    pub relay_version: String,
+}
+
+/// A file, or standard input for `-`.
+pub(crate) fn read(path: &PathBuf) -> std::io::Result<String> {
+    if path.as_os_str() == "-" {
+        return std::io::read_to_string(std::io::stdin());
+    }
+    std::fs::read_to_string(path)
+}
+
+/// What `cli` asks to be printed.
+pub fn output(cli: Cli) -> anyhow::Result<String> {
+    match cli.command {
+        Command::Crd => Ok(crate::crd::yaml()),
+        Command::Render(args) => render::render(&args),
+        Command::Explain { controller } => Ok(explain::explain(controller)),
+    }
+}

@@ -1,0 +1,246 @@
+//! The resource `SseRelay`: what people write.
+//!
+//! Every type here deserializes whatever the schema admits: texts with a meaning stay texts until
+//! [`crate::validate`] reads them, so that one odd resource can never stop the watch on all.
+
+mod auth;
+mod channels;
+mod cors;
+mod definition;
+mod ingress;
+mod pod;
+mod policy;
+mod rollout;
+mod status;
+mod text;
+
+pub use auth::{Anonymous, Auth, Right, SecretKey, Token};
+pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
+pub use cors::{Cors, Method};
+pub use definition::{definition, yaml};
+pub use ingress::{Exposed, Ingress, IngressTls, Issuer, IssuerKind};
+pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
+pub use policy::{DisruptionBudget, NetworkPolicy};
+pub use rollout::{Rollout, Strategy};
+pub use status::{
+    Condition, ConditionStatus, ConditionType, Effective, Pinned, Reason, SseRelayStatus,
+};
+pub use text::{Bytes, Span};
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A relay for server-sent events, and everything that runs it.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "sserelay.dev",
+    version = "v1alpha1",
+    kind = "SseRelay",
+    plural = "sserelays",
+    shortname = "sser",
+    category = "sse",
+    namespaced,
+    status = "SseRelayStatus",
+    derive = "PartialEq",
+    doc = "A relay for server-sent events: publishers hand it events over HTTP, browsers and programs stream them.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Controller", type_ = "string", json_path = ".status.effective.ingressController", priority = 1),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.pinned.version", priority = 1),
+    validation = Rule::new("self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name is also that of a Service: use at most 50 lowercase letters, digits and hyphens, beginning with a letter"),
+    validation = Rule::new("!self.metadata.name.matches('-(config|pods|tokens|redis|users|probe)$')")
+        .message("names that end in -config, -pods, -tokens, -redis, -users or -probe belong to the objects of another relay; choose another ending"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.replicas <= 1")
+        .message("each replica has a log of its own in memory, so a second one would not see the events of the first; write 1, or 0 to stop the relay")
+        .field_path(".replicas"),
+    validation = Rule::new("!has(self.expose) || has(self.ingress)")
+        .message("it says what the ingress shows; set ingress too, or remove expose")
+        .field_path(".expose"),
+    validation = Rule::new("!has(self.ingress) || !has(self.ingress.controller) || !has(self.heartbeat) || !has(self.heartbeat.interval) || (self.ingress.controller in ['haproxy-technologies', 'haproxy-ingress'] ? duration(self.heartbeat.interval) < duration('25s') : self.ingress.controller in ['contour', 'cilium'] ? duration(self.heartbeat.interval) < duration('150s') : self.ingress.controller != 'generic' || duration(self.heartbeat.interval) < duration('30s'))")
+        .message("must be under half of the idle timeout of ingress.controller, or quiet streams are cut: under 25s for the HAProxy controllers, 150s for contour and cilium, 30s for generic")
+        .field_path(".heartbeat.interval"),
+    validation = Rule::new("!has(self.ingress) || !has(self.ingress.className) || !has(self.ingress.annotations) || !('kubernetes.io/ingress.class' in self.ingress.annotations)")
+        .message("className and the annotation kubernetes.io/ingress.class exclude each other; remove the annotation")
+        .field_path(".ingress.annotations")
+)]
+pub struct SseRelaySpec {
+    /// Version of the relay, the tag of its image. Left out, it is the operator's own version when
+    /// the resource is created and stays that, unless `upgradePolicy` says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 63),
+        regex(pattern = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    )]
+    pub version: Option<String>,
+    /// What an upgrade of the operator does to a relay whose `version` is left out.
+    #[serde(default)]
+    pub upgrade_policy: UpgradePolicy,
+    /// Where the relay's image comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// Number of replicas; 0 stops the relay.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: i32,
+    /// Streams that one replica serves at once. Memory and limits are derived from it.
+    #[serde(default = "ten_thousand")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_streams: i32,
+    /// Bytes that the log of one replica keeps for all channels together; past it the oldest
+    /// events give way.
+    #[serde(default = "default_log")]
+    pub max_log_bytes: Bytes,
+    /// How much of each channel the log keeps: whatever bound is reached first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// Rules for channels. For each field the first matching rule that sets it wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub channels: Vec<Channel>,
+    /// The sign of life on quiet streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+    /// Bounds on what publishers and subscribers may send and ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Who may do what. Left out, the operator makes a Secret with one token each to publish, to
+    /// subscribe and to observe, and names it in the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Pages of other origins that may use the relay from a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// The way in from outside of the cluster by an Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+    /// What the way in from outside shows; only subscribing, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    pub expose: Option<Vec<Exposed>>,
+    /// How replicas are replaced, and how their streams leave them.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// How many replicas may be taken away at once on purpose, as when a node is emptied.
+    #[serde(default)]
+    pub disruption_budget: DisruptionBudget,
+    /// Who may reach the relay's pods, and whom they may reach.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
+    /// What the relay writes about itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
+    /// What else its pods need. What is written here wins over what the operator derives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+}
+
+impl Default for SseRelaySpec {
+    /// As an empty spec is read: the defaults stand once, beside the fields.
+    fn default() -> Self {
+        serde_json::from_value(serde_json::json!({})).expect("every field has a default")
+    }
+}
+
+/// What an upgrade of the operator does to a relay whose `version` is left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpgradePolicy {
+    /// Nothing: the relay stays what it is.
+    #[default]
+    Manual,
+    /// The relay follows the operator, one relay at a time.
+    Auto,
+}
+
+/// The sign of life on quiet streams.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// Time between two heartbeats, from 1s to 10m; 15s, if it is left out. Shorter than half the
+    /// idle timeout of every proxy on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+    /// What a heartbeat is on the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "as")]
+    pub kind: Option<HeartbeatAs>,
+}
+
+/// What a heartbeat is on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum HeartbeatAs {
+    /// A comment, which programs do not see.
+    Comment,
+    /// An event named `heartbeat`, so that programs can notice its absence.
+    Event,
+}
+
+/// Bounds on what publishers and subscribers may send and ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Bytes of one event's data and attributes together; 1Mi, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_bytes: Option<Bytes>,
+    /// Bytes of the body of one publish, which may be a batch; 1Mi, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<Bytes>,
+    /// Number of events in one batch; 1000, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub batch_events: Option<i32>,
+    /// Number of channels and patterns of one stream; 100, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub channels_per_stream: Option<i32>,
+    /// The longest life of a stream; 1h, if it is left out. It ends in the last tenth of it, and
+    /// its client resumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_age: Option<Span>,
+    /// Bytes that may wait for one slow stream; 1Mi, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_bytes: Option<Bytes>,
+    /// Bytes that may wait for all slow streams of a replica together; 256Mi, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_memory: Option<Bytes>,
+}
+
+/// What the relay writes about itself, as one JSON object per line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Logging {
+    /// Least severity that is written (`error`, `warn`, `info`, `debug`, `trace`), also per module
+    /// as in `info,sse_relay::http=debug`; `off` for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub level: Option<String>,
+    /// Name of the environment, the label `env` of each line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub environment: Option<String>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn ten_thousand() -> i32 {
+    10_000
+}
+
+fn default_log() -> Bytes {
+    Bytes("256Mi".to_owned())
+}

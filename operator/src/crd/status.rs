@@ -1,0 +1,175 @@
+//! What the operator reports.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::controller_profile::Controller;
+
+/// What the operator reports.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SseRelayStatus {
+    /// The generation that the rest of the status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How things stand, each with a reason and what to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Where subscribers reach the relay: outside, if there is a way in, else in the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Pods of the relay.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that take streams.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Labels of the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Secret with the generated tokens, under the keys `publish`, `subscribe` and `manage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret: Option<String>,
+    /// The version and image that the relay stays at while the resource does not name them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pinned>,
+    /// What was derived from the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Effective>,
+}
+
+/// The version and image that a relay stays at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Pinned {
+    /// Version of the relay.
+    pub version: String,
+    /// Repository of its image.
+    pub repository: String,
+}
+
+/// What was derived from the resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Effective {
+    /// The image that runs.
+    pub image: String,
+    /// Memory that a pod asks for.
+    pub memory: String,
+    /// Processor time that a pod asks for.
+    pub cpu: String,
+    /// Connections that a replica takes.
+    pub connections: i64,
+    /// Time that a pod gets to leave.
+    pub termination_grace_period: String,
+    /// The program that serves the Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_controller: Option<Controller>,
+    /// The longest silence on a stream that it allows; absent, if it allows any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<String>,
+}
+
+/// One thing about the relay that holds or does not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about.
+    pub r#type: ConditionType,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, and what to do.
+    #[schemars(length(max = 32768))]
+    pub message: String,
+    /// Since when it holds or does not.
+    pub last_transition_time: Time,
+    /// The generation that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// What a condition is about.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum ConditionType {
+    /// The relay takes streams as the resource asks.
+    Ready,
+    /// Replicas are being started or replaced.
+    Progressing,
+    /// The way in from outside is set up for streams.
+    RouteReady,
+    /// For GitOps tools: the last change is not in effect yet.
+    Reconciling,
+    /// For GitOps tools: it will not be without somebody's help.
+    Stalled,
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// It cannot be known.
+    Unknown,
+}
+
+/// Why a condition holds or does not.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Reason {
+    /// Everything is as the resource asks.
+    AsAsked,
+    /// Replicas are being started or replaced.
+    RollingOut,
+    /// `replicas` is 0.
+    Stopped,
+    /// The annotation `sserelay.dev/paused` is set.
+    Paused,
+    /// No pod takes streams.
+    NoReplicaReady,
+    /// A pod cannot start.
+    PodCannotStart,
+    /// The Deployment did not get there in time.
+    DeadlineExceeded,
+    /// The resource says what cannot work.
+    InvalidSpec,
+    /// A Secret that the resource names is not there.
+    SecretNotFound,
+    /// A Secret lacks the key that the resource names.
+    SecretKeyNotFound,
+    /// An object of that name belongs to somebody else.
+    NameTaken,
+    /// Somebody else writes the same fields again and again.
+    FieldConflict,
+    /// The operator may not do what it has to.
+    Forbidden,
+    /// A quota of the namespace is used up.
+    QuotaExceeded,
+    /// The API server refused an object.
+    Rejected,
+    /// The API server could not be reached or did not answer.
+    Unavailable,
+    /// The IngressClass is not there.
+    IngressClassNotFound,
+    /// It cannot be known which program serves the Ingress.
+    ControllerUnknown,
+    /// Only an administrator of the cluster can change something that cuts streams.
+    NeedsAdministrator,
+    /// Heartbeats come too rarely for a proxy on the way.
+    HeartbeatTooSlow,
+    /// A kind that is needed is not installed in the cluster.
+    KindNotInstalled,
+    /// There is no way in from outside.
+    NotAskedFor,
+    /// The operator waits for the relay that it upgrades at present.
+    WaitsForUpgrade,
+}

@@ -1,0 +1,136 @@
+//! Every object that a relay needs, as a pure function of what the resource means.
+
+mod config_map;
+mod deployment;
+mod disruption_budget;
+mod ingress;
+mod network_policy;
+mod service;
+mod service_account;
+mod token_secret;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::DynamicObject;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::names::APPLIED;
+use crate::tokens::{Generated, hex};
+use crate::validate::Valid;
+
+/// Every object of one relay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// The relay's configuration.
+    pub config_map: ConfigMap,
+    /// Whom pods run as; it may do nothing.
+    pub service_account: ServiceAccount,
+    /// Generated tokens, for a resource without `auth`.
+    pub token_secret: Option<Secret>,
+    /// The way in from inside of the cluster.
+    pub service: Service,
+    /// Each pod by its address.
+    pub pods: Service,
+    /// How many pods may be away at once.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    /// Who may reach the pods.
+    pub network_policy: Option<NetworkPolicy>,
+    /// Objects of the ingress controller's own kinds.
+    pub of_controller: Vec<DynamicObject>,
+    /// The way in from outside.
+    pub ingress: Option<Ingress>,
+    /// The pods.
+    pub deployment: Deployment,
+}
+
+/// Every object that `valid` needs.
+#[must_use]
+pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
+    let config_map = config_map::build(valid);
+    let route = valid.route.as_ref();
+    Desired {
+        deployment: deployment::build(valid, &config_map),
+        config_map,
+        service_account: service_account::build(valid),
+        token_secret: valid
+            .spec
+            .auth
+            .is_none()
+            .then(|| token_secret::build(valid, generated)),
+        service: service::public(valid),
+        pods: service::headless(valid),
+        disruption_budget: disruption_budget::build(valid),
+        network_policy: network_policy::build(valid),
+        of_controller: route.map_or_else(Vec::new, |route| route.profile.objects.clone()),
+        ingress: route.map(|route| ingress::build(valid, route)),
+    }
+}
+
+impl Desired {
+    /// All objects, those first that others refer to: an ingress controller that adds readiness
+    /// gates to pods must know the Ingress before the pods.
+    ///
+    /// Each belongs to `owner`, has the relay's labels, and says what it was written as.
+    #[must_use]
+    pub fn objects(self, valid: &Valid, owner: Option<&OwnerReference>) -> Vec<DynamicObject> {
+        let Self {
+            config_map,
+            service_account,
+            token_secret,
+            service,
+            pods,
+            disruption_budget,
+            network_policy,
+            of_controller,
+            ingress,
+            deployment,
+        } = self;
+        let mut objects = vec![dynamic(&config_map), dynamic(&service_account)];
+        objects.extend(token_secret.as_ref().map(dynamic));
+        objects.extend(of_controller);
+        objects.extend([dynamic(&service), dynamic(&pods)]);
+        objects.extend(disruption_budget.as_ref().map(dynamic));
+        objects.extend(network_policy.as_ref().map(dynamic));
+        objects.extend(ingress.as_ref().map(dynamic));
+        objects.push(dynamic(&deployment));
+        for object in &mut objects {
+            let labels = object.metadata.labels.get_or_insert_default();
+            labels.extend(valid.names.labels());
+            object.metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
+            let hash = hash(object);
+            let annotations = object.metadata.annotations.get_or_insert_default();
+            annotations.insert(APPLIED.to_owned(), hash);
+        }
+        objects
+    }
+}
+
+fn dynamic(object: &impl Serialize) -> DynamicObject {
+    let mut json = serde_json::to_value(object).expect("an object is plain data");
+    without_nulls(&mut json);
+    serde_json::from_value(json).expect("every object has kind and metadata")
+}
+
+/// To the API server a null is a field that is asked to be absent; we say nothing about it.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
+
+/// Sixteen hexadecimal digits that change with the object: enough to notice a change, since
+/// nobody gains by a collision.
+fn hash(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).expect("an object is plain data");
+    hex(&Sha256::digest(json))[..16].to_owned()
+}

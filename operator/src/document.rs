@@ -1,0 +1,377 @@
+//! The relay's configuration, as the resource asks for it.
+
+use relay_config::{self as config, ByteSize, Config, Timespan};
+use serde_json::Value;
+
+use crate::crd::{self, Bytes, Span, SseRelaySpec};
+use crate::names::{ADMIN_PORT, PUBLIC_PORT};
+use crate::sizing::Sizing;
+use crate::tokens::Generated;
+
+/// Texts of the resource that do not mean anything, each with its path.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unread(pub Vec<(String, String)>);
+
+impl Unread {
+    fn span(&mut self, path: &str, span: &Span) -> Timespan {
+        span.read().unwrap_or_else(|error| {
+            self.0.push((path.to_owned(), error.to_string()));
+            Timespan::default()
+        })
+    }
+
+    fn bytes(&mut self, path: &str, bytes: &Bytes) -> ByteSize {
+        bytes.read().unwrap_or_else(|error| {
+            self.0.push((path.to_owned(), error.to_string()));
+            ByteSize::default()
+        })
+    }
+}
+
+/// How long a replica takes to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Everything is still served.
+    pub propagation: Timespan,
+    /// Streams are closed, spread over it.
+    pub window: Timespan,
+    /// After that the process ends in any case.
+    pub timeout: Timespan,
+}
+
+/// The longest time that Kubernetes is asked to wait.
+const LONGEST: Timespan = Timespan::from_secs(600);
+/// Room for the last requests after the last stream.
+const ROOM: u64 = 5_000;
+/// Room for the process to end after that.
+const GRACE: u64 = 10;
+
+impl Leaving {
+    /// Seconds that a pod gets after it was asked to leave.
+    #[must_use]
+    pub fn grace_seconds(&self) -> u64 {
+        self.timeout.as_millis().div_ceil(1_000) + GRACE
+    }
+
+    /// Seconds in which streams are still served.
+    #[must_use]
+    pub fn drain_seconds(&self) -> u64 {
+        (self.propagation.as_millis() + self.window.as_millis()).div_ceil(1_000)
+    }
+}
+
+/// Who may do what, with secrets already hashed.
+pub enum Credentials<'a> {
+    /// The resource names none.
+    Generated(&'a Generated),
+    /// The resource names these; the hashes stand in the order of its tokens.
+    Named(&'a crd::Auth, &'a [String]),
+}
+
+/// The configuration and what follows from the same fields, or what means nothing.
+pub fn configuration(
+    spec: &SseRelaySpec,
+    credentials: &Credentials<'_>,
+) -> Result<(Config, Sizing, Leaving), Unread> {
+    let mut unread = Unread::default();
+    let leaving = leaving(spec, &mut unread);
+    let mut config = Config {
+        listen: ([0, 0, 0, 0], PUBLIC_PORT as u16).into(),
+        admin_listen: ([0, 0, 0, 0], ADMIN_PORT as u16).into(),
+        auth: Some(auth(credentials)),
+        max_log_bytes: unread.bytes("maxLogBytes", &spec.max_log_bytes),
+        drain: config::Drain {
+            propagation: leaving.propagation,
+            window: leaving.window,
+            timeout: leaving.timeout,
+        },
+        ..Config::default()
+    };
+    config.logging.format = config::LogFormat::Json;
+    if let Some(logging) = &spec.logging {
+        set(&mut config.logging.level, logging.level.clone());
+        set(&mut config.environment, logging.environment.clone());
+    }
+    log(&mut config, spec, &mut unread);
+    stream(&mut config, spec, &mut unread);
+    let sizing = Sizing::of(
+        u64::try_from(spec.max_streams).unwrap_or(0),
+        config.max_log_bytes,
+        config.stream.max_memory,
+    );
+    config.stream.max_connections = usize::try_from(sizing.connections).ok();
+    if unread.0.is_empty() {
+        Ok((config, sizing, leaving))
+    } else {
+        Err(unread)
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn leaving(spec: &SseRelaySpec, unread: &mut Unread) -> Leaving {
+    let propagation = unread.span("rollout.propagation", &spec.rollout.propagation);
+    let window = unread.span("rollout.drainWindow", &spec.rollout.drain_window);
+    let timeout = Timespan::from_millis(propagation.as_millis() + window.as_millis() + ROOM);
+    Leaving {
+        propagation,
+        window,
+        timeout: timeout.min(LONGEST),
+    }
+}
+
+fn log(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
+    if let Some(retention) = &spec.retention {
+        let events = retention.events.map(|n| u64::try_from(n).unwrap_or(0));
+        set(&mut config.retention.events, events);
+        let age = retention.age.as_ref();
+        let age = age.map(|age| unread.span("retention.age", age));
+        set(&mut config.retention.age, age);
+        let bytes = retention.bytes.as_ref();
+        let bytes = bytes.map(|bytes| unread.bytes("retention.bytes", bytes));
+        set(&mut config.retention.bytes, bytes);
+    }
+    let rules = spec.channels.iter().enumerate();
+    config.channels = rules
+        .map(|(index, rule)| channel(&format!("channels[{index}]"), rule, unread))
+        .collect();
+}
+
+fn channel(path: &str, rule: &crd::Channel, unread: &mut Unread) -> config::ChannelRule {
+    let mut to = config::ChannelRule::new(rule.r#match.as_str());
+    to.retention = rule
+        .retention
+        .as_ref()
+        .map(|from| config::RetentionOverride {
+            events: from.events.map(|n| u64::try_from(n).unwrap_or(0)),
+            age: from
+                .age
+                .as_ref()
+                .map(|age| unread.span(&format!("{path}.retention.age"), age)),
+            bytes: from
+                .bytes
+                .as_ref()
+                .map(|bytes| unread.bytes(&format!("{path}.retention.bytes"), bytes)),
+        });
+    to.overflow = rule.overflow.map(|overflow| match overflow {
+        crd::Overflow::Disconnect => config::Overflow::Disconnect,
+        crd::Overflow::DropOldest => config::Overflow::DropOldest,
+        crd::Overflow::Coalesce => config::Overflow::Coalesce,
+    });
+    to.coalesce_by.clone_from(&rule.coalesce_by);
+    to.max_event_bytes = rule
+        .max_event_bytes
+        .as_ref()
+        .map(|bytes| unread.bytes(&format!("{path}.maxEventBytes"), bytes));
+    to.publish = rule.publish.map(access);
+    to.subscribe = rule.subscribe.map(access);
+    to
+}
+
+fn access(access: crd::Access) -> config::Access {
+    match access {
+        crd::Access::Allow => config::Access::Allow,
+        crd::Access::Deny => config::Access::Deny,
+    }
+}
+
+fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
+    if let Some(heartbeat) = &spec.heartbeat {
+        let interval = heartbeat.interval.as_ref();
+        let interval = interval.map(|interval| unread.span("heartbeat.interval", interval));
+        set(&mut config.heartbeat.interval, interval);
+        let kind = heartbeat.kind.map(|kind| match kind {
+            crd::HeartbeatAs::Comment => config::HeartbeatAs::Comment,
+            crd::HeartbeatAs::Event => config::HeartbeatAs::Event,
+        });
+        set(&mut config.heartbeat.r#as, kind);
+    }
+    if let Some(from) = &spec.cors {
+        cors(&mut config.cors, from, unread);
+    }
+    let Some(limits) = &spec.limits else { return };
+    let age = limits.stream_age.as_ref();
+    let age = age.map(|age| unread.span("limits.streamAge", age));
+    set(&mut config.stream.max_age, age);
+    let mut size = |path: &str, field: &mut ByteSize, bytes: &Option<Bytes>| {
+        if let Some(bytes) = bytes {
+            *field = unread.bytes(path, bytes);
+        }
+    };
+    size(
+        "limits.eventBytes",
+        &mut config.event.max_bytes,
+        &limits.event_bytes,
+    );
+    size(
+        "limits.bodyBytes",
+        &mut config.http.max_body_bytes,
+        &limits.body_bytes,
+    );
+    size(
+        "limits.queueBytes",
+        &mut config.stream.max_queue_bytes,
+        &limits.queue_bytes,
+    );
+    size(
+        "limits.queueMemory",
+        &mut config.stream.max_memory,
+        &limits.queue_memory,
+    );
+    let count = |number: Option<i32>| number.and_then(|n| usize::try_from(n).ok());
+    set(
+        &mut config.http.max_batch_events,
+        count(limits.batch_events),
+    );
+    set(
+        &mut config.stream.max_channels,
+        count(limits.channels_per_stream),
+    );
+}
+
+fn cors(to: &mut config::Cors, from: &crd::Cors, unread: &mut Unread) {
+    to.origins.clone_from(&from.origins);
+    let methods = from.methods.as_ref();
+    let methods = methods.map(|methods| methods.iter().copied().map(method).collect());
+    set(&mut to.methods, methods);
+    set(&mut to.headers, from.headers.clone());
+    set(&mut to.exposed_headers, from.exposed_headers.clone());
+    to.credentials = from.credentials;
+    let age = from.max_age.as_ref();
+    set(
+        &mut to.max_age,
+        age.map(|age| unread.span("cors.maxAge", age)),
+    );
+}
+
+fn method(method: crd::Method) -> config::CorsMethod {
+    match method {
+        crd::Method::Get => config::CorsMethod::Get,
+        crd::Method::Head => config::CorsMethod::Head,
+        crd::Method::Post => config::CorsMethod::Post,
+        crd::Method::Delete => config::CorsMethod::Delete,
+    }
+}
+
+fn auth(credentials: &Credentials<'_>) -> config::Auth {
+    match credentials {
+        Credentials::Generated(tokens) => generated(tokens),
+        Credentials::Named(auth, hashes) => config::Auth {
+            tokens: auth
+                .tokens
+                .iter()
+                .zip(*hashes)
+                .map(|(token, hash)| named(token, hash))
+                .collect(),
+            anonymous: auth
+                .anonymous
+                .as_ref()
+                .map(|anonymous| config::Anonymous {
+                    publish: anonymous.publish.clone(),
+                    subscribe: anonymous.subscribe.clone(),
+                })
+                .unwrap_or_default(),
+            ..config::Auth::default()
+        },
+    }
+}
+
+fn named(token: &crd::Token, hash: &str) -> config::StaticToken {
+    config::StaticToken {
+        name: token.name.clone(),
+        sha256: hash.to_owned(),
+        publish: token.publish.clone(),
+        subscribe: token.subscribe.clone(),
+        manage: token.manage.iter().copied().map(right).collect(),
+        subject: token.subject.clone(),
+        expires: token.expires.clone(),
+    }
+}
+
+fn right(right: crd::Right) -> config::Right {
+    match right {
+        crd::Right::Observe => config::Right::Observe,
+        crd::Right::Disconnect => config::Right::Disconnect,
+    }
+}
+
+fn generated(tokens: &Generated) -> config::Auth {
+    let everything = || vec!["**".to_owned()];
+    let token = |name: &str, hash: String| config::StaticToken {
+        name: name.to_owned(),
+        sha256: hash,
+        publish: Vec::new(),
+        subscribe: Vec::new(),
+        manage: Vec::new(),
+        subject: None,
+        expires: None,
+    };
+    config::Auth {
+        tokens: vec![
+            config::StaticToken {
+                publish: everything(),
+                ..token("publish", tokens.publish.hash())
+            },
+            config::StaticToken {
+                subscribe: everything(),
+                ..token("subscribe", tokens.subscribe.hash())
+            },
+            config::StaticToken {
+                manage: config::Right::ALL.to_vec(),
+                ..token("manage", tokens.manage.hash())
+            },
+        ],
+        ..config::Auth::default()
+    }
+}
+
+/// The document as the relay reads it: only what differs from the defaults.
+///
+/// So a newer operator writes no key that an older relay does not know yet, unless the resource
+/// asks for it, and its pods need not be replaced because of a new default.
+#[must_use]
+pub fn yaml(config: &Config) -> String {
+    let value = |config: &Config| serde_json::to_value(config).expect("plain data");
+    let mut document = value(config);
+    without(&mut document, &value(&Config::default()));
+    serde_saphyr::to_string(&document).expect("plain data")
+}
+
+/// Takes the fields of `defaults` that are the same away from `document`, and what is then empty.
+fn without(document: &mut Value, defaults: &Value) {
+    let (Value::Object(fields), Value::Object(defaults)) = (document, defaults) else {
+        return;
+    };
+    fields.retain(|name, value| {
+        let Some(default) = defaults.get(name) else {
+            return true;
+        };
+        let same = value == default;
+        without(value, default);
+        !same
+    });
+}
+
+/// Where the resource has what the configuration calls `path`.
+#[must_use]
+pub fn path_in_resource(path: &str) -> String {
+    const MOVED: [(&str, &str); 11] = [
+        ("drain.window", "rollout.drainWindow"),
+        ("drain.propagation", "rollout.propagation"),
+        ("drain.timeout", "rollout.drainWindow"),
+        ("event.maxBytes", "limits.eventBytes"),
+        ("http.maxBodyBytes", "limits.bodyBytes"),
+        ("http.maxBatchEvents", "limits.batchEvents"),
+        ("stream.maxQueueBytes", "limits.queueBytes"),
+        ("stream.maxMemory", "limits.queueMemory"),
+        ("stream.maxChannels", "limits.channelsPerStream"),
+        ("stream.maxAge", "limits.streamAge"),
+        ("environment", "logging.environment"),
+    ];
+    let moved = MOVED.iter().find(|(from, _)| *from == path);
+    moved.map_or_else(|| path.to_owned(), |(_, to)| (*to).to_owned())
+}

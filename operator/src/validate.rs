@@ -1,0 +1,281 @@
+//! Whether a resource can work with what it refers to; what it means, if it can.
+
+use relay_config::Config;
+
+use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
+use crate::crd::{Exposed, Ingress, Reason, SecretKey, SseRelay, SseRelaySpec};
+use crate::document::{self, Credentials, Leaving, path_in_resource};
+use crate::names::Names;
+use crate::resolve::{Class, Resolved, SecretFound};
+use crate::sizing::Sizing;
+
+/// What a resource means: everything that objects are made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Valid {
+    /// What its objects are called.
+    pub names: Names,
+    /// What was written.
+    pub spec: SseRelaySpec,
+    /// The relay's configuration.
+    pub config: Config,
+    /// What a replica needs.
+    pub sizing: Sizing,
+    /// How long one takes to leave.
+    pub leaving: Leaving,
+    /// The version that runs.
+    pub version: String,
+    /// The image that runs.
+    pub image: String,
+    /// The way in from outside.
+    pub route: Option<Route>,
+}
+
+/// The way in from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// What was written.
+    pub ingress: Ingress,
+    /// What is shown, in order and once.
+    pub exposed: Vec<Exposed>,
+    /// The program that serves it.
+    pub controller: Controller,
+    /// What that needs.
+    pub profile: Profile,
+    /// What stands against streaming well, if anything does.
+    pub doubt: Option<Doubt>,
+}
+
+/// What stands against streaming well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Whether streams will work: `None` if that cannot be known from here.
+    pub works: Option<bool>,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, and what to do.
+    pub message: String,
+}
+
+/// One thing that must be corrected before anything is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Why, in one word.
+    pub reason: Reason,
+    /// The field, what is wrong with it, and what to do.
+    pub message: String,
+}
+
+/// What `relay` means, or all that must be corrected.
+pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Fault>> {
+    let spec = &relay.spec;
+    let hashes = token_hashes(spec, resolved)?;
+    let credentials = match &spec.auth {
+        None => Credentials::Generated(&resolved.generated),
+        Some(auth) => Credentials::Named(auth, &hashes),
+    };
+    let (config, sizing, leaving) = document::configuration(spec, &credentials)
+        .map_err(|unread| invalid(unread.0.into_iter()))?;
+    config.validate().map_err(|problems| {
+        let located = problems
+            .into_iter()
+            .map(|problem| (path_in_resource(&problem.path), problem.message));
+        invalid(located)
+    })?;
+    let names = Names::of(relay);
+    let route = spec
+        .ingress
+        .as_ref()
+        .map(|ingress| route(&names, spec, ingress, resolved, &leaving, &config));
+    Ok(Valid {
+        version: spec
+            .version
+            .clone()
+            .unwrap_or_else(|| resolved.pinned.version.clone()),
+        image: image(spec, resolved),
+        spec: spec.clone(),
+        names,
+        config,
+        sizing,
+        leaving,
+        route,
+    })
+}
+
+fn invalid(problems: impl Iterator<Item = (String, String)>) -> Vec<Fault> {
+    problems
+        .map(|(path, message)| Fault {
+            reason: Reason::InvalidSpec,
+            message: format!("spec.{path}: {message}"),
+        })
+        .collect()
+}
+
+fn token_hashes(spec: &SseRelaySpec, resolved: &Resolved) -> Result<Vec<String>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut hashes = Vec::new();
+    let tokens = spec.auth.iter().flat_map(|auth| &auth.tokens);
+    for (index, token) in tokens.enumerate() {
+        match found(&token.secret, resolved) {
+            Ok(hash) => hashes.push(hash),
+            Err((reason, message)) => faults.push(Fault {
+                reason,
+                message: format!("spec.auth.tokens[{index}].secret: {message}"),
+            }),
+        }
+    }
+    if faults.is_empty() {
+        Ok(hashes)
+    } else {
+        Err(faults)
+    }
+}
+
+fn found(secret: &SecretKey, resolved: &Resolved) -> Result<String, (Reason, String)> {
+    let SecretKey { name, key } = secret;
+    match resolved.secrets.get(secret) {
+        Some(SecretFound::Token(token)) => Ok(token.hash()),
+        Some(SecretFound::NoToken(error)) => Err((
+            Reason::InvalidSpec,
+            format!("key `{key}` of Secret `{name}` {error}"),
+        )),
+        Some(SecretFound::NoKey) => Err((
+            Reason::SecretKeyNotFound,
+            format!("Secret `{name}` has no key `{key}`; add it, or name another key"),
+        )),
+        Some(SecretFound::NoSecret) | None => Err((
+            Reason::SecretNotFound,
+            format!("there is no Secret `{name}` in this namespace; create it, or name another"),
+        )),
+    }
+}
+
+fn image(spec: &SseRelaySpec, resolved: &Resolved) -> String {
+    let image = spec.image.clone().unwrap_or_default();
+    let repository = image
+        .repository
+        .unwrap_or_else(|| resolved.pinned.repository.clone());
+    match (image.digest, &spec.version) {
+        (Some(digest), _) => format!("{repository}@{digest}"),
+        (None, Some(version)) => format!("{repository}:{version}"),
+        (None, None) => format!("{repository}:{}", resolved.pinned.version),
+    }
+}
+
+fn route(
+    names: &Names,
+    spec: &SseRelaySpec,
+    ingress: &Ingress,
+    resolved: &Resolved,
+    leaving: &Leaving,
+    config: &Config,
+) -> Route {
+    let (controller, doubt) = controller(ingress, &resolved.class);
+    let profile = controller.profile(&Wishes {
+        name: &names.relay,
+        namespace: &names.namespace,
+        drain_seconds: leaving.drain_seconds(),
+        https: match ingress.tls {
+            Some(_) => Https::Redirect,
+            None => Https::Off,
+        },
+        annotations: &ingress.annotations,
+    });
+    let mut exposed = spec
+        .expose
+        .clone()
+        .unwrap_or_else(|| vec![Exposed::Subscribe]);
+    exposed.sort_unstable();
+    exposed.dedup();
+    let doubt = doubt
+        .or_else(|| too_slow(controller, profile.idle, config))
+        .or_else(|| noted(&profile));
+    Route {
+        ingress: ingress.clone(),
+        exposed,
+        controller,
+        profile,
+        doubt,
+    }
+}
+
+/// The program that serves the Ingress: as the resource names it, as its class says, or as it was
+/// before, so that a class that is away for a moment changes no annotation.
+fn controller(ingress: &Ingress, class: &Class) -> (Controller, Option<Doubt>) {
+    if let Some(named) = ingress.controller {
+        return (named, None);
+    }
+    let doubt = |works, reason, message: String| {
+        Some(Doubt {
+            works,
+            reason,
+            message,
+        })
+    };
+    match class {
+        Class::NotNeeded => (Controller::Generic, None),
+        Class::Found { name, controller } => match Controller::of_class(controller) {
+            Some(known) => (known, None),
+            None => (
+                Controller::Generic,
+                doubt(
+                    None,
+                    Reason::ControllerUnknown,
+                    format!("IngressClass `{name}` is served by `{controller}`, which is not known here; if it is one of the known controllers, name it in spec.ingress.controller, else `generic`"),
+                ),
+            ),
+        },
+        Class::Missing { name, before } => match (Controller::of_class_name(name), before) {
+            (Some(known), _) => (known, None),
+            (None, before) => (
+                before.unwrap_or(Controller::Generic),
+                doubt(
+                    Some(false),
+                    Reason::IngressClassNotFound,
+                    format!("there is no IngressClass `{name}`; correct spec.ingress.className, install the controller, or name it in spec.ingress.controller"),
+                ),
+            ),
+        },
+        Class::NoDefault { before } => (
+            before.unwrap_or(Controller::Generic),
+            doubt(
+                Some(false),
+                Reason::IngressClassNotFound,
+                "no IngressClass is the cluster's default; set spec.ingress.className".to_owned(),
+            ),
+        ),
+        Class::Forbidden { before } => (
+            before.unwrap_or(Controller::Generic),
+            doubt(
+                None,
+                Reason::ControllerUnknown,
+                "the operator may not read IngressClasses; name the controller in spec.ingress.controller".to_owned(),
+            ),
+        ),
+    }
+}
+
+fn too_slow(controller: Controller, idle: Idle, config: &Config) -> Option<Doubt> {
+    let half = idle.half()?;
+    let interval = config.heartbeat.interval;
+    (interval > half).then(|| Doubt {
+        works: Some(false),
+        reason: Reason::HeartbeatTooSlow,
+        message: format!(
+            "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to at most {half}",
+            controller.as_str()
+        ),
+    })
+}
+
+fn noted(profile: &Profile) -> Option<Doubt> {
+    let texts: Vec<&str> = profile.notes.iter().map(|note| note.text).collect();
+    let breaks = profile
+        .notes
+        .iter()
+        .any(|note| note.severity == Severity::Breaks);
+    (!texts.is_empty()).then(|| Doubt {
+        works: if breaks { None } else { Some(true) },
+        reason: Reason::NeedsAdministrator,
+        message: texts.join(". "),
+    })
+}

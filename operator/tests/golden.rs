@@ -1,0 +1,183 @@
+//! What each resource becomes, whole. `make golden` writes the files anew.
+
+#![allow(clippy::unwrap_used)] // allowed in tests, but not found out for helpers here
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use relay_config::Config;
+use serde_json::Value;
+use sse_relay_operator::cli::{Cli, output};
+use sse_relay_operator::document;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Every resource with a golden file: those here, and the examples.
+fn resources() -> Vec<PathBuf> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files = [folder(), examples].into_iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(&folder).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    });
+    let mut files: Vec<PathBuf> = files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.contains("kind: SseRelay")
+        })
+        .collect();
+    files.sort();
+    assert!(files.len() >= 18, "only {} resources", files.len());
+    files
+}
+
+fn golden(resource: &Path) -> PathBuf {
+    let name = resource.file_stem().unwrap().to_str().unwrap();
+    folder().join(format!("{name}.objects"))
+}
+
+fn render(resource: &Path) -> String {
+    let arguments = [
+        "sse-relay-operator",
+        "render",
+        "--relay-version=0.1.0",
+        "--relay-image=sse-relay",
+        resource.to_str().unwrap(),
+    ];
+    output(Cli::parse_from(arguments)).unwrap()
+}
+
+fn objects(rendered: &str) -> Vec<Value> {
+    let documents = rendered.split("---\n");
+    documents
+        .map(|text| serde_saphyr::from_str(text).unwrap())
+        .collect()
+}
+
+fn kind<'a>(objects: &'a [Value], kind: &str) -> Option<&'a Value> {
+    objects.iter().find(|object| object["kind"] == kind)
+}
+
+#[test]
+fn every_resource_becomes_what_its_file_says() {
+    let mut different = Vec::new();
+    for resource in resources() {
+        let rendered = render(&resource);
+        let file = golden(&resource);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&file, &rendered).unwrap();
+        }
+        if std::fs::read_to_string(&file).unwrap_or_default() != rendered {
+            different.push(file.display().to_string());
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "these differ; run `make golden` and look at the difference: {different:#?}"
+    );
+}
+
+#[test]
+fn no_golden_file_is_left_over() {
+    let wanted: Vec<PathBuf> = resources().iter().map(|path| golden(path)).collect();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "objects") {
+            assert!(wanted.contains(&path), "{} has no resource", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_relay_reads_every_configuration_that_is_written() {
+    for resource in resources() {
+        let objects = objects(&render(&resource));
+        let yaml = kind(&objects, "ConfigMap").unwrap()["data"]["relay.yaml"].clone();
+        let yaml = yaml.as_str().unwrap();
+        let read = Config::from_sources(Some(("relay.yaml", yaml)), &Default::default()).unwrap();
+        assert_eq!(document::yaml(&read), yaml, "{}", resource.display());
+    }
+}
+
+#[test]
+fn every_object_has_the_relay_s_labels_and_says_what_it_was_written_as() {
+    for resource in resources() {
+        for object in objects(&render(&resource)) {
+            let metadata = &object["metadata"];
+            for label in ["name", "instance", "component", "managed-by", "part-of"] {
+                let value = &metadata["labels"][format!("app.kubernetes.io/{label}")];
+                assert!(value.is_string(), "{label} of {metadata}");
+            }
+            assert!(metadata["annotations"]["sserelay.dev/applied"].is_string());
+        }
+    }
+}
+
+#[test]
+fn what_is_turned_off_is_not_there() {
+    let off = objects(&render(&folder().join("everything-off.yaml")));
+    for gone in ["Secret", "Ingress", "NetworkPolicy", "PodDisruptionBudget"] {
+        assert!(kind(&off, gone).is_none(), "{gone}");
+    }
+    let on = objects(&render(&folder().join("ingress-gce.yaml")));
+    for there in [
+        "Secret",
+        "Ingress",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "BackendConfig",
+        "FrontendConfig",
+    ] {
+        assert!(kind(&on, there).is_some(), "{there}");
+    }
+}
+
+#[test]
+fn pods_are_replaced_when_the_configuration_changes_and_not_when_the_ingress_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let template = |spec: &str| {
+        let file = directory.path().join("relay.yaml");
+        let text = format!(
+            "apiVersion: sserelay.dev/v1alpha1\nkind: SseRelay\nmetadata: {{name: live}}\nspec: {spec}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let objects = objects(&render(&file));
+        kind(&objects, "Deployment").unwrap()["spec"]["template"].clone()
+    };
+    let plain = template("{}");
+    assert_ne!(plain, template("{retention: {events: 5}}"));
+    assert_eq!(
+        plain,
+        template("{ingress: {hosts: [a.example.com], controller: contour}}")
+    );
+}
+
+#[test]
+fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    for (spec, message) in [
+        ("{replica: 1}", "spec.replica: unknown; write one of"),
+        (
+            "{retention: {age: 999999h}}",
+            "spec.retention.age: `999999h` is too long",
+        ),
+        (
+            "{limits: {queueBytes: 1Gi}}",
+            "spec.limits.queueBytes: is 1Gi, more than all streams together may have",
+        ),
+        (
+            "{channels: [{match: 'a*', publish: deny}]}",
+            "spec.channels[0].match: a star stands for whole segments",
+        ),
+    ] {
+        let file = directory.path().join("relay.yaml");
+        let text = format!("kind: SseRelay\nmetadata: {{name: live}}\nspec: {spec}\n");
+        std::fs::write(&file, format!("apiVersion: sserelay.dev/v1alpha1\n{text}")).unwrap();
+        let arguments = ["sse-relay-operator", "render", file.to_str().unwrap()];
+        let error = output(Cli::parse_from(arguments)).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(message), "{error}");
+    }
+}
