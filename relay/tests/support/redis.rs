@@ -1,5 +1,9 @@
 //! Real Redis servers on free loopback ports, in directories that go away with them.
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each file of tests uses a part of it"
+)]
 
 #[path = "redis/certificates.rs"]
 mod certificates;
