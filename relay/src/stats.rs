@@ -4,7 +4,7 @@ use crate::{
     auth::Refused,
     event_log::resume::Verdict,
     frame::GapReason,
-    hub::open::CloseReason,
+    hub::open::{CloseReason, Directed},
     label::{Label, labels},
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -189,6 +189,8 @@ pub struct Stats {
     pub gaps: Family<GapReason>,
     pub opened: Family<Verdict>,
     pub closed: Family<CloseReason>,
+    /// Events for one stream alone.
+    pub direct: Family<Directed>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     /// Writes to sockets, and those that the socket could not take whole.

@@ -18,6 +18,7 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Opening, StreamInfo, Transport},
     },
+    subject::Subject,
     who::Who,
 };
 use jiff::Timestamp;
@@ -86,7 +87,7 @@ impl Subscribe<'_> {
                 .and_then(Cursor::from_last_event_id),
         };
         let number = app.hub.next_number();
-        let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
+        let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
         Ok(Opening {
             key: FeedKey {
@@ -128,8 +129,25 @@ impl Subscribe<'_> {
             return false;
         }
         let start = app.log.resume(&opening.cursor, app.log.head());
-        start.lost.is_none() && app.log.finished(selectors, start.after)
+        let asked: Vec<Selector> = Selector::asked(selectors).cloned().collect();
+        // the channel of a subject never ends, but what it still has is delivered
+        let has_more = |selector: &Selector| match selector {
+            Selector::Channel(name) if name.is_reserved() => {
+                let last = app.log.channel(name).and_then(|channel| channel.last);
+                last.is_some_and(|last| last.id > start.after)
+            }
+            _ => false,
+        };
+        start.lost.is_none()
+            && app.log.finished(&asked, start.after)
+            && !selectors.iter().any(has_more)
     }
+}
+
+/// What was asked for, and what is for the subject alone.
+fn with_subject(mut asked: BTreeSet<Selector>, subject: Option<&Subject>) -> Arc<[Selector]> {
+    asked.extend(subject.map(|subject| Selector::Channel(ChannelName::of_subject(subject))));
+    asked.into_iter().collect()
 }
 
 /// The parameters of a subscribe.

@@ -7,6 +7,7 @@
 mod accept;
 mod attach;
 mod close;
+mod direct;
 mod end;
 mod expiry;
 mod feeds;
@@ -36,7 +37,7 @@ use replay::Reading;
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::Future,
     io,
     net::SocketAddr,
@@ -99,6 +100,8 @@ pub struct Shard {
     poller: Poller,
     listener: Option<accept::Listener>,
     slots: Slab<Slot>,
+    /// Slots of streams by their numbers.
+    by_number: HashMap<u64, u32>,
     generation: u32,
     feeds: Feeds,
     /// Feeds with something to serve.
@@ -145,6 +148,7 @@ impl Shard {
             poller,
             listener,
             slots: Slab::new(),
+            by_number: HashMap::new(),
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
@@ -221,6 +225,9 @@ impl Shard {
             Command::Drain(window) => self.drain(window),
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
+            }
+            Command::Direct(number, frame, answer) => {
+                let _ = answer.send(self.direct(number, &frame));
             }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));

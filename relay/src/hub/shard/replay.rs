@@ -78,16 +78,22 @@ impl Shard {
         let feed_index = stream.feed;
         let key = self.feeds.get(feed_index).key.clone();
         let now = self.shared.log.place(page.through);
-        let mut bytes = Vec::new();
+        // what came for this stream alone while it waited for the page
+        let (mut bytes, directed) = self
+            .stream(index)
+            .and_then(|stream| stream.backlog.as_ref())
+            .map_or((Vec::new(), 0), |waiting| {
+                (waiting.waiting().to_vec(), waiting.frames)
+            });
         if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
             self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
             bytes.extend_from_slice(
                 Frame::control(None, "gap", &trimmed(&gap, now)).bytes(key.framing),
             );
         }
-        let (mut frames, mut filtered) = (0, 0);
+        let (mut frames, mut filtered) = (directed, 0);
         for entry in &page.entries {
-            if !self.may_be_seen(entry.channel.as_str()) {
+            if !self.may_be_seen(&entry.channel) {
                 continue;
             }
             let ends = entry.event.ending == Ending::Ends;
@@ -95,7 +101,7 @@ impl Shard {
                 id: entry.id,
                 ..now
             };
-            if key.filter.accepts(&entry.event.attributes) {
+            if key.accepts(entry) {
                 bytes.extend_from_slice(
                     Frame::event(place, entry.channel.as_str(), &entry.event).bytes(key.framing),
                 );
@@ -138,8 +144,7 @@ impl Shard {
     /// A gap without the channels that are closed to subscribers; none if nothing else is missing.
     fn visible(&self, mut gap: Gap) -> Option<Gap> {
         let listed = gap.channels.len();
-        gap.channels
-            .retain(|channel| self.may_be_seen(channel.as_str()));
+        gap.channels.retain(|channel| self.may_be_seen(channel));
         let all_closed = gap.channels.is_empty() && listed > 0 && listed < gap::MAX_CHANNELS;
         (!all_closed).then_some(gap)
     }
