@@ -13,6 +13,7 @@ use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
+use crate::proxies::Proxies;
 use crate::revocations::Revocations;
 use crate::tcp::Tcp;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub revocations: Revocations,
     /// Pages of other origins that may use the relay from a browser.
     pub cors: Cors,
+    /// The proxies in front of the relay, and what is believed of what they say about clients.
+    pub proxies: Proxies,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -78,6 +81,7 @@ impl Default for Config {
             auth: None,
             revocations: Revocations::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

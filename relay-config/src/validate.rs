@@ -2,6 +2,7 @@
 
 mod cors;
 mod jwt;
+mod proxies;
 
 use std::fmt;
 
@@ -63,6 +64,7 @@ impl Config {
         );
         problems.size("revocations.max", self.revocations.max);
         cors::check(&mut problems, &self.cors);
+        proxies::check(&mut problems, &self.proxies);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);

@@ -98,6 +98,8 @@ fn each_rule_names_its_field() {
             "cors: {origins: ['null'], credentials: true}",
             "cors.origins[0]",
         ),
+        ("proxies: {trusted: [10.0.0.0/33]}", "proxies.trusted[0]"),
+        ("proxies: {plaintext: refuse}", "proxies.plaintext"),
         ("cors: {methods: []}", "cors.methods"),
         ("cors: {headers: ['a b']}", "cors.headers[0]"),
         ("cors: {exposedHeaders: ['*']}", "cors.exposedHeaders[0]"),
@@ -153,6 +155,7 @@ fn what_is_just_legal_is_accepted() {
     for yaml in [
         "adminListen: 127.0.0.1:0\nlisten: 127.0.0.1:0",
         "listen: 0.0.0.0:8080",
+        "proxies: {trusted: ['10.0.0.0/8', '::1'], header: Forwarded, plaintext: redirect}",
         "cors: {origins: ['*', 'null'], headers: ['*']}",
         "cors: {origins: ['https://*.a.example'], credentials: true, maxAge: 0s}",
         "heartbeat: {interval: 1s}",

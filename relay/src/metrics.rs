@@ -67,6 +67,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.hub.connections(),
         ),
         Metric::gauge(
+            "sse_relay_streams_waiting",
+            "Streams that are open and wait for the log, to begin.",
+            app.hub.waiting.load(Ordering::Relaxed),
+        ),
+        Metric::gauge(
             "sse_relay_queue_bytes",
             "Bytes that wait for streams.",
             queued,
@@ -116,6 +121,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         direct,
         refused,
         auth_refused,
+        log_retries,
         writes,
         short_writes,
         latency,
@@ -194,6 +200,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_log_retries",
+            "What the log could not do for streams, by operation; each is tried again.",
+            "operation",
+            log_retries,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

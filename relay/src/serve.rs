@@ -104,7 +104,6 @@ pub async fn serve(
     let config = Arc::new(config);
     let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
     let (log, writer) = open_log(&config, &hub)?;
-    hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(
         hub,

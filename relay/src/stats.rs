@@ -160,6 +160,20 @@ impl AuthRefusal {
     }
 }
 
+/// What the log is asked for streams, and asked again when it cannot answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogOperation {
+    /// To deliver channels from now on.
+    Attach,
+    /// A page of history.
+    Read,
+}
+
+labels!(LogOperation {
+    Attach => "attach",
+    Read => "read",
+});
+
 impl Label for AuthRefusal {
     const ALL: &'static [AuthRefusal] = &{
         let mut all = [AuthRefusal::Missing; Refused::ALL.len() + 2];
@@ -193,6 +207,7 @@ pub struct Stats {
     pub direct: Family<Directed>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
+    pub log_retries: Family<LogOperation>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

@@ -13,7 +13,7 @@ use client::{End, Received, Request, Subscriber, Version};
 use relay::{Event, PATIENCE, Publisher, Relay, eventually};
 use sse_relay::{
     channel::ChannelName,
-    cursor::{Cursor, Partition, Places},
+    cursor::Cursor,
     frame::{Frame, Framing},
 };
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
@@ -372,19 +372,15 @@ async fn a_history_of_many_pages_joins_what_is_published_meanwhile() {
 
 /// The bytes that an event is on a chunked stream.
 fn wire(id: &str, channel: &str, data: &str) -> Vec<u8> {
-    let place = match Cursor::from_last_event_id(id) {
-        Some(Cursor::After(places)) => place_of(&places),
-        other => panic!("{other:?}"),
-    };
+    assert!(matches!(
+        Cursor::from_last_event_id(id),
+        Some(Cursor::After(_))
+    ));
     let channel = ChannelName::parse(channel).unwrap();
     let event = sse_relay::event::Event::text(data);
-    Frame::event(place, channel.as_str(), &event)
+    Frame::event(id.as_bytes(), channel.as_str(), &event)
         .bytes(Framing::Chunked)
         .to_vec()
-}
-
-fn place_of(places: &Places) -> sse_relay::cursor::Place {
-    places.in_partition(Partition::ONLY).unwrap()
 }
 
 /// Compares a stream's bytes with the frames that they must be, as both grow.
@@ -393,7 +389,7 @@ async fn follow(
     expected: Rc<RefCell<Vec<Vec<u8>>>>,
     until: Rc<RefCell<Option<usize>>>,
 ) {
-    let heartbeat = Frame::heartbeat_comment("0eeeeeiiiiiiiii");
+    let heartbeat = Frame::heartbeat_comment(Some("0eeeeeiiiiiiiii"));
     let heartbeat = heartbeat.bytes(Framing::Chunked);
     let (mut frame, mut pending) = (0, Vec::new());
     while until.borrow().is_none_or(|until| frame < until) {

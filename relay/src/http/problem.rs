@@ -30,6 +30,7 @@ pub enum Kind {
     KeyReused,
     CrossOrigin,
     ForeignHost,
+    PlaintextRefused,
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
@@ -44,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: &[Kind] = &[
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -64,6 +65,7 @@ impl Kind {
         Kind::KeyReused,
         Kind::CrossOrigin,
         Kind::ForeignHost,
+        Kind::PlaintextRefused,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
@@ -170,6 +172,7 @@ impl Kind {
                 "a page of another origin may not do this",
             ),
             Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
+            Kind::PlaintextRefused => ("plaintext-refused", S::FORBIDDEN, "this takes https"),
             Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
             Kind::MethodNotAllowed => (
                 "method-not-allowed",

@@ -9,6 +9,7 @@ mod wire;
 
 use super::{
     App, Phase, events,
+    forwarded::Client,
     problem::{Kind, Problem},
     subscribe::Answer,
 };
@@ -26,7 +27,7 @@ use crate::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -52,10 +53,6 @@ use tokio::{
 };
 use tower::ServiceExt;
 use wire::Wire;
-
-/// Who is at the other end of the request's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<SocketAddr>);
 
 /// Which shard's thread serves the request, and what its connection says when it ends.
 #[derive(Clone, Debug)]
@@ -188,7 +185,12 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: headers.credential,
-            peer,
+            client: self.app.proxies.client(peer, |name| {
+                let same =
+                    move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+                let headers = request.headers.iter().filter(same);
+                headers.map(|header| header.value)
+            }),
             transport: Transport::Http11,
             framing: Framing::Chunked,
         };
@@ -428,6 +430,13 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
+    fn client(&self, headers: &HeaderMap) -> Client {
+        self.context.app.proxies.client(self.peer, |name| {
+            let values = headers.get_all(name).iter();
+            values.map(http::HeaderValue::as_bytes)
+        })
+    }
+
     /// The stream that a request opens on its own socket, if it does.
     fn takes_over(&self, request: &hyper::Request<Incoming>) -> Option<Box<Opening>> {
         let app = &self.context.app;
@@ -439,7 +448,8 @@ impl ConnectionService {
         if !can {
             return None;
         }
-        match events::subscribe(request, self.peer, Framing::Chunked).answer(app) {
+        let client = self.client(request.headers());
+        match events::subscribe(request, client, Framing::Chunked).answer(app) {
             Answer::Open(opening) => Some(opening),
             Answer::NothingMore | Answer::Refused(_) => None,
         }
@@ -459,8 +469,9 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
             // parked for good: the connection is taken apart before this could be answered
             return Box::pin(std::future::pending());
         }
+        let client = self.client(request.headers());
         let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(client);
         request.extensions_mut().insert(self.arrival.clone());
         if super::is_publish(&request) {
             let app = self.context.app.clone();

@@ -3,7 +3,8 @@
 use super::{
     App,
     access::Caller,
-    identity,
+    forwarded::Client,
+    identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
@@ -12,18 +13,20 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::Cursor,
     event::legal_attribute_name,
+    event_log::cursor_of,
     filter::Filter,
     frame::Framing,
     hub::{
         feed::FeedKey,
-        open::{Greeting, Opening, StreamInfo, Transport},
+        open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
     subject::Subject,
     who::Who,
 };
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
 #[derive(Clone, Copy)]
@@ -33,7 +36,7 @@ pub struct Subscribe<'a> {
     pub user_agent: Option<&'a str>,
     pub caller: Caller<'a>,
     pub credential: Credential<'a>,
-    pub peer: Option<SocketAddr>,
+    pub client: Client,
     pub transport: Transport,
     pub framing: Framing,
 }
@@ -47,12 +50,13 @@ pub enum Answer {
     Refused(Problem),
 }
 
-const PARAMETERS: [&str; 7] = [
+const PARAMETERS: [&str; 8] = [
     "channel",
     "lastEventId",
     "from",
     "heartbeat",
     "connected",
+    "degraded",
     "client",
     "filter.ATTRIBUTE",
 ];
@@ -71,6 +75,7 @@ impl Subscribe<'_> {
     }
 
     fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+        plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity::identify(app, self.credential)?;
         let wanted = Wanted::parse(self.query, &app.config)?;
@@ -98,6 +103,7 @@ impl Subscribe<'_> {
             cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
+            notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
                 Framing::Chunked => app.cors.lines(self.caller.origin),
@@ -108,7 +114,7 @@ impl Subscribe<'_> {
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
                 who: Who::from(&identity),
-                remote: self.peer,
+                remote: self.client.address,
                 user_agent: self
                     .user_agent
                     .map(|text| clip(text, MAX_USER_AGENT).into()),
@@ -128,19 +134,26 @@ impl Subscribe<'_> {
         {
             return false;
         }
-        let start = app.log.resume(&opening.cursor, app.log.head());
+        let used = app.log.partitioning().in_use(selectors);
+        let start = app
+            .log
+            .resume(&opening.cursor, &app.log.heads().within(used));
+        let at = cursor_of(&start.from);
         let asked: Vec<Selector> = Selector::asked(selectors).cloned().collect();
         // the channel of a subject never ends, but what it still has is delivered
         let has_more = |selector: &Selector| match selector {
             Selector::Channel(name) if name.is_reserved() => {
-                let last = app.log.channel(name).and_then(|channel| channel.last);
-                last.is_some_and(|last| last.id > start.after)
+                // a log that has to ask somebody is not waited for: its channels have ended all the same
+                let channel = app.log.channel(name).now_or_never();
+                let last = channel
+                    .and_then(Result::ok)
+                    .flatten()
+                    .and_then(|channel| channel.last);
+                last.is_some_and(|last| last.id > at.id(last.partition))
             }
             _ => false,
         };
-        start.lost.is_none()
-            && app.log.finished(&asked, start.after)
-            && !selectors.iter().any(has_more)
+        start.lost.is_none() && app.log.finished(&asked, &at) && !selectors.iter().any(has_more)
     }
 }
 
@@ -159,6 +172,7 @@ struct Wanted {
     from: Option<Cursor>,
     heartbeat: HeartbeatAs,
     greeting: Greeting,
+    notices: Notices,
     client: Option<Box<str>>,
 }
 
@@ -175,6 +189,7 @@ impl Wanted {
             } else {
                 Greeting::None
             },
+            notices: Notices::None,
             client: None,
         };
         for (name, value) in query::parse(text)? {
@@ -193,6 +208,7 @@ impl Wanted {
             "from" => self.from = Some(parse_from(&value)?),
             "heartbeat" => self.heartbeat = parse_heartbeat(&value)?,
             "connected" => self.greeting = parse_greeting(&value)?,
+            "degraded" => self.notices = parse_notices(&value)?,
             "client" => self.client = Some(parse_client(&value)?),
             _ if name.starts_with('_') => {} // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
@@ -284,6 +300,14 @@ fn parse_greeting(value: &str) -> Result<Greeting, Problem> {
     }
 }
 
+fn parse_notices(value: &str) -> Result<Notices, Problem> {
+    match value {
+        "true" => Ok(Notices::Degraded),
+        "false" => Ok(Notices::None),
+        _ => Err(bad("`degraded` is true or false")),
+    }
+}
+
 fn parse_client(value: &str) -> Result<Box<str>, Problem> {
     if value.is_empty() || value.len() > MAX_CLIENT_NAME || value.chars().any(char::is_control) {
         return Err(bad(format!(
@@ -317,7 +341,7 @@ mod tests {
     fn all_parameters_are_understood() {
         let wanted = parse(
             "channel=b&channel=a&channel=b&channel=orders.*&filter.kind=x,y&filter.site=s&from=2026-11-21T08:00:00Z\
-             &lastEventId=abc&heartbeat=event&connected=true&client=me&_=123",
+             &lastEventId=abc&heartbeat=event&connected=true&degraded=true&client=me&_=123",
         )
         .unwrap();
         let names: Vec<String> = wanted.selectors.iter().map(ToString::to_string).collect();
@@ -329,6 +353,7 @@ mod tests {
             (wanted.heartbeat, wanted.greeting),
             (HeartbeatAs::Event, Greeting::Connected)
         );
+        assert_eq!(wanted.notices, Notices::Degraded);
         assert_eq!(wanted.client.as_deref(), Some("me"));
     }
 
@@ -348,6 +373,11 @@ mod tests {
                 "comment or event",
             ),
             ("channel=a&connected=1", Kind::InvalidQuery, "true or false"),
+            (
+                "channel=a&degraded=yes",
+                Kind::InvalidQuery,
+                "true or false",
+            ),
             ("channel=a&client=", Kind::InvalidQuery, "1 to 200"),
             ("channel=a&filter.=x", Kind::InvalidQuery, "filter.NAME"),
             ("channel=%FF", Kind::InvalidQuery, "UTF-8"),

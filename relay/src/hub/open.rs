@@ -3,13 +3,14 @@
 use super::feed::FeedKey;
 use crate::{
     channel::Selector,
+    client_address::ClientAddress,
     cursor::{Cursor, UnixMillis},
     label::labels,
     who::Who,
 };
 use relay_config::HeartbeatAs;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::SystemTime};
+use std::time::SystemTime;
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Opening {
     pub cursor: Cursor,
     pub heartbeat: HeartbeatAs,
     pub greeting: Greeting,
+    pub notices: Notices,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
@@ -30,6 +32,15 @@ pub struct Opening {
 pub fn retry(stream: &relay_config::Stream) -> u32 {
     let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
     (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
+}
+
+/// Whether the stream is told how the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Notices {
+    #[default]
+    None,
+    /// By `degraded` events.
+    Degraded,
 }
 
 /// Whether the stream begins with a `connected` event.
@@ -51,7 +62,7 @@ pub struct StreamInfo {
     pub client: Option<Box<str>>,
     /// Who opened it.
     pub who: Who,
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<ClientAddress>,
     pub user_agent: Option<Box<str>>,
     pub transport: Transport,
     pub opened: SystemTime,
@@ -104,8 +115,6 @@ pub enum CloseReason {
     Draining,
     /// The client sent what no subscriber sends.
     Protocol,
-    /// The log could not be read.
-    Log,
 }
 
 labels!(CloseReason {
@@ -121,7 +130,6 @@ labels!(CloseReason {
     Revoked => "revoked",
     Draining => "draining",
     Protocol => "protocol",
-    Log => "log",
 });
 
 impl CloseReason {

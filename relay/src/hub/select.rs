@@ -68,7 +68,7 @@ impl StreamSelector {
             && address.is_none_or(|address| {
                 stream
                     .remote
-                    .is_some_and(|remote| remote.ip().to_canonical() == address.to_canonical())
+                    .is_some_and(|remote| remote.ip() == address.to_canonical())
             })
             && channel
                 .as_ref()
@@ -80,7 +80,7 @@ impl StreamSelector {
 mod tests {
     use super::*;
     use crate::{auth::Evidence, channel::Selector, hub::open::Transport, who::Who};
-    use std::{sync::Arc, time::SystemTime};
+    use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
     fn stream() -> StreamInfo {
         StreamInfo {
@@ -91,7 +91,10 @@ mod tests {
                 subject: Subject::parse("ann").ok(),
                 evidence: Evidence::Token("page".into()),
             },
-            remote: Some("[::ffff:10.0.0.1]:4000".parse().unwrap()),
+            remote: "[::ffff:10.0.0.1]:4000"
+                .parse::<SocketAddr>()
+                .ok()
+                .map(Into::into),
             user_agent: None,
             transport: Transport::Http11,
             opened: SystemTime::UNIX_EPOCH,

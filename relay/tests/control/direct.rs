@@ -20,7 +20,7 @@ fn to_subject(relay: &Relay, subject: &str, headers: &[&str], body: &str) -> Ans
 fn id_of(relay: &Relay, query: &str) -> String {
     let streams = listed(relay, query);
     assert_eq!(streams.len(), 1, "{query}");
-    streams[0]["id"].as_str().unwrap().to_owned()
+    streams[0]["id"].as_str().expect("an id").to_owned()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     Shard,
-    stream::{Backlog, NOT_JOINED, Tail, Then},
+    stream::{Backlog, Tail, Then},
 };
 use crate::{frame::Frame, hub::open::Directed};
 use relay_config::Overflow;
@@ -44,10 +44,10 @@ impl Shard {
         let feed_index = stream.feed;
         let reads = matches!(
             stream.backlog.as_ref().map(|backlog| backlog.then),
-            Some(Then::Read(_) | Then::Wait)
+            Some(Then::Read | Then::Wait | Then::Hold)
         );
         let feed = self.feeds.get(feed_index);
-        let behind = stream.position != NOT_JOINED && stream.cursor < feed.log.end();
+        let behind = stream.has_joined() && stream.cursor < feed.log.end();
         if !reads && behind {
             // what its feed has for it goes first, and may still be replaced by what is newer
             if feed.overflow != Overflow::Coalesce || !self.coalesce(index) {
@@ -121,7 +121,7 @@ mod tests {
         let mut gap = Backlog {
             tail: Tail::Gap {
                 from: 0,
-                after: None,
+                after: crate::cursor::Places::default(),
             },
             ..Backlog::new(b"gap".to_vec(), 0, Then::Feed)
         };
