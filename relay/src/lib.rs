@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -26,6 +26,7 @@ pub mod journal;
 pub mod label;
 pub mod listener;
 pub mod metrics;
+pub mod outgoing;
 pub mod partition;
 pub mod printable;
 pub mod redis;

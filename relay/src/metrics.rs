@@ -82,6 +82,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.config.stream.max_memory.get(),
         ),
         Metric::gauge(
+            "sse_relay_jwks_missing",
+            "Issuers of signed tokens whose keys could not be had yet.",
+            app.auth.missing_keys(),
+        ),
+        Metric::gauge(
             "sse_relay_revocations",
             "Revocations that hold.",
             app.control.count_revocations(unix_millis()),
@@ -121,6 +126,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         direct,
         refused,
         auth_refused,
+        jwks_fetches,
         log_retries,
         writes,
         short_writes,
@@ -200,6 +206,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_jwks_fetches",
+            "Fetches of the keys of issuers of signed tokens, by what became of them.",
+            "result",
+            jwks_fetches,
         ),
         Metric::family(
             "sse_relay_log_retries",

@@ -119,6 +119,7 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_admin(app.clone(), admin)?);
     tasks.spawn(sweep(app.log.clone()));
+    tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }

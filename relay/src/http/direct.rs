@@ -30,7 +30,7 @@ pub async fn direct(
     request: Request,
 ) -> Result<Json<Answer>, Problem> {
     let (parts, body) = request.into_parts();
-    let allowed = allowed(&app, &parts);
+    let allowed = allowed(&app, &parts).await;
     let event = publish::one_event(&app, &parts.headers, body, allowed).await?;
     let command = Command::Direct {
         connection,
@@ -46,8 +46,8 @@ pub async fn direct(
     }))
 }
 
-fn allowed(app: &App, parts: &Parts) -> Result<(), Problem> {
-    identity::with_right(app, &parts.headers, Right::Direct)?;
+async fn allowed(app: &App, parts: &Parts) -> Result<(), Problem> {
+    identity::with_right(app, &parts.headers, Right::Direct).await?;
     query::only(parts.uri.query(), &[])?;
     if parts.headers.contains_key("idempotency-key") {
         return Err(Problem::new(

@@ -3,7 +3,7 @@
 use super::{
     App, Phase, caller,
     forwarded::Client,
-    identity,
+    identity::{self, Identified},
     problem::{Kind, Problem},
     server::Arrival,
     subscribe::{Answer, Subscribe},
@@ -59,7 +59,12 @@ pub async fn events(
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    match subscribe(&request, client, Framing::Bare).answer(&app) {
+    let asked = subscribe(&request, client, Framing::Bare);
+    let identity = match request.extensions().get::<Identified>() {
+        Some(Identified(known)) => known.clone(),
+        None => identity::identify(&app, asked.credential).await,
+    };
+    match asked.answer(&app, identity) {
         Answer::Refused(problem) => problem.into_response(),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),

@@ -34,6 +34,7 @@ pub enum Kind {
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    AuthUnavailable,
     TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
@@ -69,6 +70,7 @@ impl Kind {
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::AuthUnavailable,
         Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
@@ -184,6 +186,11 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
             ),
+            Kind::AuthUnavailable => (
+                "auth-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "the credential cannot be checked now",
+            ),
             Kind::TooManyRevocations => (
                 "too-many-revocations",
                 S::SERVICE_UNAVAILABLE,
@@ -290,6 +297,7 @@ impl IntoResponse for Problem {
 fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
     let realm = "Bearer realm=\"sse-relay\"";
     let text = match refusal {
+        AuthRefusal::Unavailable => return None,
         AuthRefusal::Missing => realm.to_owned(),
         AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
         AuthRefusal::Refused(refused) => {

@@ -14,6 +14,7 @@ use super::{
     query,
 };
 use crate::{
+    auth::Identity,
     channel::ChannelName,
     cursor::Place,
     event::{Ending, Event},
@@ -130,7 +131,8 @@ async fn accept(
     body: Body,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
-    let admitted = admit(app, channel, parts);
+    let identity = identity::identify(app, identity::credential(headers)).await;
+    let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
@@ -195,15 +197,15 @@ type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
 /// Everything that can be decided before the body is read.
 fn admit(
     app: &App,
+    identity: &Identity,
     channel: Result<(ChannelName, Target), Problem>,
     parts: &Parts,
 ) -> Result<Admitted, Problem> {
     let (channel, target) = channel?;
     let headers = &parts.headers;
-    let identity = identity::identify(app, identity::credential(headers))?;
     match target {
-        Target::Channel => identity::may_publish(&identity, &channel)?,
-        Target::Subject | Target::Stream => identity::may(&identity, Right::Direct)?,
+        Target::Channel => identity::may_publish(identity, &channel)?,
+        Target::Subject | Target::Stream => identity::may(identity, Right::Direct)?,
     }
     query::only(parts.uri.query(), &[])?;
     let settings = app.config.effective(channel.as_str());

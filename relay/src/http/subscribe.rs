@@ -9,7 +9,7 @@ use super::{
     query,
 };
 use crate::{
-    auth::Credential,
+    auth::{Credential, Identity},
     channel::{ChannelName, Selector},
     cursor::Cursor,
     event::legal_attribute_name,
@@ -66,18 +66,25 @@ const MAX_CLIENT_NAME: usize = 200;
 const MAX_USER_AGENT: usize = 200;
 
 impl Subscribe<'_> {
-    pub fn answer(&self, app: &App) -> Answer {
-        match self.wanted(app) {
+    /// The answer, if who asks can be told without waiting.
+    pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
+        let identity = identity::identify_at_once(app, self.credential)?;
+        Some(self.answer(app, identity))
+    }
+
+    /// The answer to this one, or to one whom nobody knows.
+    pub fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
+        match self.wanted(app, identity) {
             Err(problem) => Answer::Refused(problem),
             Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
             Ok(opening) => Answer::Open(Box::new(opening)),
         }
     }
 
-    fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+    fn wanted(&self, app: &App, identity: Result<Identity, Problem>) -> Result<Opening, Problem> {
         plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
-        let identity = identity::identify(app, self.credential)?;
+        let identity = identity?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
