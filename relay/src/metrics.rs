@@ -123,6 +123,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         gaps,
         opened,
         closed,
+        direct,
         refused,
         auth_refused,
         jwks_fetches,
@@ -192,6 +193,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Streams closed, by reason.",
             "reason",
             closed,
+        ),
+        Metric::family(
+            "sse_relay_direct_events",
+            "Events for one stream alone, by what became of them.",
+            "outcome",
+            direct,
         ),
         Metric::gauge(
             "sse_relay_streams",

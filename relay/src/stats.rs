@@ -4,7 +4,7 @@ use crate::{
     auth::{Refused, jwt::key_set::FetchResult},
     event_log::resume::Verdict,
     frame::GapReason,
-    hub::open::CloseReason,
+    hub::open::{CloseReason, Directed},
     label::{Label, labels},
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -253,6 +253,8 @@ pub struct Stats {
     pub gaps: Family<GapReason>,
     pub opened: Family<Verdict>,
     pub closed: Family<CloseReason>,
+    /// Events for one stream alone.
+    pub direct: Family<Directed>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     pub handshakes: Family<HandshakeOutcome>,

@@ -7,6 +7,7 @@
 mod accept;
 mod attach;
 mod close;
+mod direct;
 mod end;
 mod expiry;
 mod feeds;
@@ -47,7 +48,7 @@ use replay::Reading;
 use retry::Retries;
 use slab::Slab;
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::Future,
     io,
     net::SocketAddr,
@@ -120,6 +121,8 @@ pub struct Shard {
     poller: Poller,
     listener: Option<accept::Listener>,
     slots: Slab<Slot>,
+    /// Slots of streams by their numbers.
+    by_number: HashMap<u64, u32>,
     generation: u32,
     feeds: Feeds,
     /// Feeds with something to serve.
@@ -172,6 +175,7 @@ impl Shard {
             poller,
             listener,
             slots: Slab::new(),
+            by_number: HashMap::new(),
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
@@ -255,6 +259,9 @@ impl Shard {
             Command::Drain(window) => self.drain(window),
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
+            }
+            Command::Direct(number, frame, answer) => {
+                let _ = answer.send(self.direct(number, &frame));
             }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));

@@ -225,8 +225,7 @@ impl Shard {
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
     fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
-        let mut policies = selectors
-            .iter()
+        let mut policies = Selector::asked(selectors)
             .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
         if policies.all(|policy| policy == first) {
@@ -239,6 +238,7 @@ impl Shard {
     /// The stream begins, or waits for what it needs to begin.
     fn start(&mut self, index: u32, opening: Opening) {
         let token = self.token_of(index);
+        self.by_number.insert(opening.info.number, index);
         self.log_opened(&opening.info);
         if let Some(expires) = opening.expires {
             self.plan_expiry(token, expires, unix_millis());
@@ -411,7 +411,9 @@ impl Shard {
 
     /// Marks the feed finished if all its channels have ended by now.
     pub(super) fn check_finished(&mut self, feed: u32, through: &Places) {
-        let selectors = self.feeds.get(feed).key.selectors.clone();
+        let selectors: Vec<Selector> = Selector::asked(&self.feeds.get(feed).key.selectors)
+            .cloned()
+            .collect();
         if self.shared.log.finished(&selectors, through) {
             self.feeds.get_mut(feed).finished = Finished::Yes;
         }
@@ -440,6 +442,6 @@ fn connected(info: &StreamInfo) -> ConnectedData<'_> {
         connection: &info.id,
         client: info.client.as_deref(),
         time: rfc3339(info.opened),
-        channels: info.channels.iter().map(ToString::to_string).collect(),
+        channels: info.asked().map(ToString::to_string).collect(),
     }
 }
