@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{span, text};
-use crate::{Cors, CorsMethod, ForwardedHeader, Plaintext, Proxies};
+use crate::{Cors, CorsMethod, ForwardedHeader, Plaintext, Proxies, ProxyProtocol};
 
 pub(super) fn cors() -> impl Strategy<Value = Cors> {
     use CorsMethod::{Delete, Get, Head, Post};
@@ -32,14 +32,21 @@ pub(super) fn cors() -> impl Strategy<Value = Cors> {
 pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
     let headers = vec![ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded];
     let plaintext = vec![Plaintext::Allow, Plaintext::Refuse, Plaintext::Redirect];
+    let protocol = vec![
+        ProxyProtocol::Off,
+        ProxyProtocol::Accept,
+        ProxyProtocol::Require,
+    ];
     (
         vec(text(), 0..3),
         prop::sample::select(headers),
         prop::sample::select(plaintext),
+        prop::sample::select(protocol),
     )
-        .prop_map(|(trusted, header, plaintext)| Proxies {
+        .prop_map(|(trusted, header, plaintext, proxy_protocol)| Proxies {
             trusted,
             header,
             plaintext,
+            proxy_protocol,
         })
 }
