@@ -115,6 +115,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         closed,
         refused,
         auth_refused,
+        limited,
         writes,
         short_writes,
         latency,
@@ -187,6 +188,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_limited",
+            "Requests refused past a limit, by whose limit it was and of what.",
+            "limit",
+            limited,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

@@ -6,6 +6,7 @@ use crate::{
     frame::GapReason,
     hub::open::CloseReason,
     label::{Label, labels},
+    limits::Hit,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -191,6 +192,7 @@ pub struct Stats {
     pub closed: Family<CloseReason>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
+    pub limited: Family<Hit>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

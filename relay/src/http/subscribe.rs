@@ -9,7 +9,7 @@ use super::{
     query,
 };
 use crate::{
-    auth::Credential,
+    auth::{Credential, Identity},
     channel::{ChannelName, Selector},
     cursor::Cursor,
     event::legal_attribute_name,
@@ -63,14 +63,23 @@ const MAX_USER_AGENT: usize = 200;
 
 impl Subscribe<'_> {
     pub fn answer(&self, app: &App) -> Answer {
-        match self.wanted(app) {
-            Err(problem) => Answer::Refused(problem),
-            Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
-            Ok(opening) => Answer::Open(Box::new(opening)),
+        let (mut opening, identity) = match self.wanted(app) {
+            Err(problem) => return Answer::Refused(problem),
+            Ok(wanted) => wanted,
+        };
+        if self.has_everything(app, &opening) {
+            return Answer::NothingMore;
+        }
+        match app.limits.open(&identity, self.client.address) {
+            Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
+            Ok(permit) => {
+                opening.permit = permit;
+                Answer::Open(Box::new(opening))
+            }
         }
     }
 
-    fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+    fn wanted(&self, app: &App) -> Result<(Opening, Identity), Problem> {
         plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity::identify(app, self.credential)?;
@@ -90,7 +99,7 @@ impl Subscribe<'_> {
         let number = app.hub.next_number();
         let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
         let filter = Arc::new(filter);
-        Ok(Opening {
+        let opening = Opening {
             key: FeedKey {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
@@ -118,7 +127,9 @@ impl Subscribe<'_> {
                 channels: selectors,
                 filter,
             },
-        })
+            permit: None,
+        };
+        Ok((opening, identity))
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {

@@ -24,7 +24,11 @@ use crate::{
 };
 use futures_util::FutureExt;
 use relay_config::Overflow;
-use std::{os::fd::OwnedFd, sync::Arc, time::SystemTime};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::Ordering},
+    time::SystemTime,
+};
 
 /// Head of the response on a socket that the shard owns, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
@@ -89,6 +93,7 @@ impl Shard {
             return self.inbox.send(Command::Carry(pipe, Box::new(opening)));
         }
         self.count_in();
+        self.shared.hub.carried.fetch_add(1, Ordering::Relaxed);
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
@@ -124,6 +129,7 @@ impl Shard {
             counts: Counts::default(),
             opened: self.now,
             info: Arc::new(opening.info.clone()),
+            _permit: opening.permit.clone(),
         }
     }
 
