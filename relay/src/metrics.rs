@@ -67,6 +67,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.hub.connections(),
         ),
         Metric::gauge(
+            "sse_relay_streams_waiting",
+            "Streams that are open and wait for the log, to begin.",
+            app.hub.waiting.load(Ordering::Relaxed),
+        ),
+        Metric::gauge(
             "sse_relay_queue_bytes",
             "Bytes that wait for streams.",
             queued,
@@ -75,6 +80,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "sse_relay_queue_limit_bytes",
             "Bytes that may wait for all streams together (stream.maxMemory).",
             app.config.stream.max_memory.get(),
+        ),
+        Metric::gauge(
+            "sse_relay_jwks_missing",
+            "Issuers of signed tokens whose keys could not be had yet.",
+            app.auth.missing_keys(),
         ),
         Metric::gauge(
             "sse_relay_revocations",
@@ -116,6 +126,8 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         refused,
         auth_refused,
         limited,
+        jwks_fetches,
+        log_retries,
         writes,
         short_writes,
         latency,
@@ -194,6 +206,18 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused past a limit, by whose limit it was and of what.",
             "limit",
             limited,
+        ),
+        Metric::family(
+            "sse_relay_jwks_fetches",
+            "Fetches of the keys of issuers of signed tokens, by what became of them.",
+            "result",
+            jwks_fetches,
+        ),
+        Metric::family(
+            "sse_relay_log_retries",
+            "What the log could not do for streams, by operation; each is tried again.",
+            "operation",
+            log_retries,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

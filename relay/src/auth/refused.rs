@@ -2,6 +2,23 @@
 
 use crate::label::labels;
 
+/// Why nobody is known to have sent a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Denied {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Whoever could tell cannot be asked now.
+    #[error("the credential cannot be checked now: {0}; try again in a moment")]
+    Unavailable(Unavailable),
+}
+
+/// Who it is that cannot be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the keys of its issuer could not be had yet")]
+    Keys,
+}
+
 /// Why a credential is refused: a closed set, since it is a label of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum Refused {

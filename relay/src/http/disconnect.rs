@@ -26,7 +26,7 @@ pub async fn many(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     end(&app, selection::required(query.as_deref())?).await
 }
 
@@ -37,7 +37,7 @@ pub async fn one(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     end(&app, StreamSelector::connection(&id)).await
 }

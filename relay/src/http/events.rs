@@ -3,7 +3,8 @@
 use super::{
     App, Phase, caller,
     forwarded::Client,
-    identity, limited,
+    identity::{self, Identified},
+    limited,
     problem::{Kind, Problem},
     server::Arrival,
     subscribe::{Answer, Subscribe},
@@ -59,7 +60,12 @@ pub async fn events(
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    match subscribe(&request, client, Framing::Bare).answer(&app) {
+    let asked = subscribe(&request, client, Framing::Bare);
+    let identity = match request.extensions().get::<Identified>() {
+        Some(Identified(known)) => known.clone(),
+        None => identity::identify(&app, asked.credential).await,
+    };
+    match asked.answer(&app, identity) {
         Answer::Refused(problem) => match problem.exceeded() {
             Some(exceeded) if limited::comes_back(&app, &request) => limited::later(&app, exceeded),
             _ => problem.into_response(),

@@ -38,6 +38,7 @@ pub enum Kind {
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    AuthUnavailable,
     TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
@@ -77,6 +78,7 @@ impl Kind {
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::AuthUnavailable,
         Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
@@ -193,6 +195,11 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::AuthUnavailable => (
+                "auth-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "the credential cannot be checked now",
             ),
             Kind::TooManyRevocations => (
                 "too-many-revocations",
@@ -334,6 +341,7 @@ impl IntoResponse for Problem {
 fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
     let realm = "Bearer realm=\"sse-relay\"";
     let text = match refusal {
+        AuthRefusal::Unavailable => return None,
         AuthRefusal::Missing => realm.to_owned(),
         AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
         AuthRefusal::Refused(refused) => {

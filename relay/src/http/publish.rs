@@ -15,6 +15,7 @@ use super::{
     query,
 };
 use crate::{
+    auth::Identity,
     channel::ChannelName,
     cursor::Place,
     event::{Ending, Event},
@@ -99,7 +100,8 @@ async fn accept(
     body: Body,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
-    let admitted = admit(app, channel, parts);
+    let identity = identity::identify(app, identity::credential(headers)).await;
+    let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
@@ -133,13 +135,13 @@ type Admitted = (ChannelName, Limits, Format, Option<Box<str>>, Publisher);
 /// Everything that can be decided before the body is read.
 fn admit(
     app: &App,
+    identity: &Identity,
     channel: Result<ChannelPath, Problem>,
     parts: &Parts,
 ) -> Result<Admitted, Problem> {
     let ChannelPath(channel) = channel?;
     let headers = &parts.headers;
-    let identity = identity::identify(app, identity::credential(headers))?;
-    identity::may_publish(&identity, &channel)?;
+    identity::may_publish(identity, &channel)?;
     query::only(parts.uri.query(), &[])?;
     let settings = app.config.effective(channel.as_str());
     if settings.publish == Access::Deny {
@@ -160,7 +162,7 @@ fn admit(
         .unwrap_or_default();
     let publisher = app
         .limits
-        .publish(&identity, client.address, announced(headers))
+        .publish(identity, client.address, announced(headers))
         .map_err(Problem::limited)?;
     Ok((channel, limits, format, key, publisher))
 }

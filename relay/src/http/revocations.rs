@@ -67,6 +67,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Json<Created>, Problem> {
     let allowed = identity::with_right(&app, request.headers(), Right::Disconnect)
+        .await
         .and_then(|identity| query::only(query.as_deref(), &[]).map(|_| identity));
     let (_, wanted) = json_body::read::<Wanted, _>(&app, request, allowed, EXPECTED).await?;
     let now = unix_millis();
@@ -86,7 +87,7 @@ pub async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Page>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     let parameters = Parameters::parse(query.as_deref(), &["after"])?;
     let after = parameters.get("after").map(RevocationId::from_text);
     let limit = parameters.limit;
@@ -111,7 +112,7 @@ pub async fn restore(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     let command = Command::Restore {
         id: RevocationId::from_text(&id),

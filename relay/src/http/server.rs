@@ -10,6 +10,7 @@ mod wire;
 use super::{
     App, Phase, events,
     forwarded::Client,
+    identity::{self, Identified},
     problem::{Kind, Problem},
     subscribe::Answer,
 };
@@ -194,9 +195,9 @@ impl Context {
             transport: Transport::Http11,
             framing: Framing::Chunked,
         };
-        match subscribe.answer(&self.app) {
-            Answer::Open(opening) => Decision::Open(opening),
-            Answer::NothingMore | Answer::Refused(_) => Decision::HandOver,
+        match subscribe.answer_at_once(&self.app) {
+            Some(Answer::Open(opening)) => Decision::Open(opening),
+            Some(Answer::NothingMore | Answer::Refused(_)) | None => Decision::HandOver,
         }
     }
 
@@ -437,21 +438,64 @@ impl ConnectionService {
         })
     }
 
-    /// The stream that a request opens on its own socket, if it does.
-    fn takes_over(&self, request: &hyper::Request<Incoming>) -> Option<Box<Opening>> {
-        let app = &self.context.app;
-        let can = request.method() == Method::GET
+    /// Whether a request may become a stream on its own socket.
+    fn may_take_over(&self, request: &hyper::Request<Incoming>) -> bool {
+        request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && request.uri().path() == "/v1/events"
             && super::says_its_host_once(request)
-            && app.phase() != Phase::Draining;
-        if !can {
-            return None;
-        }
+            && self.context.app.phase() != Phase::Draining
+    }
+
+    /// The stream that a request opens on its own socket, if it does. Who asks may have to be waited for.
+    fn take_over(
+        &self,
+        taken: &Taken,
+        request: hyper::Request<Incoming>,
+    ) -> BoxFuture<'static, Result<Response, Infallible>> {
+        let app = self.context.app.clone();
         let client = self.client(request.headers());
-        match events::subscribe(request, client, Framing::Chunked).answer(app) {
-            Answer::Open(opening) => Some(opening),
-            Answer::NothingMore | Answer::Refused(_) => None,
+        let asked = events::subscribe(&request, client, Framing::Chunked);
+        let decided = asked.answer_at_once(&app);
+        if let Some(Answer::Open(opening)) = decided {
+            *taken.lock() = Some(opening);
+            // parked for good: the connection is taken apart before this could be answered
+            return Box::pin(std::future::pending());
+        }
+        if decided.is_some() {
+            return self.routing(client)(request);
+        }
+        let (taken, routed) = (taken.clone(), self.routing(client));
+        Box::pin(async move {
+            let asked = events::subscribe(&request, client, Framing::Chunked);
+            let identity = identity::identify(&app, asked.credential).await;
+            if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
+                *taken.lock() = Some(opening);
+                return std::future::pending().await;
+            }
+            let mut request = request;
+            request.extensions_mut().insert(Identified(identity));
+            routed(request).await
+        })
+    }
+
+    /// What the routes answer.
+    fn routing(
+        &self,
+        client: Client,
+    ) -> impl FnOnce(hyper::Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>>
+    + Send
+    + use<> {
+        let (context, arrival) = (self.context.clone(), self.arrival.clone());
+        move |request| {
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(client);
+            request.extensions_mut().insert(arrival);
+            if super::is_publish(&request) {
+                let app = context.app;
+                return Box::pin(async { Ok(super::publish_directly(app, request).await) });
+            }
+            Box::pin(context.router.oneshot(request))
         }
     }
 }
@@ -462,22 +506,13 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        if let Some(taken) = &self.taken
-            && let Some(opening) = self.takes_over(&request)
-        {
-            *taken.lock() = Some(opening);
-            // parked for good: the connection is taken apart before this could be answered
-            return Box::pin(std::future::pending());
+        match &self.taken {
+            Some(taken) if self.may_take_over(&request) => self.take_over(taken, request),
+            _ => {
+                let client = self.client(request.headers());
+                self.routing(client)(request)
+            }
         }
-        let client = self.client(request.headers());
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(client);
-        request.extensions_mut().insert(self.arrival.clone());
-        if super::is_publish(&request) {
-            let app = self.context.app.clone();
-            return Box::pin(async { Ok(super::publish_directly(app, request).await) });
-        }
-        Box::pin(self.context.router.clone().oneshot(request))
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Opening {
     pub cursor: Cursor,
     pub heartbeat: HeartbeatAs,
     pub greeting: Greeting,
+    pub notices: Notices,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
@@ -33,6 +34,15 @@ pub struct Opening {
 pub fn retry(stream: &relay_config::Stream) -> u32 {
     let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
     (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
+}
+
+/// Whether the stream is told how the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Notices {
+    #[default]
+    None,
+    /// By `degraded` events.
+    Degraded,
 }
 
 /// Whether the stream begins with a `connected` event.
@@ -106,8 +116,6 @@ pub enum CloseReason {
     Draining,
     /// The client sent what no subscriber sends.
     Protocol,
-    /// The log could not be read.
-    Log,
 }
 
 labels!(CloseReason {
@@ -123,7 +131,6 @@ labels!(CloseReason {
     Revoked => "revoked",
     Draining => "draining",
     Protocol => "protocol",
-    Log => "log",
 });
 
 impl CloseReason {

@@ -11,7 +11,7 @@
 use crate::{
     channel::ChannelName,
     codec::{Malformed, Reader, put_signed, put_text, put_varint},
-    cursor::{Epoch, EventId, Predecessor},
+    cursor::{Epoch, EventId, Partition, Predecessor},
     event::{Attributes, Data, Ending, Event, EventType},
     event_log::Entry,
 };
@@ -238,8 +238,12 @@ impl<'a> Message<'a> {
         EventId::new(last).unwrap_or(self.first)
     }
 
-    /// The entries, publish by publish.
-    pub fn publishes(&self, channel: &ChannelName) -> Result<Vec<Vec<Arc<Entry>>>, Undecodable> {
+    /// The entries of a channel of this partition, publish by publish.
+    pub fn publishes(
+        &self,
+        partition: Partition,
+        channel: &ChannelName,
+    ) -> Result<Vec<Vec<Arc<Entry>>>, Undecodable> {
         let mut publishes: Vec<Vec<Arc<Entry>>> = Vec::new();
         let mut predecessor = self.predecessor;
         for (index, bytes) in self.events.iter().enumerate() {
@@ -247,6 +251,7 @@ impl<'a> Message<'a> {
             let id = EventId::new(self.first.get() + index as u64)
                 .ok_or(Undecodable::Damaged("an id is out of range"))?;
             let entry = Arc::new(Entry {
+                partition,
                 channel: channel.clone(),
                 id,
                 predecessor,
@@ -474,7 +479,7 @@ mod tests {
             (message.epoch, message.last().get()),
             (Epoch::from_random(5), 102)
         );
-        let publishes = message.publishes(&channel).unwrap();
+        let publishes = message.publishes(Partition::ONLY, &channel).unwrap();
         let shape: Vec<Vec<u64>> = publishes
             .iter()
             .map(|publish| publish.iter().map(|entry| entry.id.get()).collect())
