@@ -13,6 +13,8 @@ use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
+use crate::proxies::Proxies;
+use crate::revocations::Revocations;
 use crate::tcp::Tcp;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
@@ -32,8 +34,12 @@ pub struct Config {
     /// served unless `insecureOpen` says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Credentials that are refused before they end.
+    pub revocations: Revocations,
     /// Pages of other origins that may use the relay from a browser.
     pub cors: Cors,
+    /// The proxies in front of the relay, and what is believed of what they say about clients.
+    pub proxies: Proxies,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -73,7 +79,9 @@ impl Default for Config {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
             insecure_open: false,
             auth: None,
+            revocations: Revocations::default(),
             cors: Cors::default(),
+            proxies: Proxies::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Right;
+use crate::jwks::Jwks;
 use crate::timespan::Timespan;
 
 /// Who issues signed tokens, and what these allow.
@@ -37,6 +38,9 @@ pub struct Jwt {
     /// Keys that are known in advance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<JwtKey>,
+    /// Where its keys are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Jwks>,
     /// Which claims say what the holder may do.
     #[serde(default)]
     pub claims: Claims,

@@ -16,6 +16,7 @@ mod cors;
 mod delivery;
 mod error;
 mod http;
+mod jwks;
 mod jwt;
 mod load;
 mod log;
@@ -25,7 +26,9 @@ mod origin;
 mod origin_pattern;
 mod pattern;
 mod process;
+mod proxies;
 mod redis;
+mod revocations;
 #[cfg(test)]
 mod round_trip;
 mod schema;
@@ -36,6 +39,7 @@ mod timespan;
 mod tree;
 mod validate;
 mod variables;
+mod web_address;
 
 pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
@@ -46,6 +50,7 @@ pub use cors::{Cors, CorsMethod};
 pub use delivery::{Heartbeat, HeartbeatAs, Overflow, Stream};
 pub use error::{LoadError, Located, Unknown};
 pub use http::Http;
+pub use jwks::Jwks;
 pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
 pub use log::{Data, EventLimits, Fsync, Idempotency, Retention};
 pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
@@ -53,12 +58,15 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
     RedisTarget, RedisTls,
 };
+pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use timespan::{Timespan, TimespanError};
 pub use validate::Problem;
 pub use variables::{NOT_CONFIGURATION, PREFIX, variable_names};
+pub use web_address::AddressError;

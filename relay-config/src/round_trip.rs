@@ -12,9 +12,9 @@ use proptest::prelude::*;
 use crate::load::read;
 use crate::{
     Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
-    EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwt,
-    JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Right, StaticToken, Stream,
-    Tcp, Timespan,
+    EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks,
+    Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Revocations, Right,
+    StaticToken, Stream, Tcp, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -256,6 +256,21 @@ fn jwt() -> impl Strategy<Value = Jwt> {
                 public_key: public,
             }
         });
+    let jwks = (
+        (of(text()), of(text()), of(text()), of(text())),
+        (span(), span(), span()),
+    )
+        .prop_map(
+            |((file, url, ca_file, token_file), (refresh, cooldown, timeout))| Jwks {
+                file: file.map(Into::into),
+                url,
+                refresh,
+                cooldown,
+                timeout,
+                ca_file: ca_file.map(Into::into),
+                token_file: token_file.map(Into::into),
+            },
+        );
     let claim_map = || prop::collection::btree_map(text(), text(), 0..3);
     let claims = (
         of(text()),
@@ -286,11 +301,15 @@ fn jwt() -> impl Strategy<Value = Jwt> {
         });
     (
         (text(), of(text()), vec(text(), 0..3), algorithms),
-        (span(), expiry, vec(key, 0..3)),
+        (span(), expiry, vec(key, 0..3), of(jwks)),
         (claims, grant),
     )
         .prop_map(
-            |((name, issuer, audience, algorithms), (leeway, expiry, keys), (claims, grant))| Jwt {
+            |(
+                (name, issuer, audience, algorithms),
+                (leeway, expiry, keys, jwks),
+                (claims, grant),
+            )| Jwt {
                 name,
                 issuer,
                 audience,
@@ -298,6 +317,7 @@ fn jwt() -> impl Strategy<Value = Jwt> {
                 leeway,
                 expiry,
                 keys,
+                jwks,
                 claims,
                 grant,
             },
@@ -336,14 +356,16 @@ prop_compose! {
         (data, retention, event, idempotency) in log(),
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
-        cors in protection::cors(),
+        (revocation_keep, revocation_max) in (span(), any::<usize>()),
+        (cors, proxies) in (protection::cors(), protection::proxies()),
         stream in stream(),
         http in http(),
         tcp in tcp(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            auth, cors, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
+            revocations: Revocations { keep: revocation_keep, max: revocation_max },
+            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cors;
 mod jwt;
+mod proxies;
 
 use std::fmt;
 
@@ -56,7 +57,14 @@ impl Config {
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
         }
+        problems.time(
+            "revocations.keep",
+            self.revocations.keep,
+            ONE_SECOND..=Timespan::MAX,
+        );
+        problems.size("revocations.max", self.revocations.max);
         cors::check(&mut problems, &self.cors);
+        proxies::check(&mut problems, &self.proxies);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);

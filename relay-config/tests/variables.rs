@@ -11,6 +11,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "listen" | "adminListen" => return json!("127.0.0.1:1"),
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
         "cors.origins" => return json!(["https://a.example"]),
+        "proxies.trusted" => return json!(["10.0.0.0/8"]),
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
@@ -91,14 +92,25 @@ fn every_leaf_of_the_schema_is_set_by_its_variable() {
         let default = defaults.pointer(&pointer).unwrap_or(&Value::Null);
         let wanted = other_value(&path, &schema, default);
         let text = wanted.as_str().map_or(wanted.to_string(), str::to_owned);
-        let vars = BTreeMap::from([(name.clone(), text)]);
+        let mut vars = BTreeMap::from([(name.clone(), text)]);
+        if let Some((path, wanted)) = meaningless_without(&path) {
+            vars.insert(variable(path), wanted.to_string());
+        }
         let config = Config::from_sources(None, &vars).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut expected = defaults.clone();
         set(&mut expected, &path, wanted);
+        if let Some((path, wanted)) = meaningless_without(&path) {
+            set(&mut expected, path, wanted);
+        }
         let expected: Config = serde_json::from_value(expected).unwrap();
         assert_ne!(expected, Config::default(), "{name}: the test sets nothing");
         assert_eq!(config, expected, "{name}");
     }
+}
+
+/// What else must be set, and to what, where a field alone would have no effect and is refused.
+fn meaningless_without(path: &str) -> Option<(&'static str, Value)> {
+    (path == "proxies.plaintext").then(|| ("proxies.trusted", json!(["10.0.0.0/8"])))
 }
 
 fn set(value: &mut Value, path: &str, wanted: Value) {

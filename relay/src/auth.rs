@@ -8,11 +8,15 @@ mod static_token;
 
 pub use credential::{Credential, MAX_TOKEN};
 pub use identity::{Evidence, Identity};
-pub use refused::Refused;
+pub use refused::{Denied, Refused, Unavailable};
 pub use static_token::hash_of;
 
-use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant};
-use jwt::{Issuer, IssuerError};
+use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant, stats::Stats};
+use futures_util::future::join_all;
+use jwt::{
+    Fault, Issuer, IssuerError,
+    key_set::{FetchError, KeySet},
+};
 use relay_config::Auth;
 use static_token::KnownToken;
 use std::sync::Arc;
@@ -43,6 +47,16 @@ impl Authenticator {
     /// Of a configuration that was validated; what is illegal in one that was not allows nothing.
     /// Reads the files with keys that it names.
     pub fn new(auth: Option<&Auth>) -> Result<Authenticator, AuthError> {
+        Authenticator::with_keys(auth, &[])
+    }
+
+    /// The one of a new configuration. Issuers that publish their keys where they did before keep
+    /// those that were fetched.
+    pub fn renewed(&self, auth: Option<&Auth>) -> Result<Authenticator, AuthError> {
+        Authenticator::with_keys(auth, &self.key_sets())
+    }
+
+    fn with_keys(auth: Option<&Auth>, known: &[Arc<KeySet>]) -> Result<Authenticator, AuthError> {
         let Some(auth) = auth else {
             return Ok(Authenticator(Rules::Open(Arc::new(Grant::everything()))));
         };
@@ -52,7 +66,7 @@ impl Authenticator {
             ..Grant::default()
         };
         let tokens = auth.tokens.iter();
-        let issuers = auth.jwt.iter().map(Issuer::new);
+        let issuers = auth.jwt.iter().map(|jwt| Issuer::new(jwt, known));
         Ok(Authenticator(Rules::Guarded(Guarded {
             tokens: tokens
                 .filter_map(|token| KnownToken::new(token, &anonymous))
@@ -67,19 +81,100 @@ impl Authenticator {
         matches!(self.0, Rules::Open(_))
     }
 
-    /// Who sends a request with this credential. Sending none is no error; a wrong one is, even
-    /// where none would do, since its sender believes to be somebody.
-    pub fn identify(
+    fn key_sets(&self) -> Vec<Arc<KeySet>> {
+        let issuers = match &self.0 {
+            Rules::Open(_) => &[][..],
+            Rules::Guarded(guarded) => &guarded.issuers,
+        };
+        issuers
+            .iter()
+            .filter_map(Issuer::published)
+            .cloned()
+            .collect()
+    }
+
+    /// Keeps the published keys of all issuers fresh, for ever. Only one may do so at a time: it ends
+    /// before another begins for [a new configuration](Authenticator::renewed).
+    pub fn keep_keys(&self, stats: Arc<Stats>) -> impl Future<Output = ()> + Send + use<> {
+        let sets = self.key_sets();
+        async move {
+            join_all(sets.iter().map(|set| set.keep(&stats))).await;
+            std::future::pending().await // without any there is nothing to do
+        }
+    }
+
+    /// Fetches the published keys of all issuers once: for who does not serve.
+    pub async fn fetch_keys(&self) -> Vec<FetchError> {
+        let sets = self.key_sets();
+        let fetched = join_all(sets.iter().map(|set| set.fetch())).await;
+        fetched.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// How many issuers publish keys that could not be had yet.
+    pub fn missing_keys(&self) -> usize {
+        let sets = self.key_sets();
+        sets.iter().filter(|set| set.keys().is_none()).count()
+    }
+
+    /// Who sends a request with this credential, if that can be told without waiting. Sending none is
+    /// no error; a wrong one is, even where none would do, since its sender believes to be somebody.
+    pub fn identify_at_once(
         &self,
         credential: Credential<'_>,
         now: UnixMillis,
-    ) -> Result<Identity, Refused> {
+    ) -> Option<Result<Identity, Denied>> {
+        match self.identify_or_wait(credential, now) {
+            Ok(identity) => Some(Ok(identity)),
+            Err(Undecided::Denied(denied)) => Some(Err(denied)),
+            Err(Undecided::Wait(_)) => None,
+        }
+    }
+
+    /// Who sends a request with this credential. Waits for keys that may come, not longer than a
+    /// fetch of them may take.
+    pub async fn identify(
+        &self,
+        credential: Credential<'_>,
+        now: UnixMillis,
+    ) -> Result<Identity, Denied> {
+        let set = match self.identify_or_wait(credential, now) {
+            Ok(identity) => return Ok(identity),
+            Err(Undecided::Denied(denied)) => return Err(denied),
+            Err(Undecided::Wait(set)) => set,
+        };
+        set.renewed().await;
+        match self.bearing(credential, now) {
+            Ok(identity) => Ok(identity),
+            Err(Fault::Refused(refused)) => Err(refused.into()),
+            Err(Fault::UnknownKey(_)) => Err(Refused::UnknownKey.into()),
+            Err(Fault::NoKeys(_)) => Err(Denied::Unavailable(Unavailable::Keys)),
+        }
+    }
+
+    fn identify_or_wait(
+        &self,
+        credential: Credential<'_>,
+        now: UnixMillis,
+    ) -> Result<Identity, Undecided> {
+        let denied = match self.bearing(credential, now) {
+            Ok(identity) => return Ok(identity),
+            Err(Fault::Refused(refused)) => refused.into(),
+            Err(Fault::NoKeys(set) | Fault::UnknownKey(set)) if set.may_change(now) => {
+                return Err(Undecided::Wait(set));
+            }
+            Err(Fault::UnknownKey(_)) => Refused::UnknownKey.into(),
+            Err(Fault::NoKeys(_)) => Denied::Unavailable(Unavailable::Keys),
+        };
+        Err(Undecided::Denied(denied))
+    }
+
+    fn bearing(&self, credential: Credential<'_>, now: UnixMillis) -> Result<Identity, Fault> {
         match (&self.0, credential) {
             (Rules::Open(grant), _) => Ok(Identity {
                 grant: grant.clone(),
                 from: Evidence::Open,
             }),
-            (Rules::Guarded(_), Credential::Malformed) => Err(Refused::Malformed),
+            (Rules::Guarded(_), Credential::Malformed) => Err(Refused::Malformed.into()),
             (Rules::Guarded(guarded), Credential::None) => Ok(Identity {
                 grant: guarded.anonymous.clone(),
                 from: Evidence::Anonymous,
@@ -89,11 +184,18 @@ impl Authenticator {
     }
 }
 
+/// What comes of a credential that does not say at once who sends it.
+enum Undecided {
+    Denied(Denied),
+    /// Other keys may tell.
+    Wait(Arc<KeySet>),
+}
+
 impl Guarded {
-    fn bearer(&self, token: &str, now: UnixMillis) -> Result<Identity, Refused> {
+    fn bearer(&self, token: &str, now: UnixMillis) -> Result<Identity, Fault> {
         if let Some(known) = static_token::find(&self.tokens, token) {
             return match known.grant.has_ended(now) {
-                true => Err(Refused::Expired),
+                true => Err(Refused::Expired.into()),
                 false => Ok(Identity {
                     grant: known.grant.clone(),
                     from: Evidence::Token(known.name.clone()),
@@ -101,12 +203,15 @@ impl Guarded {
             };
         }
         if self.issuers.is_empty() || !jwt::looks_signed(token) {
-            return Err(Refused::Unknown);
+            return Err(Refused::Unknown.into());
         }
-        let (issuer, grant) = jwt::verify(&self.issuers, token, now, &self.anonymous)?;
+        let verified = jwt::verify(&self.issuers, token, now, &self.anonymous)?;
         Ok(Identity {
-            grant: Arc::new(grant),
-            from: Evidence::Jwt(issuer),
+            grant: Arc::new(verified.grant),
+            from: Evidence::Jwt {
+                issuer: verified.issuer,
+                id: verified.id,
+            },
         })
     }
 }
@@ -146,22 +251,31 @@ mod tests {
 
     const NOW: UnixMillis = 1_795_248_000_000;
 
+    fn at_once(
+        authenticator: &Authenticator,
+        credential: Credential<'_>,
+    ) -> Result<Identity, Denied> {
+        let decided = authenticator.identify_at_once(credential, NOW);
+        decided.expect("nothing to wait for")
+    }
+
     fn refused(credential: Credential<'_>) -> Refused {
-        guarded().identify(credential, NOW).unwrap_err()
+        match at_once(&guarded(), credential) {
+            Err(Denied::Refused(refused)) => refused,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn without_a_configuration_everybody_may_do_everything() {
         let open = Authenticator::new(None).unwrap();
-        let identity = open.identify(Credential::Malformed, NOW).unwrap();
+        let identity = at_once(&open, Credential::Malformed).unwrap();
         assert!(open.is_open() && identity.grant.may(relay_config::Right::Observe));
     }
 
     #[test]
     fn a_token_is_known_by_its_hash() {
-        let identity = guarded()
-            .identify(Credential::Bearer("secret"), NOW)
-            .unwrap();
+        let identity = at_once(&guarded(), Credential::Bearer("secret")).unwrap();
         assert_eq!(identity.from, Evidence::Token("backend".into()));
         let orders = ChannelName::parse("orders.eu").unwrap();
         assert!(identity.grant.may_publish(&orders));
@@ -178,7 +292,7 @@ mod tests {
 
     #[test]
     fn nobody_is_not_somebody_wrong() {
-        let identity = guarded().identify(Credential::None, NOW).unwrap();
+        let identity = at_once(&guarded(), Credential::None).unwrap();
         assert_eq!(identity.from, Evidence::Anonymous);
         assert_eq!(refused(Credential::Malformed), Refused::Malformed);
     }

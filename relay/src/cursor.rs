@@ -4,6 +4,11 @@
 //! the partition and the epoch that give it a meaning, and has a text form for the wire. A
 //! [`Cursor`] says where a subscription stands.
 
+pub mod places;
+
+pub use crate::partition::Partition;
+pub use places::Places;
+
 use std::fmt;
 
 /// Milliseconds since the Unix epoch. Always an argument of pure code, never read from a clock here.
@@ -51,6 +56,22 @@ impl EventId {
         EventId::new(ticks.max(last.0 + 1))
     }
 
+    /// As the id of an entry in a Redis stream: milliseconds since the Unix epoch, `-`, the counter.
+    pub fn to_stream(self) -> String {
+        format!("{}-{}", self.unix_millis(), self.0 % PER_MILLISECOND)
+    }
+
+    /// The inverse; `None` for ids that no append gives.
+    pub fn from_stream(millis: UnixMillis, counter: u64) -> Option<EventId> {
+        let ticks = millis
+            .checked_sub(CLOCK_START)?
+            .checked_mul(PER_MILLISECOND)?;
+        if counter >= PER_MILLISECOND {
+            return None;
+        }
+        EventId::new(ticks.checked_add(counter)?)
+    }
+
     /// When the event was appended, as its id tells (exact unless ids borrowed from the future).
     pub fn unix_millis(self) -> UnixMillis {
         self.0 / PER_MILLISECOND + CLOCK_START
@@ -79,26 +100,6 @@ impl Epoch {
     }
 
     pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-/// A share of the channels with one order of its own. At most [`Partition::MAX`] of them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Partition(u8);
-
-impl Partition {
-    /// Eight places of 15 characters and seven dots are 127 bytes: one below the size from which
-    /// browsers ask for permission to send `Last-Event-ID` (WHATWG Fetch, CORS-safelisted headers).
-    pub const MAX: usize = 8;
-    /// The only partition of an embedded log and of a single Redis.
-    pub const ONLY: Partition = Partition(0);
-
-    pub fn new(number: u8) -> Option<Partition> {
-        ((number as usize) < Partition::MAX).then_some(Partition(number))
-    }
-
-    pub fn get(self) -> u8 {
         self.0
     }
 }
@@ -137,7 +138,7 @@ impl Place {
 
     pub fn text(self) -> [u8; Place::LEN] {
         let mut out = [0; Place::LEN];
-        out[0] = b'0' + self.partition.0;
+        out[0] = b'0' + self.partition.get();
         encode(u64::from(self.epoch.0), &mut out[1..6]);
         encode(self.id.0, &mut out[6..]);
         out
@@ -165,54 +166,6 @@ impl fmt::Display for Place {
 impl serde::Serialize for Place {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// The places of a cursor: at most one a partition, ordered by partition, at least one.
-/// Text: the places' texts joined by dots, at most 127 bytes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Places(Vec<Place>);
-
-impl Places {
-    /// Longest text: [`Partition::MAX`] places and the dots between them.
-    pub const MAX_LEN: usize = Partition::MAX * (Place::LEN + 1) - 1;
-
-    pub fn one(place: Place) -> Places {
-        Places(vec![place])
-    }
-
-    /// `None` for anything that [`Places`]' own text could not be.
-    pub fn parse(text: &str) -> Option<Places> {
-        if text.len() > Places::MAX_LEN {
-            return None;
-        }
-        let places = text
-            .split('.')
-            .map(Place::parse)
-            .collect::<Option<Vec<_>>>()?;
-        let ascending = places
-            .windows(2)
-            .all(|pair| pair[0].partition < pair[1].partition);
-        ascending.then_some(Places(places))
-    }
-
-    pub fn in_partition(&self, partition: Partition) -> Option<Place> {
-        self.0
-            .iter()
-            .copied()
-            .find(|place| place.partition == partition)
-    }
-}
-
-impl fmt::Display for Places {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, place) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(".")?;
-            }
-            place.fmt(f)?;
-        }
-        Ok(())
     }
 }
 
@@ -292,15 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_cursor_stays_under_the_preflight_limit() {
-        let places = (0..8).map(|p| place(p, u32::MAX, LIMIT - 1)).collect();
-        let text = Places(places).to_string();
-        assert_eq!(text.len(), Places::MAX_LEN);
-        assert!(text.len() < 128);
-        assert!(Places::parse(&text).is_some());
-    }
-
-    #[test]
     fn what_is_not_ours_is_unknown_and_never_an_error() {
         for text in [
             "1",
@@ -320,16 +264,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn places_survive_their_text(
-            parts in proptest::collection::btree_map(0u8..8, (any::<u32>(), 0..LIMIT), 1..=8),
-        ) {
-            let places = Places(parts.iter().map(|(p, (e, i))| place(*p, *e, *i)).collect());
-            let text = places.to_string();
-            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
-            prop_assert_eq!(Places::parse(&text), Some(places));
-        }
-
         #[test]
         fn texts_of_one_epoch_sort_as_their_ids(epoch: u32, a in 0..LIMIT, b in 0..LIMIT) {
             let (x, y) = (place(0, epoch, a), place(0, epoch, b));

@@ -2,25 +2,37 @@
 //!
 //! One contract, [`EventLog`], and one conformance suite (`tests/event_log.rs`) for every
 //! implementation. The contract, in short: an append that answered is read and delivered by
-//! everyone, exactly once and in order of ids; what the log lost is told by [`Page::gap`].
+//! everyone who is attached, exactly once and in order of ids; what the log lost is told by
+//! [`Page::gap`] to who reads, and by [`Tail::lost`] to who is attached.
+//!
+//! Channels are shared out to partitions ([`EventLog::partitioning`]). Each has one order and one
+//! epoch of its own; nothing is ordered across them but by time, as far as clocks agree.
 
 pub mod gap;
 pub mod memory;
+pub mod merge;
+pub mod redis;
 pub mod resume;
+mod tail;
 
 use crate::{
     channel::{ChannelName, Selector},
-    cursor::{Cursor, Epoch, EventId, Place, Predecessor, UnixMillis},
+    cursor::{Cursor, EventId, Partition, Place, Places, Predecessor, UnixMillis},
     event::{Ending, Event},
+    partition::Partitioning,
 };
 use futures_util::future::BoxFuture;
 use gap::Gap;
 use resume::Start;
+use smallvec::SmallVec;
 use std::{sync::Arc, time::Duration};
+pub use tail::{Condition, Loss, Tail, Whose};
 
 /// An event as the log keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
+    /// Its channel's.
+    pub partition: Partition,
     pub channel: ChannelName,
     pub id: EventId,
     /// The event before it in its channel: what makes a gap certain (see [`gap`]).
@@ -86,15 +98,31 @@ pub enum AppendError {
 #[derive(Clone, Debug)]
 pub struct Read {
     pub selectors: Arc<[Selector]>,
-    /// Only events after this one …
-    pub after: EventId,
-    /// … up to and including this one, which is at most the head.
-    pub upto: EventId,
+    /// Where the reader stands in each partition that the selectors use.
+    pub from: Standings,
+    /// Events up to and including these places, at most up to the heads. A partition without a place
+    /// here is read up to its head.
+    pub upto: Places,
     /// Reading stops after the entry with which one of these is reached (bytes: size of events), so
     /// a page has at least one entry if there is any.
     pub max_bytes: usize,
     pub max_events: usize,
+}
+
+/// Where a reader stands in one partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Only events after this one are read. Of the partition's present epoch.
+    pub after: Place,
     pub gaps: Gaps,
+}
+
+/// Where a reader stands: one of them for each partition that it uses, in ascending order.
+pub type Standings = SmallVec<[Standing; 1]>;
+
+/// The cursor of a reader who stands there.
+pub fn cursor_of(standings: &[Standing]) -> Places {
+    standings.iter().map(|standing| standing.after).collect()
 }
 
 /// Whether a reader wants to know of what the log no longer has.
@@ -107,15 +135,15 @@ pub enum Gaps {
     Ignore,
 }
 
-/// What a read gave, in order of ids.
+/// What a read gave: in each partition in order of ids, across partitions nearly so ([`merge`]).
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// What is missing between [`Read::after`] and [`Read::upto`]; to be told before the entries. The
-    /// pages that follow tell it again unless [`Gaps::ReportAfter`] says that it was told.
+    /// What is missing between [`Read::from`] and [`Read::upto`]; to be told before the entries. The
+    /// pages that follow do not tell it again if they are asked for from [`Page::next`].
     pub gap: Option<Gap>,
     pub entries: Vec<Arc<Entry>>,
-    /// All that the log has up to here is in the page.
-    pub through: EventId,
+    /// Where a reader who has the page stands: all that the log has up to there is in it.
+    pub next: Standings,
     /// Whether that is [`Read::upto`].
     pub completeness: Completeness,
 }
@@ -126,10 +154,16 @@ pub enum Completeness {
     More,
 }
 
+/// Why nothing was read. All of it passes: who asks again later (with jitter, at a bounded rate) gets
+/// an answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("the log cannot be read: {0}")]
     Unavailable(String),
+    /// A place of [`Read::from`] or [`Read::upto`] is of another epoch than the partition: to be
+    /// resumed again ([`EventLog::resume`]), once [`Tail::epoch`] has told of the new one.
+    #[error("the log began a new epoch while it was read")]
+    EpochChanged,
 }
 
 /// A channel as `GET /v1/channels` shows it.
@@ -148,49 +182,75 @@ pub struct ChannelInfo {
 }
 
 /// What the log holds in all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LogTotals {
     pub channels: usize,
     pub events: usize,
     pub bytes: usize,
 }
 
-/// Where the log's events come out, in order of ids, each once. Called while the log is locked, so
-/// it only queues.
-pub trait Tail: Send + Sync {
-    /// `entries` are of one publish; the last one's id is the log's new head.
-    fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]);
+impl LogTotals {
+    #[must_use]
+    pub fn and(self, other: LogTotals) -> LogTotals {
+        LogTotals {
+            channels: self.channels + other.channels,
+            events: self.events + other.events,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }
 
 /// The ordered, bounded storage of channels: in memory (perhaps with a file), or in Redis.
+///
+/// What may wait for another process is a future, and may fail for a while without anybody losing
+/// more than time: [`ReadError::Unavailable`] is asked again. What is not a future answers at once,
+/// from what this process knows.
 pub trait EventLog: Send + Sync + 'static {
+    /// Which channel is in which partition; never changes.
+    fn partitioning(&self) -> Partitioning;
+
     /// Appends all events of a publish or none. Answers once they are as safe as the log makes them.
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>>;
 
-    /// Makes sure that every event of these channels after the answered id reaches the tail.
-    fn attach(&self, selectors: &[Selector]) -> BoxFuture<'_, Result<EventId, ReadError>>;
+    /// From the answered places on, one in each partition in use, every event of these channels
+    /// reaches the tail. Events up to there are read, whether the tail had them or not. The places
+    /// are of epochs that [`Tail::epoch`] has told before.
+    ///
+    /// It may take as long as the log is away. Attaching the same channels again is another
+    /// attachment; each that was answered is ended by one [`EventLog::detach`].
+    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>>;
 
-    /// Where a subscription with this cursor starts to read, given that it joins at `joined`.
-    fn resume(&self, cursor: &Cursor, joined: EventId) -> Start;
+    /// Ends one attachment of these channels. Their events may go on coming for a while.
+    fn detach(&self, selectors: &[Selector]);
 
+    /// Where a subscription with this cursor starts to read, given that it joins at `joined`: the
+    /// places after which it gets events live, one in each partition in use. A log that other
+    /// processes append to may answer a start past `joined` for a cursor that knows more than this
+    /// process; the subscription then waits until the tail has come so far.
+    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start;
+
+    /// What selected channels have, merged.
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>>;
 
     /// Whether a subscription to these channels that has everything up to `after` will never get
-    /// another event: all of them have ended, and there is no pattern among them.
-    fn finished(&self, selectors: &[Selector], after: EventId) -> bool;
+    /// another event: all of them have ended, and there is no pattern among them. Of channels that
+    /// are attached it is always known; of others a log may answer false though it is true.
+    fn finished(&self, selectors: &[Selector], after: &Places) -> bool;
 
-    /// An id as a place in the log's present epoch.
-    fn place(&self, id: EventId) -> Place;
-
-    /// The newest id that was delivered to the tail.
-    fn head(&self) -> EventId;
+    /// The newest places that were delivered to the tail, one in each partition whose epoch is known.
+    fn heads(&self) -> Places;
 
     /// Channels in order of their names, after a name, at most `limit`.
-    fn channels(&self, after: Option<&str>, limit: usize) -> Vec<ChannelInfo>;
+    fn channels(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>>;
 
     /// One channel; `None` when the log knows nothing of it.
-    fn channel(&self, name: &ChannelName) -> Option<ChannelInfo>;
+    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>>;
 
+    /// As of a moment ago.
     fn totals(&self) -> LogTotals;
 
     /// Drops what is too old and forgets idle channels; called about once a second.

@@ -4,7 +4,7 @@
 //! `data`, `retry`: the dialect that every client we met reads correctly.
 
 use crate::{
-    cursor::Place,
+    cursor::Places,
     event::{Ending, Event},
     label::labels,
 };
@@ -54,10 +54,11 @@ impl Frame {
     }
 
     /// An event of a channel; the one that ends its channel is followed by the control event `end`
-    /// in the same frame, so that no stream sees one without the other.
-    pub fn event(place: Place, channel: &str, event: &Event) -> Frame {
-        let mut block = Block::with_capacity(event.size() + 64);
-        block.field("id", &place.text());
+    /// in the same frame, so that no stream sees one without the other. `id` is the text of the cursor
+    /// after it.
+    pub fn event(id: &[u8], channel: &str, event: &Event) -> Frame {
+        let mut block = Block::with_capacity(event.size() + 64 + id.len());
+        block.field("id", id);
         if let Some(data) = &event.data {
             if !event.kind.is_default() {
                 block.field("event", event.kind.as_str().as_bytes());
@@ -69,16 +70,16 @@ impl Frame {
         }
         block.end();
         if event.ending == Ending::Ends {
-            block.field("id", &place.text());
+            block.field("id", id);
             block.control("end", &EndData { channel });
         }
         Frame::of(&block.0)
     }
 
     /// Only the end of a channel, for a stream whose filter rejects the event that ends it.
-    pub fn end(place: Place, channel: &str) -> Frame {
+    pub fn end(id: &[u8], channel: &str) -> Frame {
         let mut block = Block::with_capacity(64);
-        block.field("id", &place.text());
+        block.field("id", id);
         block.control("end", &EndData { channel });
         Frame::of(&block.0)
     }
@@ -95,11 +96,13 @@ impl Frame {
         Frame::of(&block.0)
     }
 
-    /// A heartbeat that no handler sees: a comment, and the current cursor.
-    pub fn heartbeat_comment(cursor: &str) -> Frame {
+    /// A heartbeat that no handler sees: a comment, and the current cursor where there is one.
+    pub fn heartbeat_comment(cursor: Option<&str>) -> Frame {
         let mut block = Block::with_capacity(32);
         block.0.extend_from_slice(b":\n");
-        block.field("id", cursor.as_bytes());
+        if let Some(cursor) = cursor {
+            block.field("id", cursor.as_bytes());
+        }
         block.end();
         Frame::of(&block.0)
     }
@@ -160,6 +163,14 @@ pub struct HeartbeatData {
     pub interval_seconds: f64,
 }
 
+/// Data of the control event `degraded`.
+#[derive(Serialize, Debug)]
+pub struct DegradedData {
+    /// Whether it is so, or over.
+    pub degraded: bool,
+    pub time: String,
+}
+
 /// Data of the control event `expiring`.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
@@ -195,10 +206,10 @@ pub struct GapData {
     pub reason: GapReason,
     /// Whether something is missing for certain, or nobody can tell any more.
     pub certain: bool,
-    /// What is missing came after this place; `null` when nobody can tell.
-    pub after: Option<Place>,
-    /// And not after this one.
-    pub until: Option<Place>,
+    /// What is missing came after these places; `null` when nobody can tell.
+    pub after: Places,
+    /// And not after these.
+    pub until: Places,
     /// Channels concerned, the first few by name; empty when it may be any channel of the stream.
     pub channels: Vec<String>,
 }
@@ -245,16 +256,17 @@ impl Block {
 mod tests {
     use super::*;
     use crate::{
-        cursor::{Epoch, EventId, Partition},
+        cursor::{Epoch, EventId, Partition, Place},
         event::{Data, EventType},
     };
 
-    fn place() -> Place {
+    fn id() -> [u8; Place::LEN] {
         Place {
             partition: Partition::ONLY,
             epoch: Epoch::from_random(7),
             id: EventId::new(9).unwrap(),
         }
+        .text()
     }
 
     fn text(frame: &Frame) -> String {
@@ -270,11 +282,11 @@ mod tests {
             ..Event::default()
         };
         assert_eq!(
-            text(&Frame::event(place(), "c", &event)),
+            text(&Frame::event(&id(), "c", &event)),
             "id: 0----6--------8\nevent: tick\ndata: a\ndata: b\ndata: \nretry: 250\n\n"
         );
         assert_eq!(
-            text(&Frame::event(place(), "c", &Event::text(""))),
+            text(&Frame::event(&id(), "c", &Event::text(""))),
             "id: 0----6--------8\ndata: \n\n"
         );
     }
@@ -286,16 +298,16 @@ mod tests {
             ..Event::text("bye")
         };
         assert_eq!(
-            text(&Frame::event(place(), "a\"b", &last)),
+            text(&Frame::event(&id(), "a\"b", &last)),
             "id: 0----6--------8\ndata: bye\n\nid: 0----6--------8\nevent: end\ndata: {\"channel\":\"a\\\"b\"}\n\n"
         );
         let bare = Event { data: None, ..last };
-        assert!(text(&Frame::event(place(), "c", &bare)).starts_with("id: 0----6--------8\n\nid:"));
+        assert!(text(&Frame::event(&id(), "c", &bare)).starts_with("id: 0----6--------8\n\nid:"));
     }
 
     #[test]
     fn a_chunk_says_its_length_in_bytes() {
-        let frame = Frame::event(place(), "c", &Event::text("é"));
+        let frame = Frame::event(&id(), "c", &Event::text("é"));
         assert_eq!(
             frame.bytes(Framing::Chunked),
             b"1e\r\nid: 0----6--------8\ndata: \xc3\xa9\n\n\r\n"
@@ -308,7 +320,8 @@ mod tests {
             text(&Frame::opening(Some("x"), 3000)),
             "id: x\nretry: 3000\n\n"
         );
-        assert_eq!(text(&Frame::heartbeat_comment("x")), ":\nid: x\n\n");
+        assert_eq!(text(&Frame::heartbeat_comment(Some("x"))), ":\nid: x\n\n");
+        assert_eq!(text(&Frame::heartbeat_comment(None)), ":\n\n");
     }
 
     #[test]

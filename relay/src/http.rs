@@ -10,12 +10,16 @@ pub mod cors;
 mod dashboard;
 mod disconnect;
 mod events;
+pub mod forwarded;
 mod history;
 mod identity;
+mod json_body;
 mod paging;
+mod plaintext;
 pub mod problem;
 mod publish;
 mod query;
+mod revocations;
 mod selection;
 pub mod server;
 mod status;
@@ -33,6 +37,7 @@ use axum::{
 };
 use channel_path::ChannelPath;
 use cors::Cors;
+use forwarded::Proxies;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -63,6 +68,7 @@ pub struct App {
     pub openness: Openness,
     pub auth: Authenticator,
     pub cors: Cors,
+    pub proxies: Proxies,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -79,12 +85,13 @@ impl App {
         replica: String,
     ) -> App {
         App {
-            control: Control::new(hub.clone()),
+            control: Control::new(hub.clone(), &config),
             hub,
             log,
             openness,
             auth,
             cors: Cors::new(&config.cors),
+            proxies: Proxies::new(&config.proxies),
             config,
             replica,
             started: Instant::now(),
@@ -108,8 +115,9 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
     let events = post(publish::publish).get(history::history);
+    let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
     [
         ("/", get(status::dashboard)),
@@ -119,6 +127,8 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 7] {
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
+        ("/v1/revocations", revocations),
+        ("/v1/revocations/{revocation}", delete(revocations::restore)),
     ]
 }
 
@@ -165,10 +175,18 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.openness.allows(&caller(&request), &app.cors) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    match refused(&app, &request) {
+        None => next.run(request).await,
+        Some(answer) => answer,
     }
+}
+
+/// What every request must be, whatever it asks.
+fn refused(app: &App, request: &Request) -> Option<Response> {
+    plaintext::refused(&app.proxies, request).or_else(|| {
+        let allowed = app.openness.allows(&caller(request), &app.cors);
+        allowed.err().map(Problem::into_response)
+    })
 }
 
 /// Whether [`publish_directly`] answers a request as the routes would.
@@ -183,13 +201,13 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     let channel = ChannelPath::decode(segment);
     let origin = request.headers().get(header::ORIGIN).cloned();
     let refused = if says_its_host_once(&request) {
-        app.openness.allows(&caller(&request), &app.cors).err()
+        refused(&app, &request)
     } else {
-        Some(hostless())
+        Some(hostless().into_response())
     };
     let response = match refused {
         None => publish::publish(State(app.clone()), channel, request).await,
-        Some(problem) => problem.into_response(),
+        Some(answer) => answer,
     };
     let mut response = finish(State(app.clone()), response).await;
     app.cors.apply(origin.as_ref(), &mut response);

@@ -11,8 +11,8 @@ pub mod sink;
 
 use crate::{
     channel::{ChannelName, Selector},
-    cursor::{Epoch, EventId, Partition, Place},
-    event_log::{Entry, Tail},
+    cursor::{Epoch, EventId, Partition, Place, Places},
+    event_log::{Condition, Entry, Loss, Tail},
     frame::Frame,
     stats::Stats,
 };
@@ -36,13 +36,15 @@ pub struct Hub {
     inboxes: Vec<Arc<Inbox>>,
     /// Connections and streams by shard.
     loads: Vec<AtomicUsize>,
-    /// Everything up to this id stands in the inboxes of the shards that want it.
-    head: AtomicU64,
+    /// By partition: everything up to this id stands in the inboxes of the shards that want it.
+    heads: [AtomicU64; Partition::MAX],
     numbers: AtomicU64,
     /// Bytes that wait for streams, in feeds and backlogs.
     pub queue_bytes: AtomicUsize,
     /// The same by shard.
     queued: Vec<AtomicUsize>,
+    /// Streams that are open and wait for the log, to begin.
+    pub waiting: AtomicUsize,
     /// Rings when a stream has closed.
     pub closed: Notify,
     pub stats: Arc<Stats>,
@@ -56,10 +58,11 @@ impl Hub {
             interest: RwLock::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
-            head: AtomicU64::new(0),
+            heads: Default::default(),
             numbers: AtomicU64::new(1),
             queue_bytes: AtomicUsize::new(0),
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            waiting: AtomicUsize::new(0),
             closed: Notify::new(),
             stats,
         })
@@ -78,14 +81,28 @@ impl Hub {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Everything up to here has been queued for the shards.
-    pub fn head(&self) -> EventId {
-        EventId::new(self.head.load(Ordering::Acquire)).unwrap_or_default()
+    /// How far a shard's inbox is filled that has come to these places, as long as their epochs go
+    /// on. To be asked before the inbox is emptied, and to be forgotten where an epoch came out of it.
+    pub fn heads(&self, known: &Places) -> Places {
+        let head = |place: Place| Place {
+            id: self.head(place.partition).max(place.id),
+            ..place
+        };
+        known.iter().map(head).collect()
     }
 
-    /// What the log already holds when the process starts.
-    pub fn start_at(&self, head: EventId) {
-        self.head.store(head.get(), Ordering::Release);
+    fn head(&self, partition: Partition) -> EventId {
+        EventId::new(self.heads[partition.index()].load(Ordering::Acquire)).unwrap_or_default()
+    }
+
+    fn raise(&self, partition: Partition, head: EventId) {
+        self.heads[partition.index()].store(head.get(), Ordering::Release);
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for inbox in &self.inboxes {
+            inbox.send(command());
+        }
     }
 
     pub fn want(&self, selectors: &[Selector], shard: usize) {
@@ -200,6 +217,12 @@ impl Hub {
 }
 
 impl Tail for Hub {
+    fn epoch(&self, at: Place) {
+        // first the head, so that none of the ended epoch is read once its shards know the new one
+        self.raise(at.partition, at.id);
+        self.tell_all(|| Command::Epoch(at));
+    }
+
     fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
@@ -211,13 +234,14 @@ impl Tail for Hub {
                 .iter()
                 .map(|entry| {
                     let place = Place {
-                        partition: Partition::ONLY,
+                        partition: entry.partition,
                         epoch,
                         id: entry.id,
                     };
-                    let frame = Frame::event(place, entry.channel.as_str(), &entry.event);
+                    let frame = Frame::event(&place.text(), entry.channel.as_str(), &entry.event);
                     Delivery {
                         entry: entry.clone(),
+                        place,
                         frame,
                         appended,
                     }
@@ -229,6 +253,19 @@ impl Tail for Hub {
                 }
             }
         }
-        self.head.store(last.id.get(), Ordering::Release);
+        self.raise(last.partition, last.id);
+    }
+
+    fn advance(&self, head: Place) {
+        self.raise(head.partition, head.id);
+    }
+
+    fn lost(&self, loss: Loss) {
+        let loss = Arc::new(loss);
+        self.tell_all(|| Command::Lost(loss.clone()));
+    }
+
+    fn condition(&self, condition: Condition) {
+        self.tell_all(|| Command::Condition(condition));
     }
 }

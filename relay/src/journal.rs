@@ -63,7 +63,6 @@
 //! from then on N+1 does.
 
 mod batch;
-mod codec;
 mod compaction;
 #[cfg(test)]
 mod crash_tests;

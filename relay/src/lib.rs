@@ -1,15 +1,17 @@
 //! The relay: publishers hand it events, browsers and programs stream them.
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
-//!   [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`stats`] and
+//!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
 pub mod auth;
 pub mod channel;
 pub mod cli;
+pub mod client_address;
 pub mod clock;
+mod codec;
 pub mod control;
 pub mod cursor;
 pub mod drain;
@@ -24,6 +26,8 @@ pub mod journal;
 pub mod label;
 pub mod listener;
 pub mod metrics;
+pub mod outgoing;
+pub mod partition;
 pub mod printable;
 pub mod redis;
 pub mod serve;

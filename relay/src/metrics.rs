@@ -7,6 +7,7 @@ mod process;
 pub use accept::Format;
 
 use crate::{
+    clock::unix_millis,
     http::{App, Phase},
     label::{Label, labels},
     stats::{LATENCY_BOUNDS, Stats},
@@ -66,6 +67,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.hub.connections(),
         ),
         Metric::gauge(
+            "sse_relay_streams_waiting",
+            "Streams that are open and wait for the log, to begin.",
+            app.hub.waiting.load(Ordering::Relaxed),
+        ),
+        Metric::gauge(
             "sse_relay_queue_bytes",
             "Bytes that wait for streams.",
             queued,
@@ -74,6 +80,16 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "sse_relay_queue_limit_bytes",
             "Bytes that may wait for all streams together (stream.maxMemory).",
             app.config.stream.max_memory.get(),
+        ),
+        Metric::gauge(
+            "sse_relay_jwks_missing",
+            "Issuers of signed tokens whose keys could not be had yet.",
+            app.auth.missing_keys(),
+        ),
+        Metric::gauge(
+            "sse_relay_revocations",
+            "Revocations that hold.",
+            app.control.count_revocations(unix_millis()),
         ),
         Metric::gauge(
             "sse_relay_log_channels",
@@ -109,6 +125,8 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         closed,
         refused,
         auth_refused,
+        jwks_fetches,
+        log_retries,
         writes,
         short_writes,
         latency,
@@ -181,6 +199,18 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_jwks_fetches",
+            "Fetches of the keys of issuers of signed tokens, by what became of them.",
+            "result",
+            jwks_fetches,
+        ),
+        Metric::family(
+            "sse_relay_log_retries",
+            "What the log could not do for streams, by operation; each is tried again.",
+            "operation",
+            log_retries,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

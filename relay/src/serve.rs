@@ -104,7 +104,6 @@ pub async fn serve(
     let config = Arc::new(config);
     let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
     let (log, writer) = open_log(&config, &hub)?;
-    hub.start_at(log.head());
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(
         hub,
@@ -120,6 +119,7 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_admin(app.clone(), admin)?);
     tasks.spawn(sweep(app.log.clone()));
+    tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }

@@ -1,7 +1,7 @@
 //! What the relay counts. Plain atomics; `metrics` gives them names.
 
 use crate::{
-    auth::Refused,
+    auth::{Refused, jwt::key_set::FetchResult},
     event_log::resume::Verdict,
     frame::GapReason,
     hub::open::CloseReason,
@@ -145,6 +145,8 @@ pub enum AuthRefusal {
     Missing,
     /// The credential is refused.
     Refused(Refused),
+    /// It cannot be checked now.
+    Unavailable,
     /// It allows something else.
     NotGranted,
 }
@@ -155,18 +157,34 @@ impl AuthRefusal {
         match self {
             AuthRefusal::Missing => "missing",
             AuthRefusal::Refused(refused) => refused.as_str(),
+            AuthRefusal::Unavailable => "unavailable",
             AuthRefusal::NotGranted => "not-granted",
         }
     }
 }
 
+/// What the log is asked for streams, and asked again when it cannot answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogOperation {
+    /// To deliver channels from now on.
+    Attach,
+    /// A page of history.
+    Read,
+}
+
+labels!(LogOperation {
+    Attach => "attach",
+    Read => "read",
+});
+
 impl Label for AuthRefusal {
     const ALL: &'static [AuthRefusal] = &{
-        let mut all = [AuthRefusal::Missing; Refused::ALL.len() + 2];
+        let mut all = [AuthRefusal::Missing; Refused::ALL.len() + 3];
         all[1] = AuthRefusal::NotGranted;
+        all[2] = AuthRefusal::Unavailable;
         let mut index = 0;
         while index < Refused::ALL.len() {
-            all[index + 2] = AuthRefusal::Refused(Refused::ALL[index]);
+            all[index + 3] = AuthRefusal::Refused(Refused::ALL[index]);
             index += 1;
         }
         all
@@ -191,6 +209,9 @@ pub struct Stats {
     pub closed: Family<CloseReason>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
+    /// Fetches of the keys of issuers.
+    pub jwks_fetches: Family<FetchResult>,
+    pub log_retries: Family<LogOperation>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

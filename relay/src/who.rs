@@ -17,7 +17,15 @@ impl Who {
     pub fn token(&self) -> Option<&str> {
         match &self.evidence {
             Evidence::Token(name) => Some(name),
-            Evidence::Open | Evidence::Anonymous | Evidence::Jwt(_) => None,
+            Evidence::Open | Evidence::Anonymous | Evidence::Jwt { .. } => None,
+        }
+    }
+
+    /// The id of the signed token that was shown (`jti`), if it was one and has one.
+    pub fn jti(&self) -> Option<&str> {
+        match &self.evidence {
+            Evidence::Jwt { id, .. } => id.as_deref(),
+            Evidence::Open | Evidence::Anonymous | Evidence::Token(_) => None,
         }
     }
 
@@ -27,7 +35,7 @@ impl Who {
             Evidence::Open => "open",
             Evidence::Anonymous => "anonymous",
             Evidence::Token(_) => "token",
-            Evidence::Jwt(_) => "jwt",
+            Evidence::Jwt { .. } => "jwt",
         }
     }
 }

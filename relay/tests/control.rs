@@ -4,6 +4,8 @@ mod support;
 
 #[path = "control/disconnect.rs"]
 mod disconnect;
+#[path = "control/revocations.rs"]
+mod revocations;
 
 use serde_json::{Value, json};
 use sse_relay::auth::hash_of;

@@ -19,6 +19,7 @@ use sse_relay::journal::Fsync;
 use std::time::Duration;
 
 conformance!(in_memory, Embedded::in_memory());
+conformance!(in_eight_partitions, Embedded::in_partitions(8));
 conformance!(synced_always, Embedded::in_a_directory(Fsync::Always));
 conformance!(
     synced_at_intervals,

@@ -55,6 +55,7 @@ fn assert_described(api: &Value, operation: &Value, answer: &Answer) {
 fn target(path: &str) -> String {
     path.replace("{channel}", "c")
         .replace("{connection}", "x-1")
+        .replace("{revocation}", "x")
 }
 
 #[test]
@@ -130,7 +131,7 @@ type Call = (
     u16,
 );
 
-const CALLS: [Call; 37] = {
+const CALLS: [Call; 42] = {
     const P: &str = "/v1/channels/c/events";
     const JSON: &[&str] = &["Content-Type: application/json"];
     const LINES: &[&str] = &["Content-Type: application/x-ndjson"];
@@ -303,6 +304,18 @@ const CALLS: [Call; 37] = {
             "",
             200,
         ),
+        (
+            "revoke",
+            "POST",
+            "/v1/revocations",
+            JSON,
+            r#"{"subject":"ann"}"#,
+            200,
+        ),
+        ("revoke", "POST", "/v1/revocations", JSON, "{}", 400),
+        ("revoke", "POST", "/v1/revocations", &[], "{}", 415),
+        ("listRevocations", "GET", "/v1/revocations", &[], "", 200),
+        ("restore", "DELETE", "/v1/revocations/x", &[], "", 204),
     ]
 };
 
@@ -365,7 +378,7 @@ fn every_answer_is_as_described() {
                 &relay.request(&method, &target, &["Origin: http://evil.example"], b""),
             );
         }
-        if operation["operationId"] == "publish" {
+        if operation["requestBody"].is_object() {
             check(
                 operation,
                 &relay.request("POST", &target, &[], &vec![b'x'; 2 << 20]),

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{span, text};
-use crate::{Cors, CorsMethod};
+use crate::{Cors, CorsMethod, ForwardedHeader, Plaintext, Proxies};
 
 pub(super) fn cors() -> impl Strategy<Value = Cors> {
     use CorsMethod::{Delete, Get, Head, Post};
@@ -27,4 +27,19 @@ pub(super) fn cors() -> impl Strategy<Value = Cors> {
                 max_age,
             },
         )
+}
+
+pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
+    let headers = vec![ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded];
+    let plaintext = vec![Plaintext::Allow, Plaintext::Refuse, Plaintext::Redirect];
+    (
+        vec(text(), 0..3),
+        prop::sample::select(headers),
+        prop::sample::select(plaintext),
+    )
+        .prop_map(|(trusted, header, plaintext)| Proxies {
+            trusted,
+            header,
+            plaintext,
+        })
 }

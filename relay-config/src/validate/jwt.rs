@@ -1,11 +1,14 @@
 //! What must hold of the issuers of signed tokens.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::{MAX_INTERVAL, Problems};
+use super::{MAX_INTERVAL, ONE_DAY, ONE_HOUR, ONE_SECOND, Problems};
 use crate::claim::{ClaimPath, PatternTemplate};
+use crate::jwks::Jwks;
 use crate::jwt::{Claims, GrantTemplate, Jwt, JwtKey};
 use crate::timespan::Timespan;
+use crate::web_address;
 
 /// The most keys of one issuer, and the most issuers.
 const MAX_KEYS: usize = 100;
@@ -49,9 +52,9 @@ fn check_issuer(problems: &mut Problems, path: &str, jwt: &Jwt) {
         Timespan::default()..=MAX_INTERVAL,
     );
     problems.add_if(
-        jwt.keys.is_empty(),
+        jwt.keys.is_empty() && jwt.jwks.is_none(),
         &format!("{path}.keys"),
-        "is empty; name at least one key that its tokens are signed with",
+        "is empty; name at least one key that its tokens are signed with, or where they are published (`jwks`)",
     );
     problems.add_if(
         jwt.keys.len() > MAX_KEYS,
@@ -60,6 +63,9 @@ fn check_issuer(problems: &mut Problems, path: &str, jwt: &Jwt) {
     );
     for (index, key) in jwt.keys.iter().enumerate() {
         check_key(problems, &format!("{path}.keys[{index}]"), key);
+    }
+    if let Some(jwks) = &jwt.jwks {
+        check_jwks(problems, &format!("{path}.jwks"), jwks);
     }
     check_claims(problems, &format!("{path}.claims"), &jwt.claims);
     check_grant(problems, &format!("{path}.grant"), &jwt.grant);
@@ -87,14 +93,7 @@ fn check_key(problems: &mut Problems, path: &str, key: &JwtKey) {
         ("secretFile", &key.secret_file),
         ("publicKeyFile", &key.public_key_file),
     ] {
-        let wrong = file
-            .as_ref()
-            .is_some_and(|file| file.to_str().is_none_or(str::is_empty));
-        problems.add_if(
-            wrong,
-            &format!("{path}.{name}"),
-            "is empty or not UTF-8; write the path of a file",
-        );
+        check_file(problems, &format!("{path}.{name}"), file.as_deref());
     }
     if let Some(id) = &key.id {
         problems.name(&format!("{path}.id"), id);
@@ -107,6 +106,54 @@ fn check_key(problems: &mut Problems, path: &str, key: &JwtKey) {
         private,
         &format!("{path}.publicKey"),
         "is a private key, which belongs to the issuer alone; write the public one, and make a new pair",
+    );
+}
+
+fn check_jwks(problems: &mut Problems, path: &str, jwks: &Jwks) {
+    problems.add_if(
+        jwks.file.is_some() == jwks.url.is_some(),
+        path,
+        "write exactly one of `file` and `url`",
+    );
+    if let Some(Err(error)) = jwks.url.as_ref().map(|url| web_address::check(url)) {
+        problems.add(format!("{path}.url"), error.to_string());
+    }
+    let files = [
+        ("file", &jwks.file),
+        ("caFile", &jwks.ca_file),
+        ("tokenFile", &jwks.token_file),
+    ];
+    for (name, file) in files {
+        check_file(problems, &format!("{path}.{name}"), file.as_deref());
+    }
+    problems.add_if(
+        jwks.url.is_none() && (jwks.ca_file.is_some() || jwks.token_file.is_some()),
+        path,
+        "`caFile` and `tokenFile` are for a `url`; remove them",
+    );
+    problems.time(
+        &format!("{path}.refresh"),
+        jwks.refresh,
+        ONE_SECOND..=ONE_DAY,
+    );
+    problems.time(
+        &format!("{path}.cooldown"),
+        jwks.cooldown,
+        ONE_SECOND..=ONE_HOUR,
+    );
+    let minute = Timespan::from_secs(60);
+    problems.time(
+        &format!("{path}.timeout"),
+        jwks.timeout,
+        ONE_SECOND..=minute,
+    );
+}
+
+fn check_file(problems: &mut Problems, path: &str, file: Option<&Path>) {
+    problems.add_if(
+        file.is_some_and(|file| file.to_str().is_none_or(str::is_empty)),
+        path,
+        "is empty or not UTF-8; write the path of a file",
     );
 }
 
@@ -176,6 +223,8 @@ mod tests {
     fn an_issuer_needs_a_key_and_something_to_allow() {
         let legal = "{name: id, keys: [{secretFile: /s}], claims: {subscribe: sse}}";
         assert_eq!(problems(legal), "");
+        let published = "{name: id, jwks: {url: 'https://id.example.com/k'}, claims: {publish: p}}";
+        assert_eq!(problems(published), "");
         let templated = "{name: id, keys: [{secretFile: /s}], grant: {publish: ['a.{sub}']}}";
         assert_eq!(problems(templated), "");
         for (jwt, says) in [
@@ -213,6 +262,22 @@ mod tests {
             (
                 "{name: id, keys: [{secretFile: /s}], claims: {publish: p}, algorithms: [none]}",
                 "algorithms",
+            ),
+            (
+                "{name: id, jwks: {}, claims: {publish: p}}",
+                "exactly one of `file` and `url`",
+            ),
+            (
+                "{name: id, jwks: {url: 'http://id.example.com/keys'}, claims: {publish: p}}",
+                "not encrypted",
+            ),
+            (
+                "{name: id, jwks: {file: /k, caFile: /c}, claims: {publish: p}}",
+                "are for a `url`",
+            ),
+            (
+                "{name: id, jwks: {file: /k, cooldown: 1ms}, claims: {publish: p}}",
+                "cooldown",
             ),
             (&format!("{legal}, {legal}"), "name of an earlier issuer"),
         ] {

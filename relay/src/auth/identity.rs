@@ -19,6 +19,9 @@ pub enum Evidence {
     Anonymous,
     /// A token of this name.
     Token(Arc<str>),
-    /// A signed token of the issuer of this name.
-    Jwt(Arc<str>),
+    /// A signed token of the issuer of this name, and the token's own id (`jti`) if it has one.
+    Jwt {
+        issuer: Arc<str>,
+        id: Option<Arc<str>>,
+    },
 }

@@ -2,17 +2,21 @@
 
 mod claims;
 mod compact;
+mod jwk;
 pub mod key;
+pub mod key_set;
 mod mapping;
 pub mod sign;
 
+pub use claims::MAX_ID;
 pub use compact::looks_signed;
 
 use super::Refused;
 use crate::{cursor::UnixMillis, grant::Grant};
 use claims::Conditions;
 use compact::Compact;
-use key::{Key, KeyError};
+use key::{Key, KeyError, Purpose};
+use key_set::KeySet;
 use mapping::Mapping;
 use relay_config::{Algorithm, Jwt};
 use std::sync::Arc;
@@ -21,7 +25,6 @@ use std::sync::Arc;
 const MAX_TRIES: usize = 16;
 
 /// Who issues signed tokens.
-#[derive(Debug)]
 pub struct Issuer {
     pub name: Arc<str>,
     /// The claim `iss` of its tokens; `None` for those that no other issuer has.
@@ -29,6 +32,8 @@ pub struct Issuer {
     /// Empty: those that fit the keys.
     algorithms: Vec<Algorithm>,
     keys: Vec<Key>,
+    /// The keys that it publishes.
+    published: Option<Arc<KeySet>>,
     conditions: Conditions,
     mapping: Mapping,
 }
@@ -47,8 +52,8 @@ pub enum IssuerError {
 }
 
 impl Issuer {
-    /// Reads the issuer's keys.
-    pub fn new(jwt: &Jwt) -> Result<Issuer, IssuerError> {
+    /// Reads the issuer's own keys. Those that it publishes are taken from `known`, if they are there.
+    pub fn new(jwt: &Jwt, known: &[Arc<KeySet>]) -> Result<Issuer, IssuerError> {
         let keys = jwt.keys.iter().enumerate().map(|(index, key)| {
             Key::load(key).map_err(|error| IssuerError::Key {
                 name: jwt.name.clone(),
@@ -56,11 +61,18 @@ impl Issuer {
                 error,
             })
         });
+        let name: Arc<str> = jwt.name.as_str().into();
+        let published = jwt.jwks.as_ref().map(|settings| {
+            let same = known.iter().find(|set| set.is_of(&name, settings));
+            same.cloned()
+                .unwrap_or_else(|| Arc::new(KeySet::new(name.clone(), settings)))
+        });
         Ok(Issuer {
-            name: jwt.name.as_str().into(),
+            name,
             claim: jwt.issuer.clone(),
             algorithms: jwt.algorithms.clone(),
             keys: keys.collect::<Result<_, _>>()?,
+            published,
             conditions: Conditions {
                 audience: jwt.audience.clone(),
                 leeway_millis: jwt.leeway.as_millis(),
@@ -71,41 +83,83 @@ impl Issuer {
         })
     }
 
+    /// The keys that it publishes, if it does.
+    pub fn published(&self) -> Option<&Arc<KeySet>> {
+        self.published.as_ref()
+    }
+
     /// What a token of this issuer allows; the signature before all else.
     fn grant(
         &self,
         token: &Compact<'_>,
         now: UnixMillis,
         everybody: &Grant,
-    ) -> Result<Grant, Refused> {
+    ) -> Result<Grant, Fault> {
         self.check_signature(token)?;
         let expires = self.conditions.check(&token.claims, now)?;
-        self.mapping.grant(&token.claims, expires, everybody)
+        Ok(self.mapping.grant(&token.claims, expires, everybody)?)
     }
 
-    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Refused> {
+    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Fault> {
         let allowed = self.algorithms.is_empty() || self.algorithms.contains(&token.algorithm);
         if !allowed {
-            return Err(Refused::Algorithm);
+            return Err(Refused::Algorithm.into());
         }
-        let mut named = self
-            .keys
-            .iter()
-            .filter(|key| is_meant(key, token))
-            .peekable();
-        if named.peek().is_none() {
-            return Err(Refused::UnknownKey);
+        let published = self.published.as_ref().and_then(|set| set.keys());
+        let all = || {
+            self.keys
+                .iter()
+                .chain(published.iter().flat_map(|keys| keys.iter()))
+        };
+        let refused = match check(all(), token) {
+            Ok(()) => return Ok(()),
+            Err(refused) => refused,
+        };
+        match &self.published {
+            Some(set) if published.is_none() => Err(Fault::NoKeys(set.clone())),
+            Some(set) if refused == Refused::UnknownKey => Err(Fault::UnknownKey(set.clone())),
+            _ => Err(refused.into()),
         }
-        let mut fitting = named
-            .filter(|key| key.fits(token.algorithm))
-            .take(MAX_TRIES)
-            .peekable();
-        if fitting.peek().is_none() {
-            return Err(Refused::Algorithm);
-        }
-        let signed = fitting.any(|key| key.signed(token.algorithm, token.signed, &token.signature));
-        signed.then_some(()).ok_or(Refused::Signature)
     }
+}
+
+/// Why a token is not taken.
+#[derive(Clone)]
+pub enum Fault {
+    Refused(Refused),
+    /// Its issuer's keys could not be had yet.
+    NoKeys(Arc<KeySet>),
+    /// It names a key that its issuer had not published when it was last asked.
+    UnknownKey(Arc<KeySet>),
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Fault {
+        Fault::Refused(refused)
+    }
+}
+
+/// Whether one of the keys signed a token.
+fn check<'a>(keys: impl Iterator<Item = &'a Key>, token: &Compact<'_>) -> Result<(), Refused> {
+    let mut named = keys.filter(|key| is_meant(key, token)).peekable();
+    if named.peek().is_none() {
+        return Err(Refused::UnknownKey);
+    }
+    let mut signing = named
+        .filter(|key| key.purpose == Purpose::Signatures)
+        .peekable();
+    if signing.peek().is_none() {
+        return Err(Refused::KeyUse);
+    }
+    let mut fitting = signing
+        .filter(|key| key.fits(token.algorithm))
+        .take(MAX_TRIES)
+        .peekable();
+    if fitting.peek().is_none() {
+        return Err(Refused::Algorithm);
+    }
+    let signed = fitting.any(|key| key.signed(token.algorithm, token.signed, &token.signature));
+    signed.then_some(()).ok_or(Refused::Signature)
 }
 
 /// A key without a name may be any token's, and a token that names no key may be any key's.
@@ -116,6 +170,16 @@ fn is_meant(key: &Key, token: &Compact<'_>) -> bool {
     }
 }
 
+/// A token whose signature and claims are right.
+#[derive(Debug)]
+pub struct Verified {
+    /// Name of its issuer.
+    pub issuer: Arc<str>,
+    /// Its own id, the claim `jti`, if it has one.
+    pub id: Option<Arc<str>>,
+    pub grant: Grant,
+}
+
 /// Whose a token is, and what it allows.
 ///
 /// Where several issuers have the same claim `iss` (for two audiences, say) each is asked in turn.
@@ -124,18 +188,28 @@ pub fn verify(
     token: &str,
     now: UnixMillis,
     everybody: &Grant,
-) -> Result<(Arc<str>, Grant), Refused> {
+) -> Result<Verified, Fault> {
     let token = Compact::parse(token)?;
-    let mut refused = Refused::Issuer;
+    let mut fault = Fault::Refused(Refused::Issuer);
     for issuer in of(issuers, &token) {
-        match issuer.grant(&token, now, everybody) {
-            Ok(grant) => return Ok((issuer.name.clone(), grant)),
+        match (issuer.grant(&token, now, everybody), &fault) {
+            (Ok(grant), _) => {
+                let id = claims::id(&token.claims)?;
+                return Ok(Verified {
+                    issuer: issuer.name.clone(),
+                    id: id.map(Into::into),
+                    grant,
+                });
+            }
+            // whoever has no keys yet might have taken it
+            (Err(_), Fault::NoKeys(_) | Fault::UnknownKey(_)) => {}
             // that it is for somebody else says less than what the one whom it is for says
-            Err(Refused::Audience) if refused != Refused::Issuer => {}
-            Err(reason) => refused = reason,
+            (Err(Fault::Refused(Refused::Audience)), Fault::Refused(known))
+                if *known != Refused::Issuer => {}
+            (Err(new), _) => fault = new,
         }
     }
-    Err(refused)
+    Err(fault)
 }
 
 fn of<'a>(issuers: &'a [Issuer], token: &Compact<'_>) -> impl Iterator<Item = &'a Issuer> {
@@ -253,7 +327,7 @@ mod tests {
         let (keys, _files): (Vec<_>, Vec<_>) =
             keys.iter().map(|(id, material)| key(*id, material)).unzip();
         jwt.keys = keys;
-        Issuer::new(&jwt)
+        Issuer::new(&jwt, &[])
     }
 
     fn issuer(keys: &[(Option<&str>, &str)]) -> Issuer {
@@ -272,9 +346,14 @@ mod tests {
     }
 
     fn check(issuers: &[Issuer], token: &str) -> Result<String, Refused> {
-        let (name, grant) = verify(issuers, token, NOW, &Grant::default())?;
-        assert_eq!(grant.publish.len(), 1);
-        Ok(name.to_string())
+        match verify(issuers, token, NOW, &Grant::default()) {
+            Ok(Verified { issuer, grant, .. }) => {
+                assert_eq!(grant.publish.len(), 1);
+                Ok(issuer.to_string())
+            }
+            Err(Fault::Refused(refused)) => Err(refused),
+            Err(_) => panic!("these issuers publish no keys"),
+        }
     }
 
     #[test]

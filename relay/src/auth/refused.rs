@@ -2,6 +2,23 @@
 
 use crate::label::labels;
 
+/// Why nobody is known to have sent a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Denied {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Whoever could tell cannot be asked now.
+    #[error("the credential cannot be checked now: {0}; try again in a moment")]
+    Unavailable(Unavailable),
+}
+
+/// Who it is that cannot be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the keys of its issuer could not be had yet")]
+    Keys,
+}
+
 /// Why a credential is refused: a closed set, since it is a label of a metric.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum Refused {
@@ -11,6 +28,8 @@ pub enum Refused {
     Unknown,
     #[error("the token has expired; get a new one")]
     Expired,
+    #[error("the credential was revoked")]
+    Revoked,
     #[error("the token has three parts as a JWT has, but they are not base64url and JSON")]
     NotJwt,
     #[error("nobody signed the token (its algorithm is none); sign it")]
@@ -41,6 +60,7 @@ labels!(Refused {
     Malformed => "malformed",
     Unknown => "unknown",
     Expired => "expired",
+    Revoked => "revoked",
     NotJwt => "not-jwt",
     Unsigned => "unsigned",
     Algorithm => "algorithm",

@@ -2,7 +2,7 @@
 
 use super::options;
 use crate::{
-    auth::{Authenticator, Credential, Evidence, hash_of},
+    auth::{Authenticator, Credential, Denied, Evidence, hash_of},
     clock::unix_millis,
     grant::Grant,
 };
@@ -113,7 +113,15 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
     let config = options::load(config.map(PathBuf::as_path)).map_err(|error| error.to_string())?;
     let authenticator =
         Authenticator::new(config.auth.as_ref()).map_err(|error| error.to_string())?;
-    match authenticator.identify(Credential::Bearer(token), unix_millis()) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    for error in runtime.block_on(authenticator.fetch_keys()) {
+        eprintln!("sse-relay: the published keys of an issuer cannot be had: {error}");
+    }
+    let credential = Credential::Bearer(token);
+    match runtime.block_on(authenticator.identify(credential, unix_millis())) {
         Ok(identity) => {
             match identity.from {
                 Evidence::Open => {
@@ -121,13 +129,17 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
                 }
                 Evidence::Anonymous => println!("accepted as nobody"),
                 Evidence::Token(name) => println!("accepted: token {name:?}"),
-                Evidence::Jwt(issuer) => println!("accepted: signed by {issuer:?}"),
+                Evidence::Jwt { issuer, .. } => println!("accepted: signed by {issuer:?}"),
             }
             print!("{}", describe(&identity.grant));
             Ok(true)
         }
-        Err(refused) => {
-            println!("refused ({}): {refused}", refused.as_str());
+        Err(denied) => {
+            let reason = match denied {
+                Denied::Refused(refused) => refused.as_str(),
+                Denied::Unavailable(_) => "unavailable",
+            };
+            println!("refused ({reason}): {denied}");
             Ok(false)
         }
     }

@@ -1,6 +1,7 @@
 //! What can be ordered of every replica, as data. Releases N and N−1 understand each other: a command
 //! that a replica does not know is refused by it as a whole, never half done.
 
+use super::revocation::{Revocation, RevocationId};
 use crate::hub::{open::EndReason, select::StreamSelector};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,10 @@ pub enum Command {
         streams: StreamSelector,
         reason: EndReason,
     },
+    /// Refuses credentials from now on, and ends the streams that they opened.
+    Revoke { revocation: Revocation },
+    /// Takes a revocation back.
+    Restore { id: RevocationId },
 }
 
 /// What a command did; the outcomes of several replicas add up.
@@ -83,7 +88,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subject::Subject;
+    use crate::{control::revocation::Revoked, subject::Subject};
 
     fn end() -> Command {
         Command::End {
@@ -97,7 +102,19 @@ mod tests {
 
     #[test]
     fn commands_are_the_same_after_the_way_to_another_replica() {
-        assert_eq!(Command::decode(&end().encode()), Ok(end()));
+        let revocation = Revocation {
+            revoked: Revoked::Token("page".into()),
+            until: 2,
+            at: 1,
+        };
+        let id = revocation.revoked.id();
+        for command in [
+            end(),
+            Command::Revoke { revocation },
+            Command::Restore { id },
+        ] {
+            assert_eq!(Command::decode(&command.encode()), Ok(command));
+        }
         let text = String::from_utf8(end().encode()).unwrap();
         assert_eq!(
             text,

@@ -9,7 +9,7 @@
 
 use crate::{
     channel::ChannelName,
-    cursor::{EventId, Predecessor},
+    cursor::{EventId, Place, Places, Predecessor},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,12 +18,12 @@ pub enum Certainty {
     Certain,
 }
 
-/// Events missing after `after`, up to and including `until`.
+/// Events missing after `after`, up to and including `until`, in the partitions that stand there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gap {
     pub certainty: Certainty,
-    pub after: EventId,
-    pub until: EventId,
+    pub after: Places,
+    pub until: Places,
     /// Of which channels: the first few. Empty when it may be any.
     pub channels: Vec<ChannelName>,
 }
@@ -56,22 +56,24 @@ pub fn missing(cursor: EventId, upto: EventId, known: Known) -> Option<(Certaint
 }
 
 impl Gap {
-    /// Adds what one channel misses, or, without a name, what any channel may (to be added last).
+    /// Adds what one channel misses after a place, or, without a name, what any channel may (to be
+    /// added last).
     pub fn add(
         gap: &mut Option<Gap>,
-        after: EventId,
+        after: Place,
         missing: (Certainty, EventId),
         channel: Option<&ChannelName>,
     ) {
         let (certainty, until) = missing;
-        let gap = gap.get_or_insert(Gap {
+        let until = Place { id: until, ..after };
+        let gap = gap.get_or_insert_with(|| Gap {
             certainty,
-            after,
-            until,
+            after: Places::one(after),
+            until: Places::one(until),
             channels: Vec::new(),
         });
         gap.certainty = gap.certainty.max(certainty);
-        gap.until = gap.until.max(until);
+        gap.until.advance(until);
         match channel {
             Some(channel) if gap.channels.len() < MAX_CHANNELS => {
                 gap.channels.push(channel.clone());
@@ -79,6 +81,21 @@ impl Gap {
             Some(_) => {}
             None => gap.channels.clear(),
         }
+    }
+
+    /// One gap of those of several partitions.
+    #[must_use]
+    pub fn and(mut self, other: Gap) -> Gap {
+        self.certainty = self.certainty.max(other.certainty);
+        other.after.iter().for_each(|place| self.after.set(place));
+        other.until.iter().for_each(|place| self.until.set(place));
+        if self.channels.is_empty() || other.channels.is_empty() {
+            self.channels.clear(); // any
+        } else {
+            self.channels.extend(other.channels);
+            self.channels.truncate(MAX_CHANNELS);
+        }
+        self
     }
 }
 
@@ -122,6 +139,38 @@ mod tests {
             missing(id(5), id(100), Known::Next(Predecessor::AtMost(id(8)))),
             Some((Certainty::Possible, id(8)))
         );
+    }
+
+    #[test]
+    fn gaps_of_two_partitions_are_told_as_one() {
+        let gap = |partition, certainty, after, until, channels: &[&str]| Gap {
+            certainty,
+            after: Places::one(place(partition, after)),
+            until: Places::one(place(partition, until)),
+            channels: channels
+                .iter()
+                .map(|text| ChannelName::parse(text).unwrap())
+                .collect(),
+        };
+        let (a, b) = (
+            gap(0, Certainty::Possible, 1, 5, &["a"]),
+            gap(3, Certainty::Certain, 2, 3, &["b"]),
+        );
+        let both = a.clone().and(b);
+        assert_eq!(both.certainty, Certainty::Certain);
+        assert_eq!(both.after, [place(0, 1), place(3, 2)].into_iter().collect());
+        assert_eq!(both.until, [place(0, 5), place(3, 3)].into_iter().collect());
+        assert_eq!(both.channels.len(), 2);
+        let any = a.and(gap(5, Certainty::Possible, 1, 2, &[]));
+        assert!(any.channels.is_empty(), "it may be any");
+    }
+
+    fn place(partition: u8, value: u64) -> Place {
+        Place {
+            partition: crate::cursor::Partition::new(partition).unwrap(),
+            epoch: crate::cursor::Epoch::from_random(1),
+            id: id(value),
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The embedded log: channels in this process's memory, kept in a file if a directory is given.
 //!
-//! One lock guards the order: ids are assigned, entries stored and handed to the tail under it. With
-//! a journal, one thread (`committer`) writes before anything becomes visible.
+//! One lock a partition guards the order: ids are assigned, entries stored and handed to the tail
+//! under it. With a journal, one thread (`committer`) writes before anything becomes visible.
+//!
+//! It serves with one partition. With several it is what everything that must do with several is
+//! tested with: each has a clock of its own, so ids are unique in a partition only.
 
 mod committer;
 mod dedup;
@@ -9,11 +12,13 @@ mod history;
 mod state;
 
 use super::*;
+use crate::cursor::Epoch;
 use crate::journal::{Journal, JournalError, Options, Tail as FileTail};
 use committer::Committer;
 use futures_util::future::ready;
 use parking_lot::Mutex;
-use state::State;
+use resume::{Ahead, EndedEpoch, Epochs};
+use state::{Bounds, State};
 use std::convert::Infallible;
 use tokio::sync::oneshot;
 
@@ -28,9 +33,9 @@ pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 pub struct MemoryOptions {
     /// Limits of a channel, by its name.
     pub retention: Arc<dyn Fn(&str) -> Retention + Send + Sync>,
-    /// All channels together; past it the oldest events give way.
+    /// All channels of a partition together; past it the oldest events give way.
     pub max_bytes: usize,
-    /// Past so many channels new ones are refused; existing ones go on.
+    /// Past so many channels of a partition new ones are refused; existing ones go on.
     pub max_channels: usize,
     /// How long an `Idempotency-Key` is remembered, and how many keys.
     pub idempotency_window: Duration,
@@ -40,7 +45,11 @@ pub struct MemoryOptions {
 
 /// The embedded [`EventLog`].
 pub struct MemoryLog {
-    state: Arc<Mutex<State>>,
+    partitioning: Partitioning,
+    /// By the partition's number.
+    states: Box<[Arc<Mutex<State>>]>,
+    /// Epochs before this life; none is added to it.
+    ended: Vec<EndedEpoch>,
     committer: Option<Committer>,
     options: MemoryOptions,
 }
@@ -56,9 +65,25 @@ pub struct Opened {
 impl MemoryLog {
     /// A log that a restart forgets. `epoch` is random.
     pub fn new(options: MemoryOptions, epoch: Epoch, tail: Arc<dyn Tail>) -> MemoryLog {
-        let state = State::new(epoch, options.clone(), tail);
+        MemoryLog::partitioned(Partitioning::SINGLE, options, |_| epoch, tail)
+    }
+
+    /// The same in several partitions, each with an epoch of its own.
+    pub fn partitioned(
+        partitioning: Partitioning,
+        options: MemoryOptions,
+        epoch: impl Fn(Partition) -> Epoch,
+        tail: Arc<dyn Tail>,
+    ) -> MemoryLog {
+        let states = partitioning.all().iter().map(|partition| {
+            let state = State::new(partition, epoch(partition), options.clone(), tail.clone());
+            state.begin();
+            Arc::new(Mutex::new(state))
+        });
         MemoryLog {
-            state: Arc::new(Mutex::new(state)),
+            partitioning,
+            states: states.collect(),
+            ended: Vec::new(),
             committer: None,
             options,
         }
@@ -73,7 +98,7 @@ impl MemoryLog {
     ) -> Result<(MemoryLog, Opened), JournalError> {
         let fsync = file.fsync;
         let now = (options.clock)();
-        let mut state = State::new(epoch, options.clone(), tail);
+        let mut state = State::new(Partition::ONLY, epoch, options.clone(), tail);
         let (journal, recovered) = Journal::open(file, epoch, |record| state.restore(record, now))?;
         state.restored(&recovered, now);
         let totals = state.totals();
@@ -82,16 +107,18 @@ impl MemoryLog {
             channels: totals.channels,
             tail: recovered.tail,
         };
+        state.begin();
+        let ended = state.ended.clone();
         let state = Arc::new(Mutex::new(state));
         let committer = Committer::start(journal, fsync, state.clone(), options.clock.clone());
-        Ok((
-            MemoryLog {
-                state,
-                committer: Some(committer),
-                options,
-            },
-            opened,
-        ))
+        let log = MemoryLog {
+            partitioning: Partitioning::SINGLE,
+            states: Box::new([state]),
+            ended,
+            committer: Some(committer),
+            options,
+        };
+        Ok((log, opened))
     }
 }
 
@@ -101,14 +128,60 @@ impl MemoryLog {
     pub fn writer_ended(&self) -> Option<oneshot::Receiver<Infallible>> {
         self.committer.as_ref()?.ended()
     }
+
+    fn state_of(&self, channel: &ChannelName) -> &Mutex<State> {
+        &self.states[self.partitioning.of(channel).index()]
+    }
+
+    /// The selectors that a partition's channels can match.
+    fn selected(&self, selectors: &Arc<[Selector]>, partition: Partition) -> Arc<[Selector]> {
+        if self.partitioning == Partitioning::SINGLE {
+            return selectors.clone();
+        }
+        let concerns = |selector: &&Selector| match selector {
+            Selector::Channel(name) => self.partitioning.of(name) == partition,
+            Selector::Pattern(_) => true,
+        };
+        selectors.iter().filter(concerns).cloned().collect()
+    }
+
+    fn page(&self, read: &Read) -> Result<Page, ReadError> {
+        let mut bounds = Bounds {
+            bytes: read.max_bytes,
+            events: read.max_events,
+        };
+        let mut parts = Vec::with_capacity(read.from.len());
+        for from in &read.from {
+            let partition = from.after.partition;
+            let Some(state) = self.states.get(partition.index()) else {
+                continue; // what another log had
+            };
+            let state = state.lock();
+            let upto = match read.upto.in_partition(partition) {
+                Some(upto) if upto.epoch == state.epoch => upto.id,
+                None => state.delivered,
+                Some(_) => return Err(ReadError::EpochChanged),
+            };
+            if from.after.epoch != state.epoch {
+                return Err(ReadError::EpochChanged);
+            }
+            let selectors = self.selected(&read.selectors, partition);
+            parts.push(state.read(&selectors, *from, upto, bounds));
+        }
+        Ok(merge::merge(parts, |entry| bounds.reached_with(entry)))
+    }
 }
 
 impl EventLog for MemoryLog {
+    fn partitioning(&self) -> Partitioning {
+        self.partitioning
+    }
+
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
         match &self.committer {
             Some(committer) => Box::pin(committer.append(publication)),
             None => {
-                let mut state = self.state.lock();
+                let mut state = self.state_of(&publication.channel).lock();
                 let now = (self.options.clock)();
                 let appended = state.prepare(&publication, now).map(|prepared| {
                     let entries = prepared.entries.clone();
@@ -122,53 +195,81 @@ impl EventLog for MemoryLog {
         }
     }
 
-    fn attach(&self, _: &[Selector]) -> BoxFuture<'_, Result<EventId, ReadError>> {
-        Box::pin(ready(Ok(self.head())))
+    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
+        // everything is delivered, whoever wants it
+        let used = self.partitioning.in_use(&selectors);
+        Box::pin(ready(Ok(self.heads().within(used))))
     }
 
-    fn resume(&self, cursor: &Cursor, joined: EventId) -> Start {
-        let state = self.state.lock();
-        resume::resume(cursor, joined, state.epoch, &state.ended)
+    fn detach(&self, _: &[Selector]) {}
+
+    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+        let epochs = Epochs {
+            heads: &self.heads(),
+            ended: &self.ended,
+            ahead: Ahead::Forgotten,
+        };
+        resume::resume(cursor, joined, &epochs)
     }
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
-        let page = self.state.lock().read(&read);
-        Box::pin(ready(Ok(page)))
+        Box::pin(ready(self.page(&read)))
     }
 
-    fn finished(&self, selectors: &[Selector], after: EventId) -> bool {
-        self.state.lock().finished(selectors, after)
+    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
+        selectors.iter().all(|selector| match selector {
+            Selector::Pattern(_) => false,
+            Selector::Channel(name) => {
+                let after = after.id(self.partitioning.of(name));
+                self.state_of(name).lock().finished(name, after)
+            }
+        })
     }
 
-    fn place(&self, id: EventId) -> Place {
-        self.state.lock().place(id)
+    fn heads(&self) -> Places {
+        let states = self.states.iter().map(|state| state.lock());
+        states.map(|state| state.place(state.delivered)).collect()
     }
 
-    fn head(&self) -> EventId {
-        self.state.lock().delivered
+    fn channels(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
+        let now = (self.options.clock)();
+        let states = self.states.iter().map(|state| state.lock());
+        let mut found: Vec<ChannelInfo> = states
+            .flat_map(|state| state.list(after, limit, now))
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found.truncate(limit);
+        Box::pin(ready(Ok(found)))
     }
 
-    fn channels(&self, after: Option<&str>, limit: usize) -> Vec<ChannelInfo> {
-        self.state.lock().list(after, limit, (self.options.clock)())
-    }
-
-    fn channel(&self, name: &ChannelName) -> Option<ChannelInfo> {
-        self.state.lock().info(name, (self.options.clock)())
+    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
+        let info = self
+            .state_of(name)
+            .lock()
+            .info(name, (self.options.clock)());
+        Box::pin(ready(Ok(info)))
     }
 
     fn totals(&self) -> LogTotals {
-        self.state.lock().totals()
+        let states = self.states.iter().map(|state| state.lock().totals());
+        states.fold(LogTotals::default(), LogTotals::and)
     }
 
     fn sweep(&self) {
-        self.state.lock().sweep((self.options.clock)());
+        for state in &self.states {
+            state.lock().sweep((self.options.clock)());
+        }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         match &self.committer {
             Some(committer) => Box::pin(committer.close()),
             None => {
-                self.state.lock().close();
+                self.states.iter().for_each(|state| state.lock().close());
                 Box::pin(ready(Ok(())))
             }
         }
@@ -186,9 +287,13 @@ mod tests {
     struct Broken;
 
     impl Tail for Broken {
+        fn epoch(&self, _: Place) {}
         fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {
             panic!("as a fault of ours would");
         }
+        fn advance(&self, _: Place) {}
+        fn lost(&self, _: Loss) {}
+        fn condition(&self, _: Condition) {}
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 //! Where a subscription starts to read, as its cursor and the log's epochs say. Pure.
+//!
+//! Every partition decides for itself; what they find missing is told as one gap.
 
-use super::Gaps;
+use super::{Gaps, Standing, Standings};
 use crate::{
-    cursor::{Cursor, Epoch, EventId, Partition, Place},
+    cursor::{Cursor, Epoch, EventId, Partition, Place, Places},
     frame::GapReason,
     label::labels,
 };
@@ -10,27 +12,28 @@ use crate::{
 /// How a subscription starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Start {
-    /// Read after this one.
-    pub after: EventId,
-    /// Whether what the log has trimmed counts as missing.
-    pub gaps: Gaps,
+    /// Where it reads on, in each partition in use, and whether what the log has trimmed since counts
+    /// as missing.
+    pub from: Standings,
     /// What is, or may be, missing whatever the log still has.
     pub lost: Option<Lost>,
     pub verdict: Verdict,
 }
 
 /// A gap that the cursor itself tells. Of an ended epoch it begins at the fork, however early the
-/// cursor stands: all before survived.
+/// cursor stands: all before survived. A partition without a place there is not concerned, or nobody
+/// can tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lost {
     pub reason: GapReason,
     pub certain: bool,
-    pub after: Option<Place>,
-    pub until: Option<Place>,
+    pub after: Places,
+    pub until: Places,
 }
 
 /// What became of a cursor, for the metric `streams_opened{resume}`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// Of several partitions' the last one counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Verdict {
     /// Not a resume.
     Fresh,
@@ -40,6 +43,8 @@ pub enum Verdict {
     OtherEpoch,
     /// The id says nothing.
     Unknown,
+    /// It left before the log could tell.
+    Waiting,
 }
 
 labels!(Verdict {
@@ -47,134 +52,285 @@ labels!(Verdict {
     Exact => "exact",
     OtherEpoch => "other-epoch",
     Unknown => "unknown",
+    Waiting => "waiting",
 });
 
-/// An epoch that ended, and the highest id of it that survived.
+/// An epoch of a partition that ended, and the highest id of it that survived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EndedEpoch {
+    pub partition: Partition,
     pub epoch: Epoch,
     pub fork: EventId,
+    pub loss: EpochLoss,
 }
 
-/// `joined` is the id after which the subscription gets events live.
-pub fn resume(cursor: &Cursor, joined: EventId, epoch: Epoch, ended: &[EndedEpoch]) -> Start {
-    let at = |epoch, id| {
-        Some(Place {
-            partition: Partition::ONLY,
-            epoch,
-            id,
-        })
-    };
-    let fresh = |after| Start {
-        after,
-        gaps: Gaps::Report,
+/// What of an ended epoch is known to be lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EpochLoss {
+    /// Nobody can tell what there was past the fork.
+    Unknown,
+    /// This is the newest event that anybody acknowledged or delivered; up to the fork: none is lost.
+    UpTo(EventId),
+}
+
+/// What a log knows of its epochs.
+#[derive(Clone, Copy, Debug)]
+pub struct Epochs<'a> {
+    /// The newest place of every partition, in use or not.
+    pub heads: &'a Places,
+    pub ended: &'a [EndedEpoch],
+    pub ahead: Ahead,
+}
+
+/// What a place of this epoch means that is later than where the subscription joins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ahead {
+    /// An event that was delivered but never acknowledged, in a life that ended before it was written
+    /// down: nothing acknowledged is missing, and the subscription starts where it joins.
+    Forgotten,
+    /// Another process has delivered what this one has still to get: the place is kept.
+    Elsewhere,
+}
+
+/// How much clocks of two partitions may differ, in milliseconds.
+const SKEW: u64 = 1000;
+
+/// `joined` are the places after which the subscription gets events live, one in each partition that
+/// it uses.
+pub fn resume(cursor: &Cursor, joined: &Places, epochs: &Epochs<'_>) -> Start {
+    let mut start = Start {
+        from: Standings::new(),
         lost: None,
         verdict: Verdict::Fresh,
     };
-    let unknown = |verdict, reason| Start {
-        after: EventId::ZERO,
-        gaps: Gaps::Ignore,
-        lost: Some(Lost {
-            reason,
-            certain: false,
-            after: None,
-            until: at(epoch, joined),
-        }),
-        verdict,
+    for joined in joined.iter() {
+        let (standing, lost, verdict) = in_partition(cursor, joined, epochs);
+        start.from.push(standing);
+        start.verdict = start.verdict.max(verdict);
+        start.lost = match (start.lost.take(), lost) {
+            (Some(one), Some(other)) => Some(one.and(&other)),
+            (one, other) => one.or(other),
+        };
+    }
+    start
+}
+
+type InPartition = (Standing, Option<Lost>, Verdict);
+
+fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartition {
+    let at = |id, gaps| Standing {
+        after: Place { id, ..joined },
+        gaps,
     };
-    match cursor {
-        Cursor::Latest => fresh(joined),
-        Cursor::Earliest => Start {
-            gaps: Gaps::Ignore,
-            ..fresh(EventId::ZERO)
+    let fresh = |id, gaps| (at(id, gaps), None, Verdict::Fresh);
+    let places = match cursor {
+        Cursor::Latest => return fresh(joined.id, Gaps::Report),
+        Cursor::Earliest => return fresh(EventId::ZERO, Gaps::Ignore),
+        Cursor::At(time) => return fresh(EventId::before(*time).min(joined.id), Gaps::Report),
+        Cursor::Unknown => return unknown(joined, Verdict::Unknown, GapReason::UnknownId),
+        Cursor::After(places) => places,
+    };
+    let exact = |id: EventId| (at(id, Gaps::Report), None, Verdict::Exact);
+    match places.in_partition(joined.partition) {
+        Some(place) if place.epoch == joined.epoch => match epochs.ahead {
+            Ahead::Forgotten => exact(place.id.min(joined.id)),
+            Ahead::Elsewhere => exact(place.id),
         },
-        Cursor::At(time) => fresh(EventId::before(*time).min(joined)),
-        Cursor::Unknown => unknown(Verdict::Unknown, GapReason::UnknownId),
-        Cursor::After(places) => match places.in_partition(Partition::ONLY) {
-            None => unknown(Verdict::Unknown, GapReason::UnknownId),
-            // Later than all: an event that was delivered but never acknowledged, in a life that
-            // ended before it was written down. Nothing acknowledged is missing.
-            Some(place) if place.epoch == epoch => Start {
-                verdict: Verdict::Exact,
-                ..fresh(place.id.min(joined))
-            },
-            Some(place) => match ended.iter().find(|ended| ended.epoch == place.epoch) {
-                None => unknown(Verdict::OtherEpoch, GapReason::Epoch),
-                Some(ended) => Start {
-                    after: place.id.min(ended.fork),
-                    gaps: Gaps::Report,
-                    lost: Some(Lost {
-                        reason: GapReason::Epoch,
-                        certain: place.id > ended.fork,
-                        after: at(ended.epoch, ended.fork),
-                        until: (place.id > ended.fork).then_some(place),
-                    }),
-                    verdict: Verdict::OtherEpoch,
-                },
-            },
+        Some(place) => match epochs.find(place) {
+            None => unknown(joined, Verdict::OtherEpoch, GapReason::Epoch),
+            Some(ended) => (
+                at(place.id.min(ended.fork), Gaps::Report),
+                ended.lost_after(place),
+                Verdict::OtherEpoch,
+            ),
         },
+        // the client had no channel of this partition: it reads on from the moment where it stands
+        None => match epochs.moment_of(places) {
+            Some(id) => exact(id.min(joined.id)),
+            None => unknown(joined, Verdict::Unknown, GapReason::UnknownId),
+        },
+    }
+}
+
+/// All there is, after a possible gap.
+fn unknown(joined: Place, verdict: Verdict, reason: GapReason) -> InPartition {
+    let standing = Standing {
+        after: Place {
+            id: EventId::ZERO,
+            ..joined
+        },
+        gaps: Gaps::Ignore,
+    };
+    let lost = Lost {
+        reason,
+        certain: false,
+        after: Places::default(),
+        until: Places::one(joined),
+    };
+    (standing, Some(lost), verdict)
+}
+
+impl Epochs<'_> {
+    fn find(&self, place: Place) -> Option<&EndedEpoch> {
+        self.ended
+            .iter()
+            .find(|ended| ended.partition == place.partition && ended.epoch == place.epoch)
+    }
+
+    /// The moment of the oldest place of a cursor, as an id, some skew of clocks before it; `None`
+    /// when a place is not of this log.
+    fn moment_of(&self, places: &Places) -> Option<EventId> {
+        let ours = |place: Place| {
+            self.heads.epoch(place.partition) == Some(place.epoch) || self.find(place).is_some()
+        };
+        let oldest = places.iter().map(|place| place.id).min()?;
+        places
+            .iter()
+            .all(ours)
+            .then(|| EventId::before(oldest.unix_millis().saturating_sub(SKEW)))
+    }
+}
+
+impl EndedEpoch {
+    /// What a reader who stands at a place of the epoch misses of it.
+    fn lost_after(&self, place: Place) -> Option<Lost> {
+        let (certain, until) = match self.loss {
+            EpochLoss::Unknown => (place.id > self.fork, place.id),
+            EpochLoss::UpTo(newest) => match newest.max(place.id) {
+                newest if newest > self.fork => (true, newest),
+                _ => return None,
+            },
+        };
+        let at = |id| Places::one(Place { id, ..place });
+        Some(Lost {
+            reason: GapReason::Epoch,
+            certain,
+            after: at(self.fork),
+            until: if certain {
+                at(until)
+            } else {
+                Places::default()
+            },
+        })
+    }
+}
+
+impl Lost {
+    /// One gap of those of two partitions; a new life of the log is the weightier reason.
+    fn and(mut self, other: &Lost) -> Lost {
+        if other.reason == GapReason::Epoch {
+            self.reason = GapReason::Epoch;
+        }
+        self.certain |= other.certain;
+        other.after.iter().for_each(|place| self.after.set(place));
+        other.until.iter().for_each(|place| self.until.set(place));
+        self
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::Places;
+    use crate::cursor::CLOCK_START;
 
     fn id(value: u64) -> EventId {
         EventId::new(value).unwrap()
     }
 
-    fn after(epoch: u32, value: u64) -> Cursor {
-        let place = Place {
-            partition: Partition::ONLY,
+    fn place(partition: u8, epoch: u32, value: u64) -> Place {
+        Place {
+            partition: Partition::new(partition).unwrap(),
             epoch: Epoch::from_random(epoch),
             id: id(value),
+        }
+    }
+
+    fn after(epoch: u32, value: u64) -> Cursor {
+        Cursor::After(Places::one(place(0, epoch, value)))
+    }
+
+    fn ended(partition: u8, loss: EpochLoss) -> EndedEpoch {
+        let fork = place(partition, 1, 50);
+        EndedEpoch {
+            partition: fork.partition,
+            epoch: fork.epoch,
+            fork: fork.id,
+            loss,
+        }
+    }
+
+    fn start_in(cursor: &Cursor, loss: EpochLoss, ahead: Ahead) -> Start {
+        let joined = Places::one(place(0, 2, 100));
+        let epochs = Epochs {
+            heads: &joined,
+            ended: &[ended(0, loss)],
+            ahead,
         };
-        Cursor::After(Places::one(place))
+        resume(cursor, &joined, &epochs)
     }
 
     fn start(cursor: &Cursor) -> Start {
-        let ended = [EndedEpoch {
-            epoch: Epoch::from_random(1),
-            fork: id(50),
-        }];
-        resume(cursor, id(100), Epoch::from_random(2), &ended)
+        start_in(cursor, EpochLoss::Unknown, Ahead::Forgotten)
+    }
+
+    fn from(start: &Start) -> EventId {
+        start.from[0].after.id
     }
 
     #[test]
     fn a_place_of_this_epoch_is_resumed_exactly() {
         let start = start(&after(2, 70));
         assert_eq!(
-            (start.after, start.lost, start.verdict),
+            (from(&start), start.lost, start.verdict),
             (id(70), None, Verdict::Exact)
         );
     }
 
     #[test]
+    fn a_place_past_the_head_is_forgotten_or_still_to_come_here() {
+        assert_eq!(from(&start(&after(2, 170))), id(100));
+        let elsewhere = start_in(&after(2, 170), EpochLoss::Unknown, Ahead::Elsewhere);
+        assert_eq!((from(&elsewhere), elsewhere.lost), (id(170), None));
+    }
+
+    #[test]
     fn a_place_past_the_fork_of_its_epoch_lost_events_for_certain() {
         let start = start(&after(1, 60));
-        assert_eq!((start.after, start.verdict), (id(50), Verdict::OtherEpoch));
+        assert_eq!((from(&start), start.verdict), (id(50), Verdict::OtherEpoch));
         let lost = start.lost.unwrap();
         assert!(lost.certain);
-        assert_eq!(lost.until.unwrap().epoch, Epoch::from_random(1));
-        assert_eq!(
-            (lost.after.unwrap().id, lost.until.unwrap().id),
-            (id(50), id(60))
-        );
+        assert_eq!(lost.after, Places::one(place(0, 1, 50)));
+        assert_eq!(lost.until, Places::one(place(0, 1, 60)));
     }
 
     #[test]
     fn a_place_before_the_fork_goes_on_and_may_have_lost_events() {
         let start = start(&after(1, 40));
-        assert_eq!(start.after, id(40));
+        assert_eq!(from(&start), id(40));
         let lost = start.lost.unwrap();
         assert!(!lost.certain);
-        assert_eq!(
-            (lost.after.unwrap().id, lost.until),
-            (id(50), None),
-            "up to the fork nothing is missing"
-        );
+        assert_eq!(lost.after, Places::one(place(0, 1, 50)));
+        assert!(lost.until.is_empty(), "up to the fork nothing is missing");
+    }
+
+    #[test]
+    fn who_knows_what_an_epoch_lost_says_exactly_that() {
+        let of = |cursor, newest| {
+            start_in(
+                &after(1, cursor),
+                EpochLoss::UpTo(id(newest)),
+                Ahead::Elsewhere,
+            )
+        };
+        for newest in [0, 50] {
+            assert_eq!((of(40, newest).lost, from(&of(40, newest))), (None, id(40)));
+        }
+        for (cursor, newest, until) in [(40, 55, 55), (60, 55, 60), (60, 0, 60)] {
+            let lost = of(cursor, newest).lost.unwrap();
+            assert!(lost.certain);
+            assert_eq!(lost.after, Places::one(place(0, 1, 50)));
+            assert_eq!(lost.until, Places::one(place(0, 1, until)));
+        }
     }
 
     #[test]
@@ -184,7 +340,7 @@ mod tests {
             (Cursor::Unknown, GapReason::UnknownId),
         ] {
             let start = start(&cursor);
-            assert_eq!(start.after, EventId::ZERO);
+            assert_eq!(from(&start), EventId::ZERO);
             let lost = start.lost.unwrap();
             assert_eq!((lost.reason, lost.certain), (reason, false));
         }
@@ -192,13 +348,69 @@ mod tests {
 
     #[test]
     fn without_an_id_the_start_is_what_was_asked_for() {
-        assert_eq!(start(&Cursor::Latest).after, id(100));
-        assert_eq!(start(&Cursor::Earliest).after, EventId::ZERO);
+        assert_eq!(from(&start(&Cursor::Latest)), id(100));
+        assert_eq!(from(&start(&Cursor::Earliest)), EventId::ZERO);
         assert_eq!(
-            start(&Cursor::At(u64::MAX)).after,
+            from(&start(&Cursor::At(u64::MAX))),
             id(100),
             "a time to come is now"
         );
-        assert_eq!(start(&Cursor::At(0)).after, EventId::ZERO);
+        assert_eq!(from(&start(&Cursor::At(0))), EventId::ZERO);
+    }
+
+    /// Partitions 0, 3 and 5 are in use; 3 lost what came after 50 of its first epoch.
+    fn of_three(cursor: &[Place]) -> Start {
+        let joined: Places = [
+            place(0, 2, 100),
+            place(3, 2, 200),
+            place(5, 2, u64::pow(2, 50)),
+        ]
+        .into_iter()
+        .collect();
+        let epochs = Epochs {
+            heads: &joined,
+            ended: &[ended(3, EpochLoss::Unknown)],
+            ahead: Ahead::Forgotten,
+        };
+        let cursor = Cursor::After(cursor.iter().copied().collect());
+        resume(&cursor, &joined, &epochs)
+    }
+
+    #[test]
+    fn each_partition_decides_for_itself_and_what_is_missing_is_one_gap() {
+        let start = of_three(&[place(0, 2, 70), place(3, 1, 60), place(5, 9, 10)]);
+        let ids: Vec<u64> = start.from.iter().map(|from| from.after.id.get()).collect();
+        assert_eq!(ids, [70, 50, 0]);
+        assert_eq!(start.from[1].after, place(3, 2, 50), "of the present epoch");
+        assert_eq!(
+            (start.from[0].gaps, start.from[2].gaps),
+            (Gaps::Report, Gaps::Ignore)
+        );
+        let lost = start.lost.unwrap();
+        assert_eq!((lost.reason, lost.certain), (GapReason::Epoch, true));
+        assert_eq!(lost.after, Places::one(place(3, 1, 50)));
+        let until = [place(3, 1, 60), place(5, 2, u64::pow(2, 50))];
+        assert_eq!(lost.until, until.into_iter().collect());
+        assert_eq!(start.verdict, Verdict::OtherEpoch);
+    }
+
+    #[test]
+    fn a_partition_without_a_place_is_read_from_the_moment_of_the_others() {
+        let now = EventId::before(CLOCK_START + 5_000_000);
+        let start = of_three(&[place(3, 2, 150), place(5, 2, now.get())]);
+        assert_eq!((start.lost, start.verdict), (None, Verdict::Exact));
+        assert_eq!(
+            start.from[0].after.id,
+            EventId::ZERO,
+            "as old as the oldest"
+        );
+        let start = of_three(&[place(5, 2, now.get())]);
+        assert_eq!(start.from[0].after.id, id(100), "no later than it joins");
+        let start = of_three(&[place(0, 2, 70), place(3, 2, 150)]);
+        assert!(start.from[2].after.id <= id(70));
+        // an id that another log gave out has no moment in this one
+        let start = of_three(&[place(5, 9, now.get())]);
+        assert_eq!(start.verdict, Verdict::Unknown);
+        assert_eq!(start.from[0].gaps, Gaps::Ignore);
     }
 }

@@ -22,11 +22,18 @@ pub enum Openness {
 
 /// Why a relay does not start.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{0} can be reached from other machines, and no credentials are configured: anybody could publish and read. \
-     Listen on a loopback address (--listen 127.0.0.1:8080), or say --insecure-open if everybody may"
-)]
-pub struct NotLoopback(SocketAddr);
+pub enum NotLoopback {
+    #[error(
+        "{0} can be reached from other machines, and no credentials are configured: anybody could publish and read. \
+         Listen on a loopback address (--listen 127.0.0.1:8080), or say --insecure-open if everybody may"
+    )]
+    Address(SocketAddr),
+    #[error(
+        "`proxies.trusted` says that others reach this relay through a proxy, and no credentials are configured: \
+         anybody could publish and read. Configure `auth`, or say --insecure-open if everybody may"
+    )]
+    Proxied,
+}
 
 impl Openness {
     /// With credentials configured nothing depends on where a request comes from.
@@ -37,8 +44,9 @@ impl Openness {
             config.listen.ip().is_loopback(),
         ) {
             (Some(_), _, _) | (None, true, _) => Ok(Openness::Everybody),
+            (None, false, false) => Err(NotLoopback::Address(config.listen)),
+            (None, false, true) if !config.proxies.trusted.is_empty() => Err(NotLoopback::Proxied),
             (None, false, true) => Ok(Openness::Loopback),
-            (None, false, false) => Err(NotLoopback(config.listen)),
         }
     }
 
@@ -168,6 +176,10 @@ mod tests {
         assert_eq!(of("0.0.0.0:80", true, None), Ok(Openness::Everybody));
         let auth = Some(relay_config::Auth::default());
         assert_eq!(of("0.0.0.0:80", false, auth), Ok(Openness::Everybody));
+        let mut proxied = Config::default();
+        proxied.proxies.trusted.push("127.0.0.1".to_owned());
+        let refused = Openness::of(&proxied).unwrap_err().to_string();
+        assert!(refused.contains("proxy") && refused.contains("--insecure-open"));
     }
 
     fn allows(openness: Openness, caller: &Caller<'_>) -> Result<(), Problem> {

@@ -76,9 +76,10 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page>, Problem> {
     let parameters = Parameters::parse(query.as_deref(), &["after"])?;
-    let mut found = app
+    let found = app
         .log
         .channels(parameters.get("after"), parameters.limit + 1);
+    let mut found = found.await?;
     let more = found.len() > parameters.limit;
     found.truncate(parameters.limit);
     let names: Vec<ChannelName> = found.iter().map(|info| info.name.clone()).collect();
@@ -103,7 +104,7 @@ pub async fn one(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<impl Serialize>, Problem> {
-    let identity = identity::identify(&app, identity::credential(&headers))?;
+    let identity = identity::identify(&app, identity::credential(&headers)).await?;
     // a publisher may know whether anybody listens to what it publishes
     if !identity.grant.may_publish(&name) {
         identity::may(&identity, Right::Observe)?;
@@ -123,7 +124,7 @@ pub async fn one(
         }
     }
     let streams = streams_of(&app, &name).await;
-    Ok(Json(match app.log.channel(&name) {
+    Ok(Json(match app.log.channel(&name).await? {
         Some(info) => Channel::new(info, streams),
         None => Channel::empty(&name, streams),
     }))

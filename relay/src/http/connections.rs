@@ -57,7 +57,7 @@ pub async fn list(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Page>, Problem> {
-    identity::with_right(&app, &headers, Right::Observe)?;
+    identity::with_right(&app, &headers, Right::Observe).await?;
     let known = [&["after"], &selection::PARAMETERS[..]].concat();
     let parameters = Parameters::parse(query.as_deref(), &known)?;
     let after = parameters.get("after").map(|id| number(&app, id));

@@ -2,6 +2,7 @@
 
 use super::{App, identity, problem::Problem, query, selection};
 use crate::{
+    clock::unix_millis,
     control::Command,
     grant::Right,
     hub::{open::EndReason, select::StreamSelector},
@@ -25,7 +26,7 @@ pub async fn many(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     end(&app, selection::required(query.as_deref())?).await
 }
 
@@ -36,7 +37,7 @@ pub async fn one(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect)?;
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     end(&app, StreamSelector::connection(&id)).await
 }
@@ -46,7 +47,8 @@ async fn end(app: &App, streams: StreamSelector) -> Result<Json<Ended>, Problem>
         streams,
         reason: EndReason::Disconnected,
     };
-    let outcome = app.control.spread(command).await;
+    let outcome = app.control.spread(command, unix_millis()).await;
+    let outcome = outcome.map_err(super::revocations::refusal)?;
     Ok(Json(Ended {
         ended: outcome.streams,
     }))

@@ -1,9 +1,11 @@
 //! `GET /v1/events` where hyper carries the stream (HTTP/2, HTTP/1.0), and every answer that is no stream.
 
 use super::{
-    App, Phase, caller, identity,
+    App, Phase, caller,
+    forwarded::Client,
+    identity::{self, Identified},
     problem::{Kind, Problem},
-    server::{Arrival, Peer},
+    server::Arrival,
     subscribe::{Answer, Subscribe},
 };
 use crate::{
@@ -26,7 +28,7 @@ use std::sync::Arc;
 /// What a request asks for, wherever its connection is.
 pub fn subscribe<'a, B>(
     request: &'a http::Request<B>,
-    peer: Option<std::net::SocketAddr>,
+    client: Client,
     framing: Framing,
 ) -> Subscribe<'a> {
     let headers = request.headers();
@@ -38,7 +40,7 @@ pub fn subscribe<'a, B>(
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
         credential: identity::credential(headers),
-        peer,
+        client,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,
             Version::HTTP_11 => Transport::Http11,
@@ -50,14 +52,19 @@ pub fn subscribe<'a, B>(
 
 pub async fn events(
     State(app): State<Arc<App>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(client): Extension<Client>,
     Extension(arrival): Extension<Arrival>,
     request: Request,
 ) -> Response {
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    match subscribe(&request, peer, Framing::Bare).answer(&app) {
+    let asked = subscribe(&request, client, Framing::Bare);
+    let identity = match request.extensions().get::<Identified>() {
+        Some(Identified(known)) => known.clone(),
+        None => identity::identify(&app, asked.credential).await,
+    };
+    match asked.answer(&app, identity) {
         Answer::Refused(problem) => problem.into_response(),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),

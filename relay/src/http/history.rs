@@ -9,9 +9,11 @@ use super::{
     subscribe::open_to_subscribers,
 };
 use crate::{
-    channel::Selector,
+    channel::{ChannelName, Selector},
     cursor::{Cursor, EventId, Place, Places},
-    event_log::{Completeness, Entry, Gaps, Page, Read, gap::Certainty},
+    event_log::{
+        Completeness, Entry, Gaps, Page, Read, ReadError, Standing, cursor_of, gap::Certainty,
+    },
     filter::Filter,
 };
 use axum::{
@@ -20,6 +22,7 @@ use axum::{
 };
 use http::HeaderMap;
 use serde::Serialize;
+use smallvec::smallvec;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -44,8 +47,8 @@ struct HistoryEvent {
 #[derive(Serialize)]
 struct HistoryGap {
     certain: bool,
-    after: Place,
-    until: Place,
+    after: Places,
+    until: Places,
 }
 
 #[derive(Serialize)]
@@ -65,79 +68,111 @@ pub async fn history(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<History>, Problem> {
-    let identity = identity::identify(&app, identity::credential(&headers))?;
+    let identity = identity::identify(&app, identity::credential(&headers)).await?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
     let filter = identity::readable(&identity, &Filter::default())?;
     open_to_subscribers(&app.config, &name)?;
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
+    let ids = Ids::new(&app, &name)?;
     let (after, before) = (
-        bound(&app, &parameters, "after")?,
-        bound(&app, &parameters, "before")?,
+        ids.bound(&app, &parameters, "after")?,
+        ids.bound(&app, &parameters, "before")?,
     );
-    let upto = before.map_or(app.log.head(), |before| {
+    let upto = before.map_or(ids.head.id, |before| {
         EventId::new(before.get().saturating_sub(1)).unwrap_or_default()
     });
     let read = Read {
         selectors: Arc::new([selector]),
-        after: after.unwrap_or_default(),
-        upto: upto.min(app.log.head()),
+        from: smallvec![Standing {
+            after: ids.at(after.unwrap_or_default()),
+            gaps: if after.is_some() {
+                Gaps::Report
+            } else {
+                Gaps::Ignore
+            },
+        }],
+        upto: Places::one(ids.at(upto.min(ids.head.id))),
         max_bytes: MAX_BYTES,
         max_events: parameters.limit,
-        gaps: if after.is_some() {
-            Gaps::Report
-        } else {
-            Gaps::Ignore
-        },
     };
     let backwards = before.is_some() && after.is_none();
     let page = if backwards {
         last_page(&app, read, parameters.limit, &filter).await?
     } else {
-        read_page(&app, read).await?
+        app.log.read(read).await?
     };
     let more = page.completeness == Completeness::More;
-    let at = |id| app.log.place(id);
     Ok(Json(History {
         next: page
             .entries
             .last()
             .filter(|_| more)
-            .map(|entry| at(entry.id)),
+            .map(|entry| ids.at(entry.id)),
         gap: page.gap.map(|gap| HistoryGap {
             certain: gap.certainty == Certainty::Certain,
-            after: at(gap.after),
-            until: at(gap.until),
+            after: gap.after,
+            until: gap.until,
         }),
         events: page
             .entries
             .iter()
             .filter(|entry| filter.accepts(&entry.event.attributes))
-            .map(|entry| describe(entry, at(entry.id)))
+            .map(|entry| describe(entry, ids.at(entry.id)))
             .collect(),
     }))
 }
 
-fn bound(app: &App, parameters: &Parameters, name: &str) -> Result<Option<EventId>, Problem> {
-    let Some(text) = parameters.get(name) else {
-        return Ok(None);
-    };
-    let Some(places) = Places::parse(text) else {
-        return Err(Problem::new(
-            Kind::InvalidQuery,
-            format!("`{name}` is an event's id, as a stream or a publish gave it"),
-        ));
-    };
-    Ok(Some(
-        app.log.resume(&Cursor::After(places), app.log.head()).after,
-    ))
+/// What gives the ids of a channel's events their meaning.
+struct Ids {
+    /// The newest place of the channel's partition.
+    head: Place,
 }
 
-async fn read_page(app: &App, read: Read) -> Result<Page, Problem> {
-    app.log
-        .read(read)
-        .await
-        .map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+impl Ids {
+    fn new(app: &App, channel: &ChannelName) -> Result<Ids, Problem> {
+        let partition = app.log.partitioning().of(channel);
+        let head = app.log.heads().in_partition(partition);
+        let head = head.ok_or_else(|| {
+            let detail = "the log has not answered yet; try again in a moment";
+            Problem::new(Kind::Unavailable, detail)
+        })?;
+        Ok(Ids { head })
+    }
+
+    fn at(&self, id: EventId) -> Place {
+        Place { id, ..self.head }
+    }
+
+    fn bound(
+        &self,
+        app: &App,
+        parameters: &Parameters,
+        name: &str,
+    ) -> Result<Option<EventId>, Problem> {
+        let Some(text) = parameters.get(name) else {
+            return Ok(None);
+        };
+        let Some(places) = Places::parse(text) else {
+            return Err(Problem::new(
+                Kind::InvalidQuery,
+                format!("`{name}` is an event's id, as a stream or a publish gave it"),
+            ));
+        };
+        let joined = Places::one(self.head);
+        let start = app.log.resume(&Cursor::After(places), &joined);
+        Ok(Some(
+            cursor_of(&start.from)
+                .id(self.head.partition)
+                .min(self.head.id),
+        ))
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Problem {
+        Problem::new(Kind::Unavailable, error.to_string())
+    }
 }
 
 /// The last events up to a bound: pages are read to the end, and the end is kept.
@@ -149,7 +184,7 @@ async fn last_page(
 ) -> Result<Page, Problem> {
     let mut kept: VecDeque<Arc<Entry>> = VecDeque::new();
     loop {
-        let mut page = read_page(app, read.clone()).await?;
+        let mut page = app.log.read(read.clone()).await?;
         let seen = |entry: &Arc<Entry>| filter.accepts(&entry.event.attributes);
         kept.extend(page.entries.drain(..).filter(seen));
         kept.drain(..kept.len().saturating_sub(limit));
@@ -160,7 +195,7 @@ async fn last_page(
                 ..page
             });
         }
-        read.after = page.through;
+        read.from = page.next;
     }
 }
 

@@ -5,12 +5,14 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Evidence, Identity},
+    auth::{Credential, Denied, Evidence, Identity, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    cursor::UnixMillis,
     filter::Filter,
     grant::Right,
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::{
     extract::{Request, State},
@@ -26,13 +28,47 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
     Credential::from_headers(values.map(http::HeaderValue::as_bytes))
 }
 
-/// Who sends a request, or 401.
-pub fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
-    let identity = app.auth.identify(credential, unix_millis());
-    identity.map_err(|refused| {
-        Problem::new(Kind::Unauthenticated, refused.to_string())
-            .because(AuthRefusal::Refused(refused))
-    })
+/// Who sends a request, or why nobody is known to.
+pub async fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
+    let now = unix_millis();
+    let identity = app.auth.identify(credential, now).await;
+    not_revoked(app, identity, now)
+}
+
+/// The same, if it can be told without waiting.
+pub fn identify_at_once(
+    app: &App,
+    credential: Credential<'_>,
+) -> Option<Result<Identity, Problem>> {
+    let now = unix_millis();
+    let identity = app.auth.identify_at_once(credential, now)?;
+    Some(not_revoked(app, identity, now))
+}
+
+/// What was already found out about who sends a request, so that it is not asked again.
+#[derive(Clone)]
+pub struct Identified(pub Result<Identity, Problem>);
+
+fn not_revoked(
+    app: &App,
+    identity: Result<Identity, Denied>,
+    now: UnixMillis,
+) -> Result<Identity, Problem> {
+    match identity {
+        Ok(identity) if app.control.refuses(&Who::from(&identity), now) => {
+            Err(denied(Refused::Revoked.into()))
+        }
+        Ok(identity) => Ok(identity),
+        Err(why) => Err(denied(why)),
+    }
+}
+
+fn denied(denied: Denied) -> Problem {
+    let (kind, refusal) = match denied {
+        Denied::Refused(refused) => (Kind::Unauthenticated, AuthRefusal::Refused(refused)),
+        Denied::Unavailable(_) => (Kind::AuthUnavailable, AuthRefusal::Unavailable),
+    };
+    Problem::new(kind, denied.to_string()).because(refusal)
 }
 
 /// Whether the sender may subscribe to all of these.
@@ -76,8 +112,8 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
 }
 
 /// Who sends a request, if the sender has a right.
-pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
-    let identity = identify(app, credential(headers))?;
+pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
+    let identity = identify(app, credential(headers)).await?;
     may(&identity, right)?;
     Ok(identity)
 }
@@ -86,7 +122,7 @@ pub fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identi
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt(_) => {
+        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } => {
             (Kind::NotGranted, AuthRefusal::NotGranted)
         }
     };
@@ -101,7 +137,7 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 
 /// Lets only those pass who may observe.
 pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match with_right(&app, request.headers(), Right::Observe) {
+    match with_right(&app, request.headers(), Right::Observe).await {
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

@@ -30,9 +30,12 @@ pub enum Kind {
     KeyReused,
     CrossOrigin,
     ForeignHost,
+    PlaintextRefused,
     NotFound,
     MethodNotAllowed,
     TooManyChannels,
+    AuthUnavailable,
+    TooManyRevocations,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -43,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the description of the API and its test.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: &[Kind] = &[
         Kind::Unauthenticated,
         Kind::NotGranted,
         Kind::InvalidChannel,
@@ -63,9 +66,12 @@ impl Kind {
         Kind::KeyReused,
         Kind::CrossOrigin,
         Kind::ForeignHost,
+        Kind::PlaintextRefused,
         Kind::NotFound,
         Kind::MethodNotAllowed,
         Kind::TooManyChannels,
+        Kind::AuthUnavailable,
+        Kind::TooManyRevocations,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -168,6 +174,7 @@ impl Kind {
                 "a page of another origin may not do this",
             ),
             Kind::ForeignHost => ("foreign-host", S::FORBIDDEN, "this name is not the relay's"),
+            Kind::PlaintextRefused => ("plaintext-refused", S::FORBIDDEN, "this takes https"),
             Kind::NotFound => ("not-found", S::NOT_FOUND, "there is nothing at this path"),
             Kind::MethodNotAllowed => (
                 "method-not-allowed",
@@ -178,6 +185,16 @@ impl Kind {
                 "too-many-channels",
                 S::SERVICE_UNAVAILABLE,
                 "the log holds as many channels as it may",
+            ),
+            Kind::AuthUnavailable => (
+                "auth-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "the credential cannot be checked now",
+            ),
+            Kind::TooManyRevocations => (
+                "too-many-revocations",
+                S::SERVICE_UNAVAILABLE,
+                "as many revocations hold as may",
             ),
             Kind::Unavailable => (
                 "unavailable",
@@ -280,6 +297,7 @@ impl IntoResponse for Problem {
 fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
     let realm = "Bearer realm=\"sse-relay\"";
     let text = match refusal {
+        AuthRefusal::Unavailable => return None,
         AuthRefusal::Missing => realm.to_owned(),
         AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
         AuthRefusal::Refused(refused) => {

@@ -1,7 +1,7 @@
 //! `POST /v1/channels/{channel}/events`.
 
 mod batch;
-mod body;
+pub(super) mod body;
 mod cloudevents;
 mod envelope;
 mod raw;
@@ -14,6 +14,7 @@ use super::{
     query,
 };
 use crate::{
+    auth::Identity,
     channel::ChannelName,
     cursor::Place,
     event::{Ending, Event},
@@ -96,7 +97,8 @@ async fn accept(
     body: Body,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
-    let admitted = admit(app, channel, parts);
+    let identity = identity::identify(app, identity::credential(headers)).await;
+    let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
@@ -124,13 +126,13 @@ type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
 /// Everything that can be decided before the body is read.
 fn admit(
     app: &App,
+    identity: &Identity,
     channel: Result<ChannelPath, Problem>,
     parts: &Parts,
 ) -> Result<Admitted, Problem> {
     let ChannelPath(channel) = channel?;
     let headers = &parts.headers;
-    let identity = identity::identify(app, identity::credential(headers))?;
-    identity::may_publish(&identity, &channel)?;
+    identity::may_publish(identity, &channel)?;
     query::only(parts.uri.query(), &[])?;
     let settings = app.config.effective(channel.as_str());
     if settings.publish == Access::Deny {

@@ -9,11 +9,14 @@ mod wire;
 
 use super::{
     App, Phase, events,
+    forwarded::Client,
+    identity::{self, Identified},
     problem::{Kind, Problem},
     subscribe::Answer,
 };
 use crate::{
     auth::Credential,
+    clock::unix_millis,
     frame::Framing,
     hub::{
         inbox::Command,
@@ -25,7 +28,7 @@ use crate::{
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{Method, Version};
+use http::{HeaderMap, Method, Version};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -51,10 +54,6 @@ use tokio::{
 };
 use tower::ServiceExt;
 use wire::Wire;
-
-/// Who is at the other end of the request's connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub Option<SocketAddr>);
 
 /// Which shard's thread serves the request, and what its connection says when it ends.
 #[derive(Clone, Debug)]
@@ -151,9 +150,10 @@ impl Context {
             log: self.app.log.clone(),
             config: self.app.config.clone(),
         };
-        let (index, deciding) = (self.shard, self.clone());
+        let (index, deciding, app) = (self.shard, self.clone(), self.app.clone());
         let edge = Edge {
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             hand_over: Box::new(move |socket, bytes, peer| {
                 tokio::spawn(self.clone().serve(socket, bytes, peer));
             }),
@@ -186,13 +186,18 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: headers.credential,
-            peer,
+            client: self.app.proxies.client(peer, |name| {
+                let same =
+                    move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+                let headers = request.headers.iter().filter(same);
+                headers.map(|header| header.value)
+            }),
             transport: Transport::Http11,
             framing: Framing::Chunked,
         };
-        match subscribe.answer(&self.app) {
-            Answer::Open(opening) => Decision::Open(opening),
-            Answer::NothingMore | Answer::Refused(_) => Decision::HandOver,
+        match subscribe.answer_at_once(&self.app) {
+            Some(Answer::Open(opening)) => Decision::Open(opening),
+            Some(Answer::NothingMore | Answer::Refused(_)) | None => Decision::HandOver,
         }
     }
 
@@ -426,20 +431,71 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
-    /// The stream that a request opens on its own socket, if it does.
-    fn takes_over(&self, request: &hyper::Request<Incoming>) -> Option<Box<Opening>> {
-        let app = &self.context.app;
-        let can = request.method() == Method::GET
+    fn client(&self, headers: &HeaderMap) -> Client {
+        self.context.app.proxies.client(self.peer, |name| {
+            let values = headers.get_all(name).iter();
+            values.map(http::HeaderValue::as_bytes)
+        })
+    }
+
+    /// Whether a request may become a stream on its own socket.
+    fn may_take_over(&self, request: &hyper::Request<Incoming>) -> bool {
+        request.method() == Method::GET
             && request.version() == Version::HTTP_11
             && request.uri().path() == "/v1/events"
             && super::says_its_host_once(request)
-            && app.phase() != Phase::Draining;
-        if !can {
-            return None;
+            && self.context.app.phase() != Phase::Draining
+    }
+
+    /// The stream that a request opens on its own socket, if it does. Who asks may have to be waited for.
+    fn take_over(
+        &self,
+        taken: &Taken,
+        request: hyper::Request<Incoming>,
+    ) -> BoxFuture<'static, Result<Response, Infallible>> {
+        let app = self.context.app.clone();
+        let client = self.client(request.headers());
+        let asked = events::subscribe(&request, client, Framing::Chunked);
+        let decided = asked.answer_at_once(&app);
+        if let Some(Answer::Open(opening)) = decided {
+            *taken.lock() = Some(opening);
+            // parked for good: the connection is taken apart before this could be answered
+            return Box::pin(std::future::pending());
         }
-        match events::subscribe(request, self.peer, Framing::Chunked).answer(app) {
-            Answer::Open(opening) => Some(opening),
-            Answer::NothingMore | Answer::Refused(_) => None,
+        if decided.is_some() {
+            return self.routing(client)(request);
+        }
+        let (taken, routed) = (taken.clone(), self.routing(client));
+        Box::pin(async move {
+            let asked = events::subscribe(&request, client, Framing::Chunked);
+            let identity = identity::identify(&app, asked.credential).await;
+            if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
+                *taken.lock() = Some(opening);
+                return std::future::pending().await;
+            }
+            let mut request = request;
+            request.extensions_mut().insert(Identified(identity));
+            routed(request).await
+        })
+    }
+
+    /// What the routes answer.
+    fn routing(
+        &self,
+        client: Client,
+    ) -> impl FnOnce(hyper::Request<Incoming>) -> BoxFuture<'static, Result<Response, Infallible>>
+    + Send
+    + use<> {
+        let (context, arrival) = (self.context.clone(), self.arrival.clone());
+        move |request| {
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(client);
+            request.extensions_mut().insert(arrival);
+            if super::is_publish(&request) {
+                let app = context.app;
+                return Box::pin(async { Ok(super::publish_directly(app, request).await) });
+            }
+            Box::pin(context.router.oneshot(request))
         }
     }
 }
@@ -450,21 +506,13 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        if let Some(taken) = &self.taken
-            && let Some(opening) = self.takes_over(&request)
-        {
-            *taken.lock() = Some(opening);
-            // parked for good: the connection is taken apart before this could be answered
-            return Box::pin(std::future::pending());
+        match &self.taken {
+            Some(taken) if self.may_take_over(&request) => self.take_over(taken, request),
+            _ => {
+                let client = self.client(request.headers());
+                self.routing(client)(request)
+            }
         }
-        let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
-        request.extensions_mut().insert(self.arrival.clone());
-        if super::is_publish(&request) {
-            let app = self.context.app.clone();
-            return Box::pin(async { Ok(super::publish_directly(app, request).await) });
-        }
-        Box::pin(self.context.router.clone().oneshot(request))
     }
 }
 

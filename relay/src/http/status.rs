@@ -51,7 +51,7 @@ pub async fn status(
         "version": env!("CARGO_PKG_VERSION"),
         "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
         "uptimeSeconds": app.started.elapsed().as_secs(),
-        "head": app.log.place(app.log.head()),
+        "head": app.log.heads(),
         "streams": stats.streams(),
         "channels": totals.channels,
         "events": {

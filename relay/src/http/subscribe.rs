@@ -3,26 +3,28 @@
 use super::{
     App,
     access::Caller,
-    identity,
+    forwarded::Client,
+    identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
 use crate::{
-    auth::Credential,
+    auth::{Credential, Identity},
     channel::{ChannelName, Selector},
     cursor::Cursor,
     event::legal_attribute_name,
+    event_log::cursor_of,
     filter::Filter,
     frame::Framing,
     hub::{
         feed::FeedKey,
-        open::{Greeting, Opening, StreamInfo, Transport},
+        open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
     who::Who,
 };
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
 #[derive(Clone, Copy)]
@@ -32,7 +34,7 @@ pub struct Subscribe<'a> {
     pub user_agent: Option<&'a str>,
     pub caller: Caller<'a>,
     pub credential: Credential<'a>,
-    pub peer: Option<SocketAddr>,
+    pub client: Client,
     pub transport: Transport,
     pub framing: Framing,
 }
@@ -46,12 +48,13 @@ pub enum Answer {
     Refused(Problem),
 }
 
-const PARAMETERS: [&str; 7] = [
+const PARAMETERS: [&str; 8] = [
     "channel",
     "lastEventId",
     "from",
     "heartbeat",
     "connected",
+    "degraded",
     "client",
     "filter.ATTRIBUTE",
 ];
@@ -61,17 +64,25 @@ const MAX_CLIENT_NAME: usize = 200;
 const MAX_USER_AGENT: usize = 200;
 
 impl Subscribe<'_> {
-    pub fn answer(&self, app: &App) -> Answer {
-        match self.wanted(app) {
+    /// The answer, if who asks can be told without waiting.
+    pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
+        let identity = identity::identify_at_once(app, self.credential)?;
+        Some(self.answer(app, identity))
+    }
+
+    /// The answer to this one, or to one whom nobody knows.
+    pub fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
+        match self.wanted(app, identity) {
             Err(problem) => Answer::Refused(problem),
             Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
             Ok(opening) => Answer::Open(Box::new(opening)),
         }
     }
 
-    fn wanted(&self, app: &App) -> Result<Opening, Problem> {
+    fn wanted(&self, app: &App, identity: Result<Identity, Problem>) -> Result<Opening, Problem> {
+        plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
-        let identity = identity::identify(app, self.credential)?;
+        let identity = identity?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
@@ -97,6 +108,7 @@ impl Subscribe<'_> {
             cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
+            notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
                 Framing::Chunked => app.cors.lines(self.caller.origin),
@@ -107,7 +119,7 @@ impl Subscribe<'_> {
                 id: format!("{}-{number}", app.replica).into(),
                 client: wanted.client,
                 who: Who::from(&identity),
-                remote: self.peer,
+                remote: self.client.address,
                 user_agent: self
                     .user_agent
                     .map(|text| clip(text, MAX_USER_AGENT).into()),
@@ -127,8 +139,11 @@ impl Subscribe<'_> {
         {
             return false;
         }
-        let start = app.log.resume(&opening.cursor, app.log.head());
-        start.lost.is_none() && app.log.finished(selectors, start.after)
+        let used = app.log.partitioning().in_use(selectors);
+        let start = app
+            .log
+            .resume(&opening.cursor, &app.log.heads().within(used));
+        start.lost.is_none() && app.log.finished(selectors, &cursor_of(&start.from))
     }
 }
 
@@ -141,6 +156,7 @@ struct Wanted {
     from: Option<Cursor>,
     heartbeat: HeartbeatAs,
     greeting: Greeting,
+    notices: Notices,
     client: Option<Box<str>>,
 }
 
@@ -157,6 +173,7 @@ impl Wanted {
             } else {
                 Greeting::None
             },
+            notices: Notices::None,
             client: None,
         };
         for (name, value) in query::parse(text)? {
@@ -175,6 +192,7 @@ impl Wanted {
             "from" => self.from = Some(parse_from(&value)?),
             "heartbeat" => self.heartbeat = parse_heartbeat(&value)?,
             "connected" => self.greeting = parse_greeting(&value)?,
+            "degraded" => self.notices = parse_notices(&value)?,
             "client" => self.client = Some(parse_client(&value)?),
             _ if name.starts_with('_') => {} // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
@@ -266,6 +284,14 @@ fn parse_greeting(value: &str) -> Result<Greeting, Problem> {
     }
 }
 
+fn parse_notices(value: &str) -> Result<Notices, Problem> {
+    match value {
+        "true" => Ok(Notices::Degraded),
+        "false" => Ok(Notices::None),
+        _ => Err(bad("`degraded` is true or false")),
+    }
+}
+
 fn parse_client(value: &str) -> Result<Box<str>, Problem> {
     if value.is_empty() || value.len() > MAX_CLIENT_NAME || value.chars().any(char::is_control) {
         return Err(bad(format!(
@@ -299,7 +325,7 @@ mod tests {
     fn all_parameters_are_understood() {
         let wanted = parse(
             "channel=b&channel=a&channel=b&channel=orders.*&filter.kind=x,y&filter.site=s&from=2026-11-21T08:00:00Z\
-             &lastEventId=abc&heartbeat=event&connected=true&client=me&_=123",
+             &lastEventId=abc&heartbeat=event&connected=true&degraded=true&client=me&_=123",
         )
         .unwrap();
         let names: Vec<String> = wanted.selectors.iter().map(ToString::to_string).collect();
@@ -311,6 +337,7 @@ mod tests {
             (wanted.heartbeat, wanted.greeting),
             (HeartbeatAs::Event, Greeting::Connected)
         );
+        assert_eq!(wanted.notices, Notices::Degraded);
         assert_eq!(wanted.client.as_deref(), Some("me"));
     }
 
@@ -330,6 +357,11 @@ mod tests {
                 "comment or event",
             ),
             ("channel=a&connected=1", Kind::InvalidQuery, "true or false"),
+            (
+                "channel=a&degraded=yes",
+                Kind::InvalidQuery,
+                "true or false",
+            ),
             ("channel=a&client=", Kind::InvalidQuery, "1 to 200"),
             ("channel=a&filter.=x", Kind::InvalidQuery, "filter.NAME"),
             ("channel=%FF", Kind::InvalidQuery, "UTF-8"),

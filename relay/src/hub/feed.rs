@@ -5,7 +5,7 @@
 
 use crate::{
     channel::Selector,
-    cursor::EventId,
+    cursor::{Place, Places},
     filter::Filter,
     frame::{Frame, Framing},
 };
@@ -27,7 +27,7 @@ pub struct FeedKey {
 #[derive(Clone, Debug)]
 pub struct Mark {
     pub end: u64,
-    pub id: EventId,
+    pub place: Place,
     /// Frames with the same key replace each other for a slow stream that coalesces.
     pub key: Option<Arc<str>>,
 }
@@ -42,8 +42,8 @@ pub struct ByteLog {
     marks: VecDeque<Mark>,
     /// Frames that were ever appended.
     appended: u64,
-    /// The newest frame that is not in `bytes` any more.
-    before: Option<EventId>,
+    /// In each partition the newest event that is not in `bytes` any more, or never was.
+    before: Places,
 }
 
 /// A whole frame, and what it shares with those that it replaces.
@@ -65,11 +65,29 @@ pub fn newest(frames: &[Keyed<'_>]) -> Vec<bool> {
 const KEEP_CAPACITY: usize = 4 * 1024;
 
 impl ByteLog {
-    pub fn push(&mut self, id: EventId, frame: &Frame, framing: Framing, key: Option<Arc<str>>) {
+    /// A log of what comes after these places.
+    pub fn after(before: Places) -> ByteLog {
+        ByteLog {
+            before,
+            ..ByteLog::default()
+        }
+    }
+
+    /// More events are not in the log, which must be empty: those up to these places.
+    pub fn move_to(&mut self, before: Places) {
+        self.before = before;
+    }
+
+    /// Events up to here are not in the log.
+    pub fn before(&self) -> &Places {
+        &self.before
+    }
+
+    pub fn push(&mut self, place: Place, frame: &Frame, framing: Framing, key: Option<Arc<str>>) {
         self.bytes.extend_from_slice(frame.bytes(framing));
         self.marks.push_back(Mark {
             end: self.end(),
-            id,
+            place,
             key,
         });
         self.appended += 1;
@@ -143,8 +161,7 @@ impl ByteLog {
     pub fn trim(&mut self, cursor: u64) {
         if cursor >= self.end() {
             self.base = self.end();
-            self.before = self.marks.back().map(|mark| mark.id).or(self.before);
-            self.marks.clear();
+            self.forget(self.marks.len());
             if self.bytes.capacity() > KEEP_CAPACITY {
                 (self.bytes, self.marks) = (Vec::new(), VecDeque::new());
             } else {
@@ -160,23 +177,37 @@ impl ByteLog {
             }
             self.bytes.drain(..(edge - self.base) as usize);
             self.base = edge;
-            self.before = Some(self.marks[last].id);
-            self.marks.drain(..gone);
+            self.forget(gone);
         }
     }
 
-    /// The newest frame that ended at or before an offset.
-    pub fn last_before(&self, cursor: u64) -> Option<EventId> {
-        let started_at = self.marks.partition_point(|mark| mark.end <= cursor);
-        match started_at.checked_sub(1) {
-            Some(previous) => Some(self.marks[previous].id),
-            None => self.before,
+    fn forget(&mut self, marks: usize) {
+        // with one partition the last one says it all
+        let telling = if self.before.len() > 1 {
+            marks
+        } else {
+            marks.min(1)
+        };
+        for mark in self.marks.range(marks - telling..marks) {
+            self.before.advance(mark.place);
         }
+        self.marks.drain(..marks);
+    }
+
+    /// In each partition the newest event whose frame ended at or before an offset.
+    pub fn last_before(&self, cursor: u64) -> Places {
+        let ended = self.marks.partition_point(|mark| mark.end <= cursor);
+        let mut at = self.before.clone();
+        let telling = if at.len() > 1 { ended } else { ended.min(1) };
+        for mark in self.marks.range(ended - telling..ended) {
+            at.advance(mark.place);
+        }
+        at
     }
 
     /// The first frame's edge at which at most `bytes` wait, for a stream that skips the oldest:
-    /// the offset, and the id of the last frame that is skipped. The newest frame is never skipped.
-    pub fn skip_to(&self, cursor: u64, bytes: u64) -> Option<(u64, EventId)> {
+    /// its offset. The newest frame is never skipped.
+    pub fn skip_to(&self, cursor: u64, bytes: u64) -> Option<u64> {
         let edge = self.frame_edge(cursor);
         let start = self.marks.partition_point(|mark| mark.end <= edge);
         let newest = self.marks.len().checked_sub(1)?;
@@ -184,7 +215,7 @@ impl ByteLog {
         let mut may_be_skipped = self.marks.range(start..newest.max(start));
         let last = may_be_skipped.clone().next_back();
         let mark = may_be_skipped.find(enough).or(last)?;
-        Some((mark.end, mark.id))
+        Some(mark.end)
     }
 }
 
@@ -192,18 +223,26 @@ impl ByteLog {
 mod tests {
     use super::*;
     use crate::{
-        cursor::{Epoch, Partition, Place},
+        cursor::{Epoch, EventId, Partition},
         event::Event,
     };
 
-    fn push(log: &mut ByteLog, id: u64, key: Option<&str>) {
-        let place = Place {
-            partition: Partition::ONLY,
+    fn place(partition: u8, id: u64) -> Place {
+        Place {
+            partition: Partition::new(partition).unwrap(),
             epoch: Epoch::from_random(1),
             id: EventId::new(id).unwrap(),
-        };
-        let frame = Frame::event(place, "c", &Event::text(&id.to_string()));
-        log.push(place.id, &frame, Framing::Bare, key.map(Into::into));
+        }
+    }
+
+    fn push_at(log: &mut ByteLog, place: Place, key: Option<&str>) {
+        let text = place.id.get().to_string();
+        let frame = Frame::event(&place.text(), "c", &Event::text(&text));
+        log.push(place, &frame, Framing::Bare, key.map(Into::into));
+    }
+
+    fn push(log: &mut ByteLog, id: u64, key: Option<&str>) {
+        push_at(log, place(0, id), key);
     }
 
     fn log(keys: &[Option<&str>]) -> ByteLog {
@@ -263,16 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn skipping_the_oldest_lands_on_an_edge_and_names_the_last_one_skipped() {
+    fn skipping_the_oldest_lands_on_an_edge() {
         let log = log(&[None; 4]);
         let frame = log.end() / 4;
-        assert_eq!(
-            log.skip_to(0, 2 * frame),
-            Some((2 * frame, EventId::new(2).unwrap()))
-        );
+        assert_eq!(log.skip_to(0, 2 * frame), Some(2 * frame));
         assert_eq!(
             log.skip_to(frame + 5, 2 * frame),
-            Some((3 * frame, EventId::new(3).unwrap())),
+            Some(3 * frame),
             "a cut frame is finished first"
         );
     }
@@ -308,10 +344,7 @@ mod tests {
     fn the_newest_frame_is_never_skipped() {
         let log = log(&[None; 3]);
         let frame = log.end() / 3;
-        assert_eq!(
-            log.skip_to(0, frame - 1),
-            Some((2 * frame, EventId::new(2).unwrap()))
-        );
+        assert_eq!(log.skip_to(0, frame - 1), Some(2 * frame));
         assert_eq!(log.skip_to(frame + 1, 0), None);
         assert_eq!(ByteLog::default().skip_to(0, 0), None);
     }
@@ -320,10 +353,30 @@ mod tests {
     fn what_came_before_an_offset_is_known_after_trimming() {
         let mut log = log(&[None; 3]);
         let frame = log.end() / 3;
-        assert_eq!(log.last_before(0), None);
+        assert_eq!(log.last_before(0), Places::default());
         log.trim(2 * frame);
-        assert_eq!(log.last_before(2 * frame), EventId::new(2));
+        assert_eq!(log.last_before(2 * frame), Places::one(place(0, 2)));
         log.trim(3 * frame);
-        assert_eq!(log.last_before(3 * frame), EventId::new(3));
+        assert_eq!(log.last_before(3 * frame), Places::one(place(0, 3)));
+    }
+
+    #[test]
+    fn what_came_before_an_offset_is_known_in_each_partition() {
+        let start: Places = [place(0, 5), place(2, 7), place(4, 1)]
+            .into_iter()
+            .collect();
+        let mut log = ByteLog::after(start);
+        for (partition, id) in [(2, 8), (0, 6), (2, 9)] {
+            push_at(&mut log, place(partition, id), None);
+        }
+        let frame = log.end() / 3;
+        let ids = |places: Places| places.iter().map(|p| p.id.get()).collect::<Vec<_>>();
+        assert_eq!(ids(log.last_before(0)), [5, 7, 1]);
+        assert_eq!(ids(log.last_before(frame)), [5, 8, 1]);
+        log.trim(2 * frame);
+        assert_eq!(ids(log.last_before(2 * frame)), [6, 8, 1]);
+        assert_eq!(ids(log.last_before(3 * frame)), [6, 9, 1]);
+        log.trim(3 * frame);
+        assert_eq!(ids(log.before().clone()), [6, 9, 1]);
     }
 }

@@ -5,7 +5,12 @@ use super::{
     select::StreamSelector,
     sink::Pipe,
 };
-use crate::{channel::ChannelName, event_log::Entry, frame::Frame};
+use crate::{
+    channel::ChannelName,
+    cursor::Place,
+    event_log::{Condition, Entry, Loss},
+    frame::Frame,
+};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use std::{
@@ -22,12 +27,19 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub struct Delivery {
     pub entry: Arc<Entry>,
+    pub place: Place,
+    /// For streams of its partition alone: its place is their cursor.
     pub frame: Frame,
     pub appended: Instant,
 }
 
 pub enum Command {
     Deliver(Delivery),
+    /// A partition begins, or begins a new epoch.
+    Epoch(Place),
+    /// The log lost events.
+    Lost(Arc<Loss>),
+    Condition(Condition),
     /// A connection without a byte read.
     Accepted(OwnedFd),
     /// A subscribe that hyper read and the shard takes over, socket and all.

@@ -2,13 +2,14 @@
 
 use super::feed::FeedKey;
 use crate::{
+    client_address::ClientAddress,
     cursor::{Cursor, UnixMillis},
     label::labels,
     who::Who,
 };
 use relay_config::HeartbeatAs;
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::SystemTime};
+use std::time::SystemTime;
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub struct Opening {
     pub cursor: Cursor,
     pub heartbeat: HeartbeatAs,
     pub greeting: Greeting,
+    pub notices: Notices,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
@@ -29,6 +31,15 @@ pub struct Opening {
 pub fn retry(stream: &relay_config::Stream) -> u32 {
     let factor = 1.0 + stream.retry_jitter * rand::random::<f64>();
     (stream.retry.as_millis() as f64 * factor).min(f64::from(u32::MAX)) as u32
+}
+
+/// Whether the stream is told how the log is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Notices {
+    #[default]
+    None,
+    /// By `degraded` events.
+    Degraded,
 }
 
 /// Whether the stream begins with a `connected` event.
@@ -50,7 +61,7 @@ pub struct StreamInfo {
     pub client: Option<Box<str>>,
     /// Who opened it.
     pub who: Who,
-    pub remote: Option<SocketAddr>,
+    pub remote: Option<ClientAddress>,
     pub user_agent: Option<Box<str>>,
     pub transport: Transport,
     pub opened: SystemTime,
@@ -96,12 +107,12 @@ pub enum CloseReason {
     Expired,
     /// Somebody who may ended it.
     Disconnected,
+    /// Its credential was revoked.
+    Revoked,
     /// The relay is draining.
     Draining,
     /// The client sent what no subscriber sends.
     Protocol,
-    /// The log could not be read.
-    Log,
 }
 
 labels!(CloseReason {
@@ -114,10 +125,17 @@ labels!(CloseReason {
     MaxAge => "max-age",
     Expired => "expired",
     Disconnected => "disconnected",
+    Revoked => "revoked",
     Draining => "draining",
     Protocol => "protocol",
-    Log => "log",
 });
+
+impl CloseReason {
+    /// Whether somebody ordered it, and the client is told so.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, CloseReason::Disconnected | CloseReason::Revoked)
+    }
+}
 
 /// Why somebody ended a stream: what its client is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -125,12 +143,15 @@ labels!(CloseReason {
 pub enum EndReason {
     /// Somebody who may ended it; it may come back.
     Disconnected,
+    /// Its credential was revoked; a return is refused.
+    Revoked,
 }
 
 impl From<EndReason> for CloseReason {
     fn from(reason: EndReason) -> CloseReason {
         match reason {
             EndReason::Disconnected => CloseReason::Disconnected,
+            EndReason::Revoked => CloseReason::Revoked,
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct StreamSelector {
     /// Name of the token that opened it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Id of the signed token that opened it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
     /// A channel that it receives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelName>,
@@ -48,6 +51,7 @@ impl StreamSelector {
             subject,
             client,
             token,
+            jti,
             channel,
             address,
         } = self;
@@ -59,11 +63,12 @@ impl StreamSelector {
         text(connection, Some(&stream.id))
             && text(client, stream.client.as_deref())
             && text(token, stream.who.token())
+            && text(jti, stream.who.jti())
             && (subject.is_none() || *subject == stream.who.subject)
             && address.is_none_or(|address| {
                 stream
                     .remote
-                    .is_some_and(|remote| remote.ip().to_canonical() == address.to_canonical())
+                    .is_some_and(|remote| remote.ip() == address.to_canonical())
             })
             && channel
                 .as_ref()
@@ -75,7 +80,7 @@ impl StreamSelector {
 mod tests {
     use super::*;
     use crate::{auth::Evidence, channel::Selector, hub::open::Transport, who::Who};
-    use std::{sync::Arc, time::SystemTime};
+    use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
     fn stream() -> StreamInfo {
         StreamInfo {
@@ -86,7 +91,10 @@ mod tests {
                 subject: Subject::parse("ann").ok(),
                 evidence: Evidence::Token("page".into()),
             },
-            remote: Some("[::ffff:10.0.0.1]:4000".parse().unwrap()),
+            remote: "[::ffff:10.0.0.1]:4000"
+                .parse::<SocketAddr>()
+                .ok()
+                .map(Into::into),
             user_agent: None,
             transport: Transport::Http11,
             opened: SystemTime::UNIX_EPOCH,

@@ -11,10 +11,13 @@ mod end;
 mod expiry;
 mod feeds;
 pub mod head;
+mod held;
+mod notices;
 mod poller;
 mod reap;
 mod replay;
 mod report;
+mod retry;
 mod serve;
 mod slow;
 mod stream;
@@ -25,14 +28,21 @@ use super::{
     inbox::{Command, Inbox},
     open::{CloseReason, Opening},
 };
-use crate::{cursor::EventId, event_log::EventLog};
+use crate::{
+    cursor::Places,
+    event_log::{Condition, EventLog},
+    who::Who,
+};
+use attach::Attaching;
 use bytes::Bytes;
 use feeds::Feeds;
 use futures_util::stream::FuturesUnordered;
 use head::Head;
+use held::Held;
 use poller::{Poller, Token};
 use relay_config::{Access, Config};
 use replay::Reading;
+use retry::Retries;
 use rustix::event::epoll::EventFlags;
 use slab::Slab;
 use std::{
@@ -67,6 +77,8 @@ pub struct Edge {
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
+    /// Whether who was allowed a stream has been refused since.
+    pub refuses: Box<dyn Fn(&Who) -> bool>,
 }
 
 /// What all shards are made from.
@@ -101,9 +113,15 @@ pub struct Shard {
     feeds: Feeds,
     /// Feeds with something to serve.
     dirty: VecDeque<u32>,
-    /// Every event up to here has been handed to the feeds that want it.
-    through: EventId,
+    /// Every event up to here has been handed to the feeds that want it. A partition whose epoch is
+    /// not known yet has no place.
+    through: Places,
+    attaching: FuturesUnordered<Attaching>,
     reading: FuturesUnordered<Reading>,
+    held: Held,
+    retries: Retries,
+    /// How the log said that it is.
+    condition: Condition,
     ticker: Ticker,
     now: Instant,
     /// Reused for reading heads.
@@ -146,8 +164,12 @@ impl Shard {
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
-            through: shared.hub.head(),
+            through: Places::default(),
+            attaching: FuturesUnordered::new(),
             reading: FuturesUnordered::new(),
+            held: Held::default(),
+            retries: Retries::default(),
+            condition: Condition::default(),
             ticker: Ticker::new(shared.config.heartbeat.interval.std()),
             now: Instant::now(),
             buffer: vec![0; 64 * 1024],
@@ -209,6 +231,9 @@ impl Shard {
     fn command(&mut self, command: Command) {
         match command {
             Command::Deliver(delivery) => self.deliver(&delivery),
+            Command::Epoch(at) => self.through.set(at),
+            Command::Lost(loss) => self.lost(&loss),
+            Command::Condition(condition) => self.tell_condition(condition),
             Command::Accepted(socket) => self.accepted(socket),
             Command::TakeOver(socket, opening) => self.take_over(socket, *opening),
             Command::Carry(pipe, opening) => self.carry(pipe, *opening),
@@ -264,12 +289,17 @@ impl Future for Shard {
         let shard = &mut *self;
         shard.now = Instant::now();
         shard.inbox.listen(cx.waker());
-        // before the inbox is emptied: everything up to this id is in it
-        let head = shard.shared.hub.head();
+        // before the inbox is emptied: everything up to these places is in it
+        let heads = shard.shared.hub.heads(&shard.through);
         for command in shard.inbox.take() {
             shard.command(command);
         }
-        shard.through = shard.through.max(head);
+        for head in heads.iter() {
+            // of an epoch that came out of the inbox the head is not known yet
+            if shard.through.epoch(head.partition) == Some(head.epoch) {
+                shard.through.advance(head);
+            }
+        }
         let mut again = true;
         for _ in 0..BATCHES {
             let Poll::Ready(ready) = shard.poller.poll(cx) else {
@@ -279,6 +309,8 @@ impl Future for Shard {
             ready.into_iter().for_each(|ready| shard.ready(ready));
         }
         shard.poll_tick(cx);
+        shard.poll_attaching(cx);
+        shard.begin_caught_up();
         again |= !shard.serve(SLICE);
         again |= !shard.poll_reading(cx);
         shard.keep_to_memory();

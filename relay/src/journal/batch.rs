@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
-use super::codec::{Reader, put_varint};
 use super::error::JournalError;
 use super::record::{Entry, Undecodable};
+use crate::codec::{Reader, put_varint};
 
 /// Starts every batch. Its first byte occurs in no UTF-8, so no event's text can look like one.
 const MARK: [u8; 4] = [0xf5, b'S', b'S', b'E'];

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::codec::Reader;
 use super::directory::sync_directory;
 use super::error::{JournalError, io_error};
 use super::record::Undecodable;
 use super::{Fsync, MAJOR, MINOR};
+use crate::codec::Reader;
 use crate::cursor::Epoch;
 
 const MAGIC: [u8; 8] = *b"\xf5SSELOG\n";
@@ -187,7 +187,8 @@ impl Header {
             kind,
             sequence: sequence.map_err(senseless)?,
             follows: (follows.sequence > 0).then_some(follows),
-            life: Life::read(&mut reader).map_err(senseless)?,
+            life: Life::read(&mut reader)
+                .map_err(|_| HeaderFlaw::Broken("its header makes no sense"))?,
         })
     }
 

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::codec::{Reader, put_signed, put_text, put_varint};
 use super::file::Life;
 use crate::channel::ChannelName;
+use crate::codec::{Malformed, Reader, put_signed, put_text, put_varint};
 use crate::cursor::{Epoch, EventId, Predecessor, UnixMillis};
 use crate::event::{Attributes, Data, Ending, Event, EventType};
 
@@ -84,6 +84,12 @@ pub(super) enum Undecodable {
     Malformed(&'static str),
     /// A kind of record that this release does not know.
     UnknownKind(u8),
+}
+
+impl From<Malformed> for Undecodable {
+    fn from(Malformed(what): Malformed) -> Undecodable {
+        Undecodable::Malformed(what)
+    }
 }
 
 const EVENT: u8 = 1;

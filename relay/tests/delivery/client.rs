@@ -272,6 +272,15 @@ impl Subscriber {
         data
     }
 
+    /// Data of the next events, up to one with this.
+    pub async fn rest_until(&mut self, last: &str) -> Vec<String> {
+        let mut data = Vec::new();
+        while data.last().is_none_or(|data| data != last) {
+            data.push(self.next().await.expect("the stream goes on").data);
+        }
+        data
+    }
+
     /// Everything up to the end.
     pub async fn rest(&mut self) -> Vec<Received> {
         let mut rest = Vec::new();

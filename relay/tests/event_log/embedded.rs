@@ -9,6 +9,7 @@ use sse_relay::{
         memory::{MemoryLog, MemoryOptions},
     },
     journal::{Fsync, JournalError, Options, Repair},
+    partition::Partitioning,
 };
 use std::{
     sync::Arc,
@@ -17,16 +18,25 @@ use std::{
 use tempfile::TempDir;
 
 pub struct Embedded {
+    partitioning: Partitioning,
     file: Option<(TempDir, Fsync)>,
 }
 
 impl Embedded {
     pub fn in_memory() -> Embedded {
-        Embedded { file: None }
+        Embedded::in_partitions(1)
+    }
+
+    pub fn in_partitions(count: usize) -> Embedded {
+        Embedded {
+            partitioning: Partitioning::new(count).unwrap(),
+            file: None,
+        }
     }
 
     pub fn in_a_directory(fsync: Fsync) -> Embedded {
         Embedded {
+            partitioning: Partitioning::SINGLE,
             file: Some((tempfile::tempdir().unwrap(), fsync)),
         }
     }
@@ -34,7 +44,9 @@ impl Embedded {
     fn start(&self, options: MemoryOptions, tail: Arc<dyn Tail>) -> Arc<dyn EventLog> {
         let epoch = Epoch::from_random(rand::random());
         let Some((dir, fsync)) = &self.file else {
-            return Arc::new(MemoryLog::new(options, epoch, tail));
+            let epoch = |_| Epoch::from_random(rand::random());
+            let log = MemoryLog::partitioned(self.partitioning, options, epoch, tail);
+            return Arc::new(log);
         };
         let file = Options {
             dir: dir.path().to_owned(),

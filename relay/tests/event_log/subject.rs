@@ -4,12 +4,15 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sse_relay::{
     channel::{ChannelName, Selector},
-    cursor::{CLOCK_START, Epoch, EventId, UnixMillis},
+    cursor::{CLOCK_START, Cursor, Epoch, EventId, Partition, Place, Places, UnixMillis},
     event::{Ending, Event},
     event_log::{
-        AppendError, Appended, Completeness, Entry, EventLog, Gaps, IdempotencyKey, Page,
-        Publication, Read, Retention, Tail,
+        self, AppendError, Appended, ChannelInfo, Completeness, Condition, Entry, EventLog, Gaps,
+        IdempotencyKey, Loss, Publication, Retention, Standing, Tail, cursor_of,
+        gap::Certainty,
+        resume::{Lost, Verdict},
     },
+    partition::Partitioning,
 };
 use std::{
     sync::{
@@ -110,17 +113,47 @@ impl Clock {
 
 /// Keeps what the log delivers.
 #[derive(Default)]
-pub struct Collected(Mutex<Vec<Vec<Arc<Entry>>>>);
+pub struct Collected {
+    publishes: Mutex<Vec<Vec<Arc<Entry>>>>,
+    /// Where each partition stands, as the tail was told.
+    pub places: Mutex<Places>,
+}
 
 impl Tail for Collected {
-    fn deliver(&self, _: Epoch, entries: &[Arc<Entry>]) {
-        self.0.lock().push(entries.to_vec());
+    fn epoch(&self, at: Place) {
+        self.places.lock().set(at);
     }
+
+    fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]) {
+        for entry in entries {
+            let place = Place {
+                partition: entry.partition,
+                epoch,
+                id: entry.id,
+            };
+            let mut places = self.places.lock();
+            let known = places.in_partition(place.partition);
+            let known = known.expect("an epoch is told before its events");
+            assert!(known.epoch == epoch && known.id < place.id, "out of order");
+            places.set(place);
+        }
+        self.publishes.lock().push(entries.to_vec());
+    }
+
+    fn advance(&self, head: Place) {
+        self.places.lock().advance(head);
+    }
+
+    fn lost(&self, loss: Loss) {
+        panic!("nothing is lost here: {loss:?}");
+    }
+
+    fn condition(&self, _: Condition) {}
 }
 
 impl Collected {
     pub fn publishes(&self) -> Vec<Vec<Arc<Entry>>> {
-        self.0.lock().clone()
+        self.publishes.lock().clone()
     }
 
     pub fn entries(&self) -> Vec<Arc<Entry>> {
@@ -139,6 +172,42 @@ impl Collected {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// A read of the suite's channels, which are all of one partition.
+#[derive(Clone, Debug)]
+pub struct Read {
+    pub selectors: Arc<[Selector]>,
+    pub after: EventId,
+    pub upto: EventId,
+    pub max_bytes: usize,
+    pub max_events: usize,
+    pub gaps: Gaps,
+}
+
+/// What it gave.
+#[derive(Debug)]
+pub struct Page {
+    pub gap: Option<Gap>,
+    pub entries: Vec<Arc<Entry>>,
+    pub through: EventId,
+    pub completeness: Completeness,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    pub certainty: Certainty,
+    pub after: EventId,
+    pub until: EventId,
+    pub channels: Vec<ChannelName>,
+}
+
+/// Where a subscription to one of the suite's channels starts.
+pub struct Start {
+    pub after: EventId,
+    pub gaps: Gaps,
+    pub lost: Option<Lost>,
+    pub verdict: Verdict,
 }
 
 /// A log under test.
@@ -184,8 +253,80 @@ impl Subject {
         ids
     }
 
+    /// The partition of the suite's channels ([`name`]).
+    fn home(&self) -> Partition {
+        self.log.partitioning().of(&name("a"))
+    }
+
+    pub fn head(&self) -> EventId {
+        self.log.heads().id(self.home())
+    }
+
+    /// An id of the suite's channels as a place.
+    pub fn place(&self, id: EventId) -> Place {
+        let head = self.log.heads().in_partition(self.home()).unwrap();
+        Place { id, ..head }
+    }
+
+    /// A place with this id in each partition that the selectors use.
+    pub fn places(&self, selectors: &[Selector], id: EventId) -> Places {
+        let used = self.log.partitioning().in_use(selectors);
+        let heads = self.log.heads().within(used);
+        heads.iter().map(|head| Place { id, ..head }).collect()
+    }
+
     pub async fn page(&self, read: Read) -> Page {
-        self.log.read(read).await.unwrap()
+        let standings = self.places(&read.selectors, read.after);
+        let from = standings.iter().map(|after| Standing {
+            after,
+            gaps: read.gaps,
+        });
+        let page = self.log.read(event_log::Read {
+            from: from.collect(),
+            upto: self.places(&read.selectors, read.upto),
+            selectors: read.selectors,
+            max_bytes: read.max_bytes,
+            max_events: read.max_events,
+        });
+        let page = page.await.unwrap();
+        let home = self.home();
+        Page {
+            gap: page.gap.map(|gap| Gap {
+                certainty: gap.certainty,
+                after: gap.after.id(home),
+                until: gap.until.id(home),
+                channels: gap.channels,
+            }),
+            entries: page.entries,
+            through: cursor_of(&page.next).id(home),
+            completeness: page.completeness,
+        }
+    }
+
+    pub fn resume(&self, cursor: &Cursor, joined: EventId) -> Start {
+        let start = self.log.resume(cursor, &Places::one(self.place(joined)));
+        let [standing] = start.from[..] else {
+            panic!("one partition is in use");
+        };
+        Start {
+            after: standing.after.id,
+            gaps: standing.gaps,
+            lost: start.lost,
+            verdict: start.verdict,
+        }
+    }
+
+    pub fn finished(&self, selectors: &[Selector], after: EventId) -> bool {
+        let after = self.places(selectors, after);
+        self.log.finished(selectors, &after)
+    }
+
+    pub async fn channel(&self, name: &ChannelName) -> Option<ChannelInfo> {
+        self.log.channel(name).await.unwrap()
+    }
+
+    pub async fn channels(&self, after: Option<&str>, limit: usize) -> Vec<ChannelInfo> {
+        self.log.channels(after, limit).await.unwrap()
     }
 
     /// All there is in these channels after an id.
@@ -234,12 +375,26 @@ pub fn ending(channel: &str) -> Publication {
     publication
 }
 
+/// A channel of the suite. All of them are of one partition, however many a log has: what holds in a
+/// partition is told by ids alone. What holds across them is in `suite/partitions.rs` and the model.
 pub fn name(text: &str) -> ChannelName {
+    let eight = Partitioning::new(Partition::MAX).unwrap();
+    (0..)
+        .map(|number| ChannelName::parse(&format!("{text}~{number}")).unwrap())
+        .find(|name| eight.of(name) == Partition::new(3).unwrap())
+        .unwrap()
+}
+
+/// A channel of that very name, in whatever partition it is.
+pub fn anywhere(text: &str) -> ChannelName {
     ChannelName::parse(text).unwrap()
 }
 
 pub fn select(selectors: &[&str]) -> Arc<[Selector]> {
-    let parsed = selectors.iter().map(|text| Selector::parse(text).unwrap());
+    let parsed = selectors.iter().map(|text| match text.contains('*') {
+        true => Selector::parse(text).unwrap(),
+        false => Selector::Channel(name(text)),
+    });
     parsed.collect()
 }
 

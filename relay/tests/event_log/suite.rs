@@ -7,6 +7,7 @@ pub mod gaps;
 pub mod idempotency;
 pub mod model;
 pub mod overview;
+pub mod partitions;
 pub mod reading;
 pub mod reopening;
 pub mod resuming;
@@ -55,6 +56,13 @@ macro_rules! conformance {
                 channels_are_listed_by_name_and_paged,
                 a_channel_tells_what_it_holds,
                 totals_add_up_over_channels,
+            }
+            partitions {
+                an_event_is_in_the_partition_of_its_channel_and_has_its_epoch,
+                any_cursor_of_a_stream_over_all_channels_resumes_exactly,
+                what_partitions_no_longer_have_is_one_gap_that_is_told_once,
+                who_has_an_id_of_one_channel_gets_the_others_from_that_moment_on,
+                a_cursor_of_another_life_in_one_partition_leaves_the_others_exact,
             }
             reading {
                 reading_after_any_id_gives_exactly_what_follows,

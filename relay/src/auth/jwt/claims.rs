@@ -50,6 +50,18 @@ impl Conditions {
     }
 }
 
+/// Longest id of a token, in bytes.
+pub const MAX_ID: usize = 255;
+
+/// The token's own id (RFC 7519, 4.1.7), by which it may be revoked.
+pub fn id(claims: &Map<String, Value>) -> Result<Option<&str>, Refused> {
+    match claims.get("jti") {
+        None => Ok(None),
+        Some(Value::String(id)) if (1..=MAX_ID).contains(&id.len()) => Ok(Some(id)),
+        Some(_) => Err(Refused::Claims),
+    }
+}
+
 /// A NumericDate (RFC 7519, 2): seconds, perhaps with a fraction.
 fn millis(claim: Option<&Value>) -> Result<Option<UnixMillis>, Refused> {
     let Some(claim) = claim else {
@@ -107,6 +119,20 @@ mod tests {
             check(&conditions, json!({"exp": at(60) as f64 + 0.5})),
             Ok(Some(NOW + 90_500))
         );
+    }
+
+    #[test]
+    fn an_id_is_a_text_of_a_bounded_length() {
+        let of = |jti: Value| {
+            let mut claims = Map::new();
+            claims.insert("jti".to_owned(), jti);
+            id(&claims).map(|id| id.map(str::to_owned))
+        };
+        assert_eq!(id(&Map::new()), Ok(None));
+        assert_eq!(of(json!("a")), Ok(Some("a".to_owned())));
+        for wrong in [json!(""), json!(1), json!(null), json!("x".repeat(256))] {
+            assert_eq!(of(wrong), Err(Refused::Claims));
+        }
     }
 
     #[test]

@@ -19,11 +19,23 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 pub struct Key {
     /// The `kid` of the tokens that it signs; `None` where every token may be its.
     pub id: Option<Box<str>>,
-    kind: Kind,
+    pub purpose: Purpose,
+    /// The only algorithm that it is for, where it says so.
+    pub algorithm: Option<Algorithm>,
+    pub kind: Kind,
 }
 
+/// What a key is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Signatures,
+    /// Encryption, or signing itself.
+    Other,
+}
+
+/// The key itself, which says what it can be for.
 #[derive(Debug)]
-enum Kind {
+pub enum Kind {
     /// HMAC with the algorithms that the secret is long enough for.
     Secret(Vec<(Algorithm, hmac::Key)>),
     /// Modulus and exponent, big-endian.
@@ -76,6 +88,8 @@ impl Key {
         };
         Ok(Key {
             id: key.id.as_deref().map(Into::into),
+            purpose: Purpose::Signatures,
+            algorithm: None,
             kind,
         })
     }
@@ -83,6 +97,9 @@ impl Key {
     /// Whether it is for an algorithm.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm as A;
+        if self.algorithm.is_some_and(|only| only != algorithm) {
+            return false;
+        }
         match &self.kind {
             Kind::Secret(keys) => keys.iter().any(|(known, _)| *known == algorithm),
             Kind::Rsa { .. } => matches!(
@@ -208,15 +225,29 @@ impl Kind {
         read(der).map_err(|_| KeyError::NotPem)?.checked()
     }
 
-    fn p256(point: &[u8]) -> Result<Kind, KeyError> {
+    /// Of modulus and exponent, big-endian.
+    pub fn rsa(n: &[u8], e: &[u8]) -> Result<Kind, KeyError> {
+        let strip = |bytes: &[u8]| -> Box<[u8]> {
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            bytes[zeros..].into()
+        };
+        Kind::Rsa {
+            n: strip(n),
+            e: strip(e),
+        }
+        .checked()
+    }
+
+    /// Of an uncompressed point, as the two that follow.
+    pub fn p256(point: &[u8]) -> Result<Kind, KeyError> {
         uncompressed(point, 65).map(Kind::P256)
     }
 
-    fn p384(point: &[u8]) -> Result<Kind, KeyError> {
+    pub fn p384(point: &[u8]) -> Result<Kind, KeyError> {
         uncompressed(point, 97).map(Kind::P384)
     }
 
-    fn ed25519(point: &[u8]) -> Result<Kind, KeyError> {
+    pub fn ed25519(point: &[u8]) -> Result<Kind, KeyError> {
         match point.len() {
             32 => Ok(Kind::Ed25519(point.into())),
             _ => Err(KeyError::Unsupported),

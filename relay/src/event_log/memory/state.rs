@@ -11,9 +11,10 @@ use crate::{
     event::Ending,
     event_log::{
         AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals,
-        Page, Publication, Read, Tail,
+        Publication, Standing, Tail,
         gap::{Gap, Known, missing},
-        resume::EndedEpoch,
+        merge::Part,
+        resume::{EndedEpoch, EpochLoss},
     },
     journal::{Idempotency, MAX_ENDED_EPOCHS, Record, Recovered},
 };
@@ -26,7 +27,9 @@ use std::{
 /// Channels looked at by one sweep, so that it holds the lock for a short time.
 const SWEEP_STEP: usize = 10_000;
 
+/// One partition: its order, and its channels.
 pub struct State {
+    partition: Partition,
     pub epoch: Epoch,
     pub ended: Vec<EndedEpoch>,
     /// Newest id ever given out.
@@ -49,6 +52,22 @@ pub struct State {
     tail: Arc<dyn Tail>,
 }
 
+/// How much a page may have. The entry that reaches a bound is its last.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    pub bytes: usize,
+    pub events: usize,
+}
+
+impl Bounds {
+    /// Counts an entry; whether it is the last one.
+    pub fn reached_with(&mut self, entry: &Entry) -> bool {
+        self.bytes = self.bytes.saturating_sub(weight(entry));
+        self.events = self.events.saturating_sub(1);
+        self.bytes == 0 || self.events == 0
+    }
+}
+
 /// A publish that has its ids but is not stored yet.
 pub struct Prepared {
     pub entries: Vec<Arc<Entry>>,
@@ -56,8 +75,14 @@ pub struct Prepared {
 }
 
 impl State {
-    pub fn new(epoch: Epoch, options: MemoryOptions, tail: Arc<dyn Tail>) -> State {
+    pub fn new(
+        partition: Partition,
+        epoch: Epoch,
+        options: MemoryOptions,
+        tail: Arc<dyn Tail>,
+    ) -> State {
         State {
+            partition,
             epoch,
             ended: Vec::new(),
             last: EventId::ZERO,
@@ -81,10 +106,15 @@ impl State {
 
     pub fn place(&self, id: EventId) -> Place {
         Place {
-            partition: Partition::ONLY,
+            partition: self.partition,
             epoch: self.epoch,
             id,
         }
+    }
+
+    /// Tells the tail where the partition begins.
+    pub fn begin(&self) {
+        self.tail.epoch(self.place(self.delivered));
     }
 
     /// Decides about a publish and gives its events their ids. Changes nothing.
@@ -128,6 +158,7 @@ impl State {
                 AppendError::Unavailable("the clock of event ids ends in 2090".into())
             })?;
             entries.push(Arc::new(Entry {
+                partition: self.partition,
                 channel: channel.clone(),
                 id,
                 predecessor,
@@ -256,24 +287,27 @@ impl State {
         }
     }
 
-    /// Reads selected channels after an id, merged in order of ids.
-    pub fn read(&self, read: &Read) -> Page {
-        let upto = read.upto.min(self.delivered);
-        let names = self.moved_after(&read.selectors, read.after, upto);
-        let gap = match read.gaps {
-            Gaps::Report => self.missing(&names, read, upto, read.after),
-            Gaps::ReportAfter(told) => self.missing(&names, read, upto, told),
+    /// Reads selected channels of the partition, merged in order of ids.
+    pub fn read(
+        &self,
+        selectors: &[Selector],
+        from: Standing,
+        upto: EventId,
+        bounds: Bounds,
+    ) -> Part {
+        let (after, upto) = (from.after.id, upto.min(self.delivered));
+        let names = self.moved_after(selectors, after, upto);
+        let gap = match from.gaps {
+            Gaps::Report => self.missing(&names, selectors, from.after, upto, after),
+            Gaps::ReportAfter(told) => self.missing(&names, selectors, from.after, upto, told),
             Gaps::Ignore => None,
         };
-        let (entries, completeness) = self.merge(&names, read, upto);
-        let through = match (completeness, entries.last()) {
-            (Completeness::More, Some(entry)) => entry.id,
-            _ => upto.max(read.after),
-        };
-        Page {
+        let (entries, completeness) = self.merge(&names, after, upto, bounds);
+        Part {
+            from,
+            upto,
             gap,
             entries,
-            through,
             completeness,
         }
     }
@@ -283,23 +317,24 @@ impl State {
     fn missing(
         &self,
         moved: &[ChannelName],
-        read: &Read,
+        selectors: &[Selector],
+        after: Place,
         upto: EventId,
         told: EventId,
     ) -> Option<Gap> {
         let mut gap = None;
         let mut add = |known, channel| {
-            let missing = missing(read.after, upto, known).filter(|(_, until)| *until > told);
+            let missing = missing(after.id, upto, known).filter(|(_, until)| *until > told);
             if let Some(missing) = missing {
-                Gap::add(&mut gap, read.after, missing, channel);
+                Gap::add(&mut gap, after, missing, channel);
             }
         };
         for name in moved {
             if let Some(history) = self.channels.get(name) {
-                add(history.known_after(read.after), Some(name));
+                add(history.known_after(after.id), Some(name));
             }
         }
-        for selector in read.selectors.iter() {
+        for selector in selectors {
             if let Selector::Channel(name) = selector
                 && !self.channels.contains_key(name)
             {
@@ -308,21 +343,17 @@ impl State {
         }
         // the names of forgotten channels are not kept, so any may have matched a pattern
         let pattern = |selector: &Selector| matches!(selector, Selector::Pattern(_));
-        if read.selectors.iter().any(pattern) {
+        if selectors.iter().any(pattern) {
             add(Known::Forgotten(self.forgotten), None);
         }
         gap
     }
 
-    /// Whether all selected channels ended at or before an id.
-    pub fn finished(&self, selectors: &[Selector], after: EventId) -> bool {
-        selectors.iter().all(|selector| match selector {
-            Selector::Pattern(_) => false,
-            Selector::Channel(name) => self
-                .channels
-                .get(name)
-                .is_some_and(|history| history.ending == Ending::Ends && history.last <= after),
-        })
+    /// Whether a channel ended at or before an id.
+    pub fn finished(&self, channel: &ChannelName, after: EventId) -> bool {
+        self.channels
+            .get(channel)
+            .is_some_and(|history| history.ending == Ending::Ends && history.last <= after)
     }
 
     /// Selected channels that have, or had, an event after an id.
@@ -373,33 +404,29 @@ impl State {
     fn merge(
         &self,
         names: &[ChannelName],
-        read: &Read,
+        after: EventId,
         upto: EventId,
+        mut bounds: Bounds,
     ) -> (Vec<Arc<Entry>>, Completeness) {
         let mut sources: Vec<_> = names
             .iter()
             .filter_map(|name| self.channels.get(name))
-            .map(|history| {
-                history
-                    .after(read.after)
-                    .take_while(|entry| entry.id <= upto)
-            })
+            .map(|history| history.after(after).take_while(|entry| entry.id <= upto))
             .collect();
         let mut next: BinaryHeap<Reverse<(EventId, usize)>> = BinaryHeap::new();
         let mut heads: Vec<Option<&Arc<Entry>>> = sources.iter_mut().map(Iterator::next).collect();
         for (index, head) in heads.iter().enumerate() {
             next.extend(head.map(|entry| Reverse((entry.id, index))));
         }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let (mut entries, mut full) = (Vec::new(), false);
         while let Some(Reverse((_, index))) = next.pop() {
-            let full = bytes >= read.max_bytes || entries.len() >= read.max_events;
-            if full && !entries.is_empty() {
+            if full {
                 return (entries, Completeness::More);
             }
             let following = sources[index].next();
             next.extend(following.map(|entry| Reverse((entry.id, index))));
             if let Some(entry) = std::mem::replace(&mut heads[index], following) {
-                bytes += weight(entry);
+                full = bounds.reached_with(entry);
                 entries.push(entry.clone());
             }
         }
@@ -463,6 +490,7 @@ impl State {
                 }
                 self.insert(
                     Arc::new(Entry {
+                        partition: self.partition,
                         channel: channel.clone(),
                         id,
                         predecessor,
@@ -478,7 +506,12 @@ impl State {
                 self.forgotten = self.forgotten.max(forgotten);
             }
             Record::EpochEnded { epoch, fork } => {
-                self.ended.push(EndedEpoch { epoch, fork });
+                self.ended.push(EndedEpoch {
+                    partition: self.partition,
+                    epoch,
+                    fork,
+                    loss: EpochLoss::Unknown,
+                });
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);
             }
@@ -584,14 +617,18 @@ mod tests {
     use super::*;
     use crate::{
         event::Event,
-        event_log::{Retention, memory::Clock},
+        event_log::{Condition, Loss, Retention, memory::Clock},
     };
     use std::time::Duration;
 
     struct Nobody;
 
     impl Tail for Nobody {
+        fn epoch(&self, _: Place) {}
         fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {}
+        fn advance(&self, _: Place) {}
+        fn lost(&self, _: Loss) {}
+        fn condition(&self, _: Condition) {}
     }
 
     fn state(events: usize) -> State {
@@ -609,7 +646,12 @@ mod tests {
             max_idempotency_keys: 10,
             clock,
         };
-        State::new(Epoch::from_random(1), options, Arc::new(Nobody))
+        State::new(
+            Partition::ONLY,
+            Epoch::from_random(1),
+            options,
+            Arc::new(Nobody),
+        )
     }
 
     /// Stores an event as the journal's writer does before it is synced.
@@ -628,15 +670,17 @@ mod tests {
         entries
     }
 
-    fn read(after: EventId) -> Read {
-        Read {
-            selectors: Arc::new(selectors()),
-            after,
-            upto: EventId::new((1 << 53) - 1).unwrap(),
-            max_bytes: usize::MAX,
-            max_events: usize::MAX,
+    fn read(state: &State, after: EventId) -> Part {
+        let from = Standing {
+            after: state.place(after),
             gaps: Gaps::Report,
-        }
+        };
+        let bounds = Bounds {
+            bytes: usize::MAX,
+            events: usize::MAX,
+        };
+        let newest = EventId::new((1 << 53) - 1).unwrap();
+        state.read(&selectors(), from, newest, bounds)
     }
 
     #[test]
@@ -649,15 +693,17 @@ mod tests {
             .into_iter()
             .flat_map(|ending| store(&mut state, ending))
             .collect();
-        let page = state.read(&read(head));
-        assert!(page.entries.is_empty() && page.gap.is_none());
-        assert_eq!((page.through, state.delivered), (head, head));
-        assert!(!state.finished(&selectors(), head));
+        let part = read(&state, head);
+        assert!(part.entries.is_empty() && part.gap.is_none());
+        assert_eq!((part.upto, state.delivered), (head, head));
+        let name = ChannelName::parse("a").unwrap();
+        assert!(!state.finished(&name, head));
         state.deliver(&more);
-        let page = state.read(&read(head));
-        assert_eq!(page.entries, [more[1].clone()]);
-        assert_eq!(page.gap.map(|gap| gap.until), Some(more[0].id));
-        assert!(state.finished(&selectors(), more[1].id));
+        let part = read(&state, head);
+        assert_eq!(part.entries, [more[1].clone()]);
+        let until = part.gap.map(|gap| gap.until.id(Partition::ONLY));
+        assert_eq!(until, Some(more[0].id));
+        assert!(state.finished(&name, more[1].id));
     }
 
     fn selectors() -> [Selector; 1] {

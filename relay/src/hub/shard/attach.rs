@@ -2,29 +2,55 @@
 
 use super::{
     Connection, Head, Shard,
-    feeds::Finished,
+    feeds::{Attachment, Finished},
+    held::Until,
     poller::READ_WRITE,
+    retry::Retry,
     stream::{Backlog, Counts, Flow, NOT_JOINED, Stream, Then},
 };
 use crate::{
     channel::Selector,
     clock::{rfc3339, unix_millis},
-    cursor::{Cursor, EventId},
+    cursor::{Cursor, Places},
     event_log::{
-        Gaps,
+        Condition, ReadError, cursor_of,
         resume::{Lost, Start},
     },
     frame::{ConnectedData, Frame, Framing, GapData},
     hub::{
-        feed::FeedKey,
-        inbox::Command,
-        open::{self, CloseReason, Greeting, Opening, StreamInfo},
+        feed::{ByteLog, FeedKey},
+        open::{self, CloseReason, EndReason, Greeting, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
+    stats::LogOperation,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use relay_config::Overflow;
-use std::{os::fd::OwnedFd, sync::Arc, time::SystemTime};
+use std::{
+    os::fd::OwnedFd,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
+
+/// Whether a stream has the head of its response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FirstBytes {
+    Due,
+    /// It waited with it.
+    Sent,
+}
+
+/// A feed on its way into the event log: its index, its number and how often that failed before.
+pub type Attaching = BoxFuture<'static, Attached>;
+
+pub struct Attached {
+    feed: u32,
+    number: u64,
+    failures: u32,
+    selectors: Arc<[Selector]>,
+    outcome: Result<Places, ReadError>,
+}
 
 /// Head of the response on a socket that the shard owns, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
@@ -40,16 +66,6 @@ impl Shard {
             return;
         };
         let Head { socket, .. } = *head;
-        if self.is_ahead(&opening) {
-            // its new token comes with its new slot
-            if self.poller.remove(&socket).is_ok() {
-                self.inbox
-                    .send(Command::TakeOver(socket, Box::new(opening)));
-            } else {
-                self.count_out();
-            }
-            return;
-        }
         // the slot that was just given back is the next to be used, so the token stays right
         let stream = self.new_stream(Sink::Socket(socket), &opening);
         let again = self.slots.insert(super::Slot {
@@ -62,11 +78,6 @@ impl Shard {
 
     /// A socket that hyper read the subscribe from; its load is already counted.
     pub(super) fn take_over(&mut self, socket: OwnedFd, opening: Opening) {
-        if self.is_ahead(&opening) {
-            return self
-                .inbox
-                .send(Command::TakeOver(socket, Box::new(opening)));
-        }
         let stream = self.new_stream(Sink::Socket(socket), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         let Some(Stream {
@@ -85,28 +96,11 @@ impl Shard {
 
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
-        if self.is_ahead(&opening) {
-            return self.inbox.send(Command::Carry(pipe, Box::new(opening)));
-        }
         self.count_in();
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
         self.start(index, opening);
-    }
-
-    /// Whether a client has already seen, through another shard, what this one has not handed to its
-    /// feeds yet. Its stream opens when the shard is as far, or it would get those events twice.
-    fn is_ahead(&self, opening: &Opening) -> bool {
-        let Some(feed) = self.feeds.find(&opening.key) else {
-            return false; // a new feed begins at the head
-        };
-        if !matches!(opening.cursor, Cursor::After(_)) {
-            return false;
-        }
-        let joined = self.feeds.get(feed).since.max(self.through);
-        let head = self.shared.log.head();
-        joined < head && self.shared.log.resume(&opening.cursor, head).after > joined
     }
 
     fn new_stream(&mut self, sink: Sink, opening: &Opening) -> Stream {
@@ -120,29 +114,99 @@ impl Shard {
             flow: Flow::Open,
             heartbeat: opening.heartbeat,
             backlog: None,
-            gaps: Gaps::Report,
+            notices: opening.notices,
+            told: Condition::Healthy,
             counts: Counts::default(),
             opened: self.now,
             info: Arc::new(opening.info.clone()),
         }
     }
 
-    /// The feed of a key, attached to the log from this moment on if it is new.
+    /// The feed of a key; a new one is being attached to the log, or is already.
     fn feed_for(&mut self, key: &FeedKey) -> u32 {
         if let Some(index) = self.feeds.find(key) {
             return index;
         }
-        let (index, wanted) = self
-            .feeds
-            .add(key.clone(), self.overflow_of(&key.selectors));
+        let partitions = self.shared.log.partitioning().in_use(&key.selectors);
+        let overflow = self.overflow_of(&key.selectors);
+        let (index, wanted) = self.feeds.add(key.clone(), partitions, overflow);
+        // before it is attached: what comes from then on must find the way here
         self.shared.hub.want(&wanted, self.index);
-        // the embedded log answers at once; what it holds up to here is read, not delivered
-        let since = self.shared.log.attach(&key.selectors).now_or_never();
-        let since = since.and_then(Result::ok).unwrap_or(self.through);
-        self.feeds.get_mut(index).since = since;
-        // its channels may have ended since the subscribe was answered
-        self.check_finished(index, since);
+        self.attach(index, 0);
         index
+    }
+
+    /// Asks the log for what a feed wants. The embedded one answers at once.
+    fn attach(&mut self, feed: u32, failures: u32) {
+        let (number, selectors) = {
+            let feed = self.feeds.get(feed);
+            (feed.number, feed.key.selectors.clone())
+        };
+        let log = self.shared.log.clone();
+        let mut attaching: Attaching = Box::pin(async move {
+            Attached {
+                feed,
+                number,
+                failures,
+                outcome: log.attach(selectors.clone()).await,
+                selectors,
+            }
+        });
+        match (&mut attaching).now_or_never() {
+            Some(attached) => self.attached(attached),
+            None => self.attaching.push(attaching),
+        }
+    }
+
+    /// A feed that is not attached yet is tried again.
+    pub(super) fn attach_again(&mut self, feed: u32, number: u64, failures: u32) {
+        if self.feeds.same(feed, number).is_some() {
+            self.attach(feed, failures);
+        }
+    }
+
+    pub(super) fn poll_attaching(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(attached)) = self.attaching.poll_next_unpin(cx) {
+            self.attached(attached);
+        }
+    }
+
+    fn attached(&mut self, attached: Attached) {
+        let Attached {
+            feed: index,
+            number,
+            failures,
+            selectors,
+            outcome,
+        } = attached;
+        let feed = self.feeds.same(index, number);
+        let failed = match (outcome, feed) {
+            (Ok(since), Some(feed))
+                if since.partitions() == feed.partitions && since.same_epochs(&self.through) =>
+            {
+                feed.log = ByteLog::after(since.clone());
+                feed.attachment = Attachment::Attached;
+                // its channels may have ended since the subscribe was answered
+                self.check_finished(index, &since);
+                return self.begin_attached(number);
+            }
+            (Ok(_), feed) => {
+                self.shared.log.detach(&selectors);
+                // of an epoch that has not come out of the inbox yet
+                feed.map(|_| ReadError::EpochChanged)
+            }
+            (Err(error), feed) => feed.map(|_| error),
+        };
+        // who wanted it may be gone meanwhile
+        if let Some(error) = failed {
+            self.log_failed(LogOperation::Attach, &error);
+            let retry = Retry::Attach {
+                feed: index,
+                number,
+                failures: failures + 1,
+            };
+            self.retries.add(self.now, failures, retry);
+        }
     }
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
@@ -158,45 +222,94 @@ impl Shard {
         }
     }
 
-    /// The first bytes, and where the stream goes on from.
+    /// The stream begins, or waits for what it needs to begin.
     fn start(&mut self, index: u32, opening: Opening) {
+        let token = self.token_of(index);
+        self.log_opened(&opening.info);
+        if let Some(expires) = opening.expires {
+            self.plan_expiry(token, expires, unix_millis());
+        }
+        self.begin_or_hold(index, opening);
+        // revoked on the way here: the command that ends streams did not find this one
+        if self.slot_of(token) == Some(index)
+            && let Some(stream) = self.stream(index)
+            && (self.edge.refuses)(&stream.info.who)
+        {
+            self.dismiss(index, EndReason::Revoked);
+        }
+    }
+
+    fn begin_or_hold(&mut self, index: u32, opening: Opening) {
         let Some(stream) = self.stream(index) else {
             return;
         };
         let feed = self.feeds.get(stream.feed);
-        let (framing, joined) = (feed.key.framing, feed.since.max(self.through));
-        let start = self.shared.log.resume(&opening.cursor, joined);
-        self.shared.hub.stats.opened.of(start.verdict).add(1);
-        let mut bytes = Vec::with_capacity(512);
-        if let Sink::Socket(_) = stream.sink {
-            bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
-            bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-            bytes.extend_from_slice(b"\r\n");
-            bytes.extend_from_slice(&opening.head);
-            bytes.extend_from_slice(b"\r\n");
+        if feed.attachment == Attachment::Pending {
+            let until = Until::Attached(feed.number);
+            return self.hold(index, opening, until);
         }
-        self.greet(&mut bytes, framing, &start, &opening);
-        self.log_opened(&opening.info);
-        if let Some(expires) = opening.expires {
-            self.plan_expiry(self.token_of(index), expires, unix_millis());
+        let joined = feed.standing(&self.through);
+        if self.is_ahead(&opening.cursor, &joined) {
+            let until = Until::caught_up(self.now);
+            return self.hold(index, opening, until);
         }
-        let then = if start.after < joined {
-            Then::Read(start.after)
-        } else {
-            Then::Feed
+        self.begin(index, &opening, FirstBytes::Due);
+    }
+
+    /// Whether a client has already seen, through another shard or another replica, what this one has
+    /// not handed to its feeds yet. Its stream begins when the shard is as far, or it would get those
+    /// events twice.
+    pub(super) fn is_ahead(&self, cursor: &Cursor, joined: &Places) -> bool {
+        let Cursor::After(places) = cursor else {
+            return false;
         };
-        if let Some(stream) = self.stream_mut(index) {
-            stream.gaps = start.gaps;
+        if !places.is_past(joined) {
+            return false;
         }
-        if then == Then::Feed {
+        let mut known = joined.clone();
+        let heads = self.shared.log.heads();
+        heads
+            .within(joined.partitions())
+            .iter()
+            .for_each(|head| known.advance(head));
+        let start = self.shared.log.resume(cursor, &known);
+        cursor_of(&start.from).is_past(joined)
+    }
+
+    /// The first bytes, and where the stream goes on from.
+    pub(super) fn begin(&mut self, index: u32, opening: &Opening, first: FirstBytes) {
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
+        let feed = self.feeds.get(stream.feed);
+        let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
+        let mut start = self.shared.log.resume(&opening.cursor, &joined);
+        for standing in &mut start.from {
+            // nothing came of what the client seemed to know
+            let at = joined.id(standing.after.partition);
+            standing.after.id = standing.after.id.min(at);
+        }
+        self.shared.hub.stats.opened.of(start.verdict).add(1);
+        let mut bytes = match &stream.backlog {
+            // what it got while it waited is not sent yet
+            Some(backlog) => backlog.waiting().to_vec(),
+            None => Vec::with_capacity(512),
+        };
+        if first == FirstBytes::Due {
+            response_head(&mut bytes, &stream.sink, &opening.head);
+        }
+        self.greet(&mut bytes, framing, &start, opening);
+        if joined.is_past(&cursor_of(&start.from)) {
+            self.set_backlog(index, Backlog::read(bytes, 0, start.from));
+        } else {
             self.join(index);
+            self.set_backlog(index, Backlog::new(bytes, 0, Then::Feed));
         }
-        self.set_backlog(index, Backlog::new(bytes, 0, then));
         self.pump(index);
     }
 
     fn greet(&mut self, bytes: &mut Vec<u8>, framing: Framing, start: &Start, opening: &Opening) {
-        let cursor = self.shared.log.place(start.after).to_string();
+        let cursor = cursor_of(&start.from).to_string();
         let retry = self.retry();
         match &start.lost {
             None => bytes.extend_from_slice(Frame::opening(Some(&cursor), retry).bytes(framing)),
@@ -204,15 +317,19 @@ impl Shard {
                 // the gap and the cursor that has passed it come in one block, so that no client has
                 // one without the other
                 bytes.extend_from_slice(Frame::opening(None, retry).bytes(framing));
-                self.shared.hub.stats.gaps.of(lost.reason).add(1);
-                let frame = Frame::control(Some(&cursor), "gap", &gap_data(lost));
-                bytes.extend_from_slice(frame.bytes(framing));
+                bytes.extend_from_slice(self.lost_frame(lost, &cursor).bytes(framing));
             }
         }
         if opening.greeting == Greeting::Connected {
             let frame = Frame::control(None, "connected", &connected(&opening.info));
             bytes.extend_from_slice(frame.bytes(framing));
         }
+    }
+
+    /// The gap that a cursor tells, and the cursor after it.
+    pub(super) fn lost_frame(&self, lost: &Lost, cursor: &str) -> Frame {
+        self.shared.hub.stats.gaps.of(lost.reason).add(1);
+        Frame::control(Some(cursor), "gap", &gap_data(lost))
     }
 
     /// A reconnection time with jitter, so that clients that were cut together come back apart.
@@ -226,6 +343,10 @@ impl Shard {
             return;
         };
         let feed = self.feeds.get_mut(feed);
+        if feed.log.is_empty() {
+            // what came while nobody was here is not in it either
+            feed.log.move_to(feed.standing(&self.through));
+        }
         let (position, cursor) = (feed.members.len() as u32, feed.log.end());
         let (joined_at, filtered) = (feed.log.frames_at(cursor), feed.filtered);
         feed.members.push(index);
@@ -275,7 +396,7 @@ impl Shard {
     }
 
     /// Marks the feed finished if all its channels have ended by now.
-    pub(super) fn check_finished(&mut self, feed: u32, through: EventId) {
+    pub(super) fn check_finished(&mut self, feed: u32, through: &Places) {
         let selectors = self.feeds.get(feed).key.selectors.clone();
         if self.shared.log.finished(&selectors, through) {
             self.feeds.get_mut(feed).finished = Finished::Yes;
@@ -283,12 +404,23 @@ impl Shard {
     }
 }
 
+/// What comes before the events on a socket that the shard owns; `lines` are the request's own.
+pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, lines: &[u8]) {
+    if let Sink::Socket(_) = sink {
+        bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
+        bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(lines);
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
 fn gap_data(lost: &Lost) -> GapData {
     GapData {
         reason: lost.reason,
         certain: lost.certain,
-        after: lost.after,
-        until: lost.until,
+        after: lost.after.clone(),
+        until: lost.until.clone(),
         channels: Vec::new(),
     }
 }

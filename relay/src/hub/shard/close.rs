@@ -2,6 +2,7 @@
 
 use super::{
     Connection, Shard,
+    feeds::Attachment,
     stream::{Backlog, Stream, Then},
 };
 use crate::{
@@ -24,7 +25,9 @@ impl Shard {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        if stream.flow.is_blocked() || stream.backlog.is_some() {
+        // one that waits for history is at a frame's edge
+        let busy = |backlog: &Backlog| backlog.then != Then::Wait || !backlog.waiting().is_empty();
+        if stream.flow.is_blocked() || stream.backlog.as_deref().is_some_and(busy) {
             return self.close(index, reason);
         }
         let framing = self.feeds.get(stream.feed).key.framing;
@@ -35,7 +38,7 @@ impl Shard {
         ) {
             bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
         }
-        if reason == CloseReason::Disconnected {
+        if reason.is_ordered() {
             let told = Frame::dismissal(reason.as_str(), self.retry());
             bytes.extend_from_slice(told.bytes(framing));
         }
@@ -52,6 +55,7 @@ impl Shard {
             return;
         }
         let (delivered, filtered, waiting) = self.account(index);
+        self.forget_held(self.token_of(index));
         self.clear_backlog(index);
         self.leave(index);
         let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {
@@ -62,7 +66,7 @@ impl Shard {
             | CloseReason::Draining
             | CloseReason::Expired
             | CloseReason::MaxAge => Finish::Whole,
-            CloseReason::Disconnected if !stream.flow.is_blocked() => Finish::Whole,
+            reason if reason.is_ordered() && !stream.flow.is_blocked() => Finish::Whole,
             _ => Finish::Cut,
         });
         self.count_out();
@@ -95,7 +99,7 @@ impl Shard {
         self.stream(index).map_or((0, 0, 0), |stream| {
             let feed = self.feeds.get(stream.feed);
             let waiting_before = stream.backlog.as_ref().map_or(0, |backlog| backlog.frames);
-            if stream.position == super::stream::NOT_JOINED {
+            if !stream.has_joined() {
                 return (
                     stream.counts.replayed,
                     stream.counts.filtered,
@@ -123,8 +127,13 @@ impl Shard {
             }
             return;
         }
-        let accounted = feed.accounted;
+        let (accounted, number) = (feed.accounted, feed.number);
         self.account_bytes(0, accounted);
+        self.forget_feed(number);
+        let feed = self.feeds.get(index);
+        if feed.attachment == Attachment::Attached {
+            self.shared.log.detach(&feed.key.selectors);
+        } // else whoever is told that it is attached sees to it
         let unwanted = self.feeds.remove(index);
         self.shared.hub.want_no_more(unwanted.iter(), self.index);
     }

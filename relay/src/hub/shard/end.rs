@@ -14,7 +14,7 @@ impl Shard {
         selected.len() as u64
     }
 
-    fn dismiss(&mut self, index: u32, reason: EndReason) {
+    pub(super) fn dismiss(&mut self, index: u32, reason: EndReason) {
         self.finish(index, reason.into());
         // its socket does not take even that: it must not live on until it does
         self.close(index, reason.into());

@@ -2,11 +2,7 @@
 //! gives is never more than its grant allowed. With jitter, so that tokens of one moment do not come
 //! back in one moment.
 
-use super::{
-    Shard,
-    poller::Token,
-    stream::{Backlog, Then},
-};
+use super::{Shard, poller::Token};
 use crate::{
     clock::unix_millis,
     cursor::UnixMillis,
@@ -85,7 +81,7 @@ impl Shard {
             return;
         };
         let feed = self.feeds.get(stream.feed);
-        if stream.backlog.is_some() || stream.cursor != feed.log.end() {
+        if !stream.is_at_rest(feed.log.end()) {
             return;
         }
         let left = expires.saturating_sub(unix_millis());
@@ -95,8 +91,7 @@ impl Shard {
         let bytes = Frame::control(None, "expiring", &data)
             .bytes(feed.key.framing)
             .to_vec();
-        self.set_backlog(index, Backlog::new(bytes, 0, Then::Feed));
-        self.pump(index);
+        self.whisper(index, &bytes);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::{
     channel::{ChannelName, Selector},
-    cursor::EventId,
+    cursor::{Place, Places},
     hub::feed::{ByteLog, FeedKey},
+    partition::PartitionSet,
 };
 use relay_config::Overflow;
 use slab::Slab;
@@ -12,23 +13,35 @@ use std::{collections::HashMap, time::Instant};
 /// A feed and the streams that receive it.
 pub struct Feed {
     pub key: FeedKey,
+    /// Tells it from one that had its index before.
+    pub number: u64,
+    /// Partitions of its channels.
+    pub partitions: PartitionSet,
+    pub attachment: Attachment,
+    /// What is before it is not the feed's; a stream reads that from the event log.
     pub log: ByteLog,
-    /// Events up to here are not the feed's; a stream reads them from the event log.
-    pub since: EventId,
     pub overflow: Overflow,
     /// Streams whose cursor is in the byte log.
     pub members: Vec<u32>,
     /// Streams that use the feed, the replaying ones included.
     pub users: usize,
     pub round: Round,
-    /// Newest event that was considered.
-    considered: EventId,
+    /// The event that was considered last.
+    considered: Option<Place>,
     /// Events that the filter rejected.
     pub filtered: u64,
     /// Bytes that the process's account of waiting bytes has of this feed.
     pub accounted: usize,
     /// All channels have ended; a member that has everything is closed.
     pub finished: Finished,
+}
+
+/// Whether the event log delivers what the feed wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attachment {
+    /// It has not answered yet; streams wait.
+    Pending,
+    Attached,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +119,8 @@ impl Round {
 #[derive(Default)]
 pub struct Feeds {
     feeds: Slab<Feed>,
+    /// Feeds that there ever were.
+    count: u64,
     by_key: HashMap<FeedKey, u32>,
     by_channel: HashMap<ChannelName, Vec<u32>>,
     with_patterns: Vec<u32>,
@@ -119,16 +134,24 @@ impl Feeds {
     }
 
     /// Adds a feed; the selectors that the shard did not want before.
-    pub fn add(&mut self, key: FeedKey, overflow: Overflow) -> (u32, Vec<Selector>) {
+    pub fn add(
+        &mut self,
+        key: FeedKey,
+        partitions: PartitionSet,
+        overflow: Overflow,
+    ) -> (u32, Vec<Selector>) {
+        self.count += 1;
         let feed = Feed {
             key: key.clone(),
+            number: self.count,
+            partitions,
+            attachment: Attachment::Pending,
             log: ByteLog::default(),
-            since: EventId::ZERO,
             overflow,
             members: Vec::new(),
             users: 0,
             round: Round::default(),
-            considered: EventId::ZERO,
+            considered: None,
             filtered: 0,
             accounted: 0,
             finished: Finished::No,
@@ -194,6 +217,12 @@ impl Feeds {
         self.feeds.contains(index as usize)
     }
 
+    /// The feed at an index, unless another one has it by now.
+    pub fn same(&mut self, index: u32, number: u64) -> Option<&mut Feed> {
+        let feed = self.feeds.get_mut(index as usize);
+        feed.filter(|feed| feed.number == number)
+    }
+
     /// Feeds that may concern a channel; one that names it and matches it stands there twice.
     pub fn of(&self, channel: &ChannelName, out: &mut Vec<u32>) {
         out.clear();
@@ -213,10 +242,28 @@ impl Feeds {
 
 impl Feed {
     /// Whether an event is new to the feed. Asked in order of ids, perhaps twice for one event.
-    pub fn considers(&mut self, id: EventId) -> bool {
-        let new = id > self.since && id > self.considered;
-        self.considered = self.considered.max(id);
-        new
+    pub fn considers(&mut self, at: Place) -> bool {
+        let before = self.log.before().in_partition(at.partition);
+        let comes_after = before.is_none_or(|before| before.epoch != at.epoch || before.id < at.id);
+        let new = self.attachment == Attachment::Attached && comes_after;
+        new && self.considered.replace(at) != Some(at)
+    }
+
+    /// The cursor of a stream that has everything, given up to where all events have reached the
+    /// feeds that want them.
+    pub fn standing(&self, through: &Places) -> Places {
+        let mut at = self.log.before().clone();
+        for place in through.iter() {
+            if self.partitions.contains(place.partition) {
+                at.advance(place);
+            }
+        }
+        at
+    }
+
+    /// Whether an event's own place is the cursor of its streams.
+    pub fn is_of_one_partition(&self) -> bool {
+        self.partitions.len() == 1
     }
 }
 

@@ -4,17 +4,18 @@ use super::{
     Shard,
     feeds::Finished,
     poller::Token,
-    stream::{Backlog, NOT_JOINED, Then},
+    retry::Retry,
+    stream::{Backlog, Then},
 };
 use crate::{
-    cursor::{EventId, Place},
+    cursor::{Cursor, Place},
     event::Ending,
     event_log::{
-        Completeness, Gaps, Page, Read, ReadError,
+        Completeness, Page, Read, ReadError, Standings, cursor_of,
         gap::{self, Certainty, Gap},
     },
     frame::{Frame, GapData, GapReason},
-    hub::open::CloseReason,
+    stats::LogOperation,
 };
 use futures_util::{StreamExt, future::BoxFuture};
 use std::task::{Context, Poll};
@@ -29,9 +30,12 @@ const PAGES: usize = 32;
 pub type Reading = BoxFuture<'static, (Token, Result<Page, ReadError>)>;
 
 impl Shard {
-    /// The stream's next history, after an id. It joins its feed now, so that whatever comes while
-    /// the page is read is kept; should the page not reach up to now, it leaves again.
-    pub(super) fn read(&mut self, index: u32, after: EventId) {
+    /// The stream's next history. It joins its feed now, so that whatever comes while the page is read
+    /// is kept; should the page not reach up to now, it leaves again.
+    pub(super) fn read(&mut self, index: u32, from: Standings, failures: u32) {
+        if !cursor_of(&from).same_epochs(&self.through) {
+            return self.resume_again(index, &from);
+        }
         self.join(index);
         let Some(stream) = self.stream(index) else {
             return;
@@ -39,16 +43,42 @@ impl Shard {
         let feed = self.feeds.get(stream.feed);
         let read = Read {
             selectors: feed.key.selectors.clone(),
-            after,
-            upto: feed.since.max(self.through),
+            from: from.clone(),
+            upto: feed.standing(&self.through),
             max_bytes: PAGE_BYTES,
             max_events: PAGE_EVENTS,
-            gaps: stream.gaps,
         };
-        self.set_backlog(index, Backlog::new(Vec::new(), 0, Then::Wait));
+        // a heartbeat that it got while it waited may not be sent yet
+        let bytes = stream.backlog.as_ref();
+        let bytes = bytes.map_or_else(Vec::new, |backlog| backlog.waiting().to_vec());
+        let backlog = Backlog {
+            bytes,
+            ..Backlog::wait(from, failures)
+        };
+        self.set_backlog(index, backlog);
         let (token, log) = (self.token_of(index), self.shared.log.clone());
         self.reading
             .push(Box::pin(async move { (token, log.read(read).await) }));
+    }
+
+    /// The log began a new epoch before the stream had read the old one: it goes on as one that comes
+    /// back with its cursor.
+    fn resume_again(&mut self, index: u32, from: &Standings) {
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
+        let feed = self.feeds.get(stream.feed);
+        let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
+        let cursor = Cursor::After(cursor_of(from));
+        let start = self.shared.log.resume(&cursor, &joined);
+        let bytes = stream.backlog.as_ref();
+        let mut bytes = bytes.map_or_else(Vec::new, |backlog| backlog.waiting().to_vec());
+        if let Some(lost) = &start.lost {
+            let cursor = cursor_of(&start.from).to_string();
+            bytes.extend_from_slice(self.lost_frame(lost, &cursor).bytes(framing));
+        }
+        self.set_backlog(index, Backlog::read(bytes, 0, start.from));
+        self.pump(index);
     }
 
     /// False when there may be more pages; live delivery gets in between.
@@ -62,76 +92,90 @@ impl Shard {
             };
             match page {
                 Ok(page) => self.replay(index, &page),
-                Err(error) => {
-                    tracing::error!(event = "log.failed", %error, "a stream's history could not be read");
-                    self.close(index, CloseReason::Log);
-                }
+                Err(error) => self.unread(index, &error),
             }
         }
         false
+    }
+
+    /// The stream waits, out of its feed, and tries again.
+    fn unread(&mut self, index: u32, error: &ReadError) {
+        self.leave(index);
+        let token = self.token_of(index);
+        let Some(backlog) = self
+            .stream_mut(index)
+            .and_then(|stream| stream.backlog.as_mut())
+        else {
+            return;
+        };
+        let failures = backlog.failures;
+        backlog.failures += 1;
+        self.retries.add(self.now, failures, Retry::Read(token));
+        self.log_failed(LogOperation::Read, error);
     }
 
     fn replay(&mut self, index: u32, page: &Page) {
         let Some(stream) = self.stream(index) else {
             return;
         };
-        let feed_index = stream.feed;
+        let Some(backlog) = stream.backlog.as_ref() else {
+            return;
+        };
+        let (feed_index, joined) = (stream.feed, stream.has_joined());
         let key = self.feeds.get(feed_index).key.clone();
-        let now = self.shared.log.place(page.through);
-        let mut bytes = Vec::new();
+        let mut cursor = cursor_of(&backlog.from);
+        let mut bytes = backlog.waiting().to_vec();
         if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
             self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
-            bytes.extend_from_slice(
-                Frame::control(None, "gap", &trimmed(&gap, now)).bytes(key.framing),
-            );
+            bytes.extend_from_slice(Frame::control(None, "gap", &trimmed(&gap)).bytes(key.framing));
         }
         let (mut frames, mut filtered) = (0, 0);
         for entry in &page.entries {
+            let Some(before) = cursor.in_partition(entry.partition) else {
+                continue; // of a partition that was not asked for
+            };
+            let place = Place {
+                id: entry.id,
+                ..before
+            };
+            cursor.set(place);
             if !self.may_be_seen(entry.channel.as_str()) {
                 continue;
             }
             let ends = entry.event.ending == Ending::Ends;
-            let place = Place {
-                id: entry.id,
-                ..now
-            };
-            if key.filter.accepts(&entry.event.attributes) {
-                bytes.extend_from_slice(
-                    Frame::event(place, entry.channel.as_str(), &entry.event).bytes(key.framing),
-                );
-                frames += 1;
-            } else if ends {
-                let end = Frame::end(place, entry.channel.as_str());
-                bytes.extend_from_slice(end.bytes(key.framing));
-                frames += 1;
-            } else {
+            let accepted = key.filter.accepts(&entry.event.attributes);
+            if !accepted && !ends {
                 filtered += 1;
+                continue;
             }
+            let (single, joined);
+            let id = if cursor.len() == 1 {
+                single = place.text();
+                &single[..]
+            } else {
+                joined = cursor.to_string();
+                joined.as_bytes()
+            };
+            let frame = if accepted {
+                Frame::event(id, entry.channel.as_str(), &entry.event)
+            } else {
+                Frame::end(id, entry.channel.as_str())
+            };
+            bytes.extend_from_slice(frame.bytes(key.framing));
+            frames += 1;
         }
         self.shared.hub.stats.filtered.add(filtered);
         if let Some(stream) = self.stream_mut(index) {
             stream.counts.filtered += filtered;
-            // what one page told, the next one does not tell again
-            stream.gaps = match (&page.gap, stream.gaps) {
-                (Some(gap), _) => Gaps::ReportAfter(gap.until),
-                (None, Gaps::Ignore) => Gaps::Report,
-                (None, gaps) => gaps,
-            };
         }
-        let joined = self
-            .stream(index)
-            .is_some_and(|stream| stream.position != NOT_JOINED);
-        let then = match page.completeness {
-            Completeness::Complete if joined => {
-                self.check_finished(feed_index, page.through);
-                Then::Feed
-            }
-            Completeness::Complete | Completeness::More => {
-                self.leave(index);
-                Then::Read(page.through)
-            }
+        let backlog = if joined && page.completeness == Completeness::Complete {
+            self.check_finished(feed_index, &cursor_of(&page.next));
+            Backlog::new(bytes, frames, Then::Feed)
+        } else {
+            self.leave(index);
+            Backlog::read(bytes, frames, page.next.clone())
         };
-        self.set_backlog(index, Backlog::new(bytes, frames, then));
+        self.set_backlog(index, backlog);
         self.pump(index);
     }
 
@@ -148,7 +192,7 @@ impl Shard {
     pub(super) fn has_ended(&self, index: u32) -> bool {
         self.stream(index).is_some_and(|stream| {
             let feed = self.feeds.get(stream.feed);
-            stream.position != NOT_JOINED
+            stream.has_joined()
                 && stream.backlog.is_none()
                 && feed.finished == Finished::Yes
                 && stream.cursor == feed.log.end()
@@ -156,18 +200,12 @@ impl Shard {
     }
 }
 
-fn trimmed(gap: &Gap, now: Place) -> GapData {
+fn trimmed(gap: &Gap) -> GapData {
     GapData {
         reason: GapReason::Trimmed,
         certain: gap.certainty == Certainty::Certain,
-        after: Some(Place {
-            id: gap.after,
-            ..now
-        }),
-        until: Some(Place {
-            id: gap.until,
-            ..now
-        }),
+        after: gap.after.clone(),
+        until: gap.until.clone(),
         channels: gap.channels.iter().map(ToString::to_string).collect(),
     }
 }

@@ -1,9 +1,6 @@
 //! What a shard tells about its streams.
 
-use super::{
-    Connection, Shard,
-    stream::{NOT_JOINED, Stream},
-};
+use super::{Connection, Shard, stream::Stream};
 use crate::{
     channel::{ChannelName, Selector},
     hub::inbox::{ListQuery, StreamReport},
@@ -33,16 +30,16 @@ impl Shard {
         let (delivered, filtered, _) = self.account(index);
         let feed = self.feeds.get(stream.feed);
         let caught_up = stream.cursor == feed.log.end();
-        let at = if stream.position == NOT_JOINED || stream.backlog.is_some() {
+        let at = if !stream.has_joined() || stream.backlog.is_some() {
             None
         } else if caught_up {
-            Some(feed.since.max(self.through))
+            feed.standing(&self.through).text()
         } else {
-            feed.log.last_before(stream.cursor)
+            feed.log.last_before(stream.cursor).text()
         };
         StreamReport {
             info: stream.info.clone(),
-            cursor: at.map(|id| self.shared.log.place(id).to_string()),
+            cursor: at,
             queue_bytes: self.waiting(stream),
             delivered,
             filtered,
@@ -56,7 +53,7 @@ impl Shard {
             .backlog
             .as_ref()
             .map_or(0, |backlog| backlog.waiting().len() as u64);
-        let joined = stream.position != NOT_JOINED;
+        let joined = stream.has_joined();
         backlog
             + if joined {
                 self.feeds.get(stream.feed).log.end() - stream.cursor

@@ -7,6 +7,7 @@ use super::{
     stream::{Flow, Stream, Then},
 };
 use crate::{
+    cursor::Places,
     event::{Ending, Event},
     frame::Frame,
     hub::{
@@ -30,53 +31,45 @@ impl Shard {
     /// Appends an event to the feeds that want it.
     pub(super) fn deliver(&mut self, delivery: &Delivery) {
         let entry = &delivery.entry;
-        self.through = self.through.max(entry.id);
+        self.through.advance(delivery.place);
         if !self.may_be_seen(entry.channel.as_str()) {
             return;
         }
         let mut concerned = std::mem::take(&mut self.concerned);
         self.feeds.of(&entry.channel, &mut concerned);
+        let mut frames = Frames::default();
         for index in concerned.iter().copied() {
             let feed = self.feeds.get_mut(index);
-            if !feed.considers(entry.id) {
+            if !feed.considers(delivery.place) {
                 continue;
             }
             let accepted = feed.key.filter.accepts(&entry.event.attributes);
             let ends = entry.event.ending == Ending::Ends;
             if !accepted && !ends {
                 feed.filtered += 1;
-                self.shared
-                    .hub
-                    .stats
-                    .filtered
-                    .add(feed.members.len() as u64);
+                let filtered = &self.shared.hub.stats.filtered;
+                filtered.add(feed.members.len() as u64);
+                continue;
             }
-            if accepted && feed.overflow == Overflow::Coalesce {
-                let settings = self.shared.config.effective(entry.channel.as_str());
-                let key = coalesce_key(
-                    entry.channel.as_str(),
-                    &entry.event,
-                    settings.coalesce_by.as_deref(),
-                );
-                push(feed, entry.id, &delivery.frame, key, delivery.appended);
-            } else if accepted {
-                push(feed, entry.id, &delivery.frame, None, delivery.appended);
-            } else if ends {
-                let place = self.shared.log.place(entry.id);
-                push(
-                    feed,
-                    entry.id,
-                    &Frame::end(place, entry.channel.as_str()),
-                    None,
-                    delivery.appended,
-                );
+            // a feed without members keeps nothing, so its place in the order is all that matters
+            if !feed.members.is_empty() {
+                let part = if accepted { Part::Event } else { Part::End };
+                let frame = frames.of(delivery, feed, &self.through, part);
+                let mut key = None;
+                if accepted && feed.overflow == Overflow::Coalesce {
+                    let settings = self.shared.config.effective(entry.channel.as_str());
+                    let attribute = settings.coalesce_by.as_deref();
+                    key = coalesce_key(entry.channel.as_str(), &entry.event, attribute);
+                }
+                feed.round.appended(delivery.appended);
+                let framing = feed.key.framing;
+                feed.log.push(delivery.place, frame, framing, key);
             }
             if ends {
-                self.check_finished(index, entry.id);
+                let through = feed.standing(&self.through);
+                self.check_finished(index, &through);
             }
-            if accepted || ends {
-                self.mark_dirty(index);
-            }
+            self.mark_dirty(index);
         }
         self.concerned = concerned;
     }
@@ -228,9 +221,6 @@ impl Shard {
                 return;
             };
             if let Some(backlog) = &mut stream.backlog {
-                if backlog.then == Then::Wait {
-                    return;
-                }
                 let sent = if backlog.waiting().is_empty() {
                     Sent::All
                 } else {
@@ -246,18 +236,26 @@ impl Shard {
                     Sent::Dead(reason) => return self.close(index, reason),
                 }
                 stream.flow = Flow::Open;
+                let (then, failures) = (backlog.then, backlog.failures);
+                if then == Then::Wait {
+                    return;
+                }
+                let from = std::mem::take(&mut backlog.from);
                 let frames = std::mem::take(&mut backlog.frames);
-                let (then, bytes) = (backlog.then, backlog.bytes.len() as u64);
+                let bytes = backlog.bytes.len() as u64;
                 stream.counts.replayed += frames;
                 self.shared.hub.stats.delivered.add(frames);
                 self.shared.hub.stats.delivered_bytes.add(bytes);
                 self.clear_backlog(index);
                 match then {
                     Then::Feed => continue,
-                    Then::Read(after) => return self.read(index, after),
-                    Then::Wait => return,
+                    Then::Read => return self.read(index, from, failures),
+                    Then::Wait | Then::Hold => return,
                     Then::Close(reason) => return self.close(index, reason),
                 }
+            }
+            if !stream.has_joined() {
+                return; // it waits to begin
             }
             let feed = self.feeds.get(stream.feed);
             if was_blocked && feed.overflow == Overflow::Coalesce && self.coalesce(index) {
@@ -400,18 +398,52 @@ impl Pass {
     }
 }
 
-fn push(
-    feed: &mut Feed,
-    id: crate::cursor::EventId,
-    frame: &Frame,
-    key: Option<Arc<str>>,
-    appended: Instant,
-) {
-    if feed.members.is_empty() {
-        return;
+/// What a stream gets of an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Event,
+    /// Its filter rejects the event that ends a channel.
+    End,
+}
+
+/// The frames of one event: that of its partition, and those of feeds of several partitions, whose
+/// streams get the cursor of all of them. Most such feeds stand at the same places.
+#[derive(Default)]
+struct Frames {
+    joined: Vec<(Places, Part, Frame)>,
+    end: Option<Frame>,
+}
+
+impl Frames {
+    fn of<'f>(
+        &'f mut self,
+        delivery: &'f Delivery,
+        feed: &Feed,
+        through: &Places,
+        part: Part,
+    ) -> &'f Frame {
+        let entry = &delivery.entry;
+        let end = |id: &[u8]| Frame::end(id, entry.channel.as_str());
+        if feed.is_of_one_partition() {
+            return match part {
+                Part::Event => &delivery.frame,
+                Part::End => self.end.get_or_insert_with(|| end(&delivery.place.text())),
+            };
+        }
+        let at = feed.standing(through);
+        let mut known = self.joined.iter();
+        let known = known.position(|(known, of, _)| *of == part && *known == at);
+        let index = known.unwrap_or_else(|| {
+            let id = at.to_string();
+            let frame = match part {
+                Part::Event => Frame::event(id.as_bytes(), entry.channel.as_str(), &entry.event),
+                Part::End => end(id.as_bytes()),
+            };
+            self.joined.push((at, part, frame));
+            self.joined.len() - 1
+        });
+        &self.joined[index].2
     }
-    feed.round.appended(appended);
-    feed.log.push(id, frame, feed.key.framing, key);
 }
 
 /// What makes two events of a feed replace each other: channel and the attribute's value.

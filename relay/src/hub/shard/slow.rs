@@ -2,10 +2,9 @@
 
 use super::{
     Connection, Shard,
-    stream::{Backlog, NOT_JOINED, Tail, Then},
+    stream::{Backlog, Tail, Then},
 };
 use crate::{
-    cursor::Place,
     frame::{Frame, GapData, GapReason},
     hub::{feed::newest, inbox::Command, open::CloseReason},
     stats::DropReason,
@@ -48,27 +47,27 @@ impl Shard {
         let feed = self.feeds.get(stream.feed);
         let cursor = stream.cursor;
         let edge = feed.log.frame_edge(cursor);
-        let Some((target, until)) = feed.log.skip_to(cursor, half) else {
+        let Some(target) = feed.log.skip_to(cursor, half) else {
             return false;
         };
-        let here = self.shared.log.place(until);
+        let here = feed.log.last_before(target);
         let backlog = stream.backlog.as_ref();
         // a gap that the stream has not heard of becomes wider; else each would take memory
         let wider = backlog.and_then(|backlog| backlog.unsent_gap());
+        let widens = wider.is_some();
         let (mut bytes, after) = match wider {
             Some((before, after)) => (before.to_vec(), after),
             None => {
-                let id = feed.log.last_before(edge).unwrap_or(feed.since);
                 let mut bytes = backlog.map_or(Vec::new(), |backlog| backlog.waiting().to_vec());
                 bytes.extend_from_slice(feed.log.between(cursor, edge));
-                (bytes, Some(Place { id, ..here }))
+                (bytes, feed.log.last_before(edge))
             }
         };
         let gap = GapData {
             reason: GapReason::Overflow,
             certain: true,
-            after,
-            until: Some(here),
+            after: after.clone(),
+            until: here.clone(),
             channels: Vec::new(),
         };
         let tail = Tail::Gap {
@@ -78,7 +77,7 @@ impl Shard {
         let frame = Frame::control(Some(&here.to_string()), "gap", &gap);
         bytes.extend_from_slice(frame.bytes(feed.key.framing));
         let skipped = feed.log.frames_at(target) - feed.log.frames_at(edge);
-        if wider.is_none() {
+        if !widens {
             self.shared.hub.stats.gaps.of(GapReason::Overflow).add(1);
         }
         let jump = Jump {
@@ -98,7 +97,7 @@ impl Shard {
             return false;
         };
         let feed = self.feeds.get(stream.feed);
-        if stream.position == NOT_JOINED || stream.cursor == feed.log.end() {
+        if !stream.has_joined() || stream.cursor == feed.log.end() {
             return false;
         }
         let (fixed, mut frames) = match &stream.backlog {

@@ -1,11 +1,11 @@
 //! One open stream, as its shard keeps it.
 
 use crate::{
-    cursor::{EventId, Place},
-    event_log::Gaps,
+    cursor::Places,
+    event_log::{Condition, Standings},
     hub::{
         feed::Keyed,
-        open::{CloseReason, StreamInfo},
+        open::{CloseReason, Notices, StreamInfo},
         sink::Sink,
     },
 };
@@ -25,8 +25,9 @@ pub struct Stream {
     pub heartbeat: HeartbeatAs,
     /// Private bytes that come before the feed's.
     pub backlog: Option<Box<Backlog>>,
-    /// Whether the next page of history tells what the log has trimmed.
-    pub gaps: Gaps,
+    pub notices: Notices,
+    /// What it was told last of how the log is.
+    pub told: Condition,
     pub counts: Counts,
     pub opened: Instant,
     pub info: Arc<StreamInfo>,
@@ -37,6 +38,21 @@ impl Stream {
     pub fn is_closing(&self) -> bool {
         let then = self.backlog.as_ref().map(|backlog| backlog.then);
         matches!(then, Some(Then::Close(_)))
+    }
+
+    /// Whether its cursor is in its feed.
+    pub fn has_joined(&self) -> bool {
+        self.position != NOT_JOINED
+    }
+
+    /// Whether something for this stream alone may be sent now: it has whole frames, and nothing of
+    /// its backlog waits. `end` is the end of its feed.
+    pub fn is_at_rest(&self, end: u64) -> bool {
+        self.flow == Flow::Open
+            && match &self.backlog {
+                None => !self.has_joined() || self.cursor == end,
+                Some(backlog) => backlog.then == Then::Wait && backlog.waiting().is_empty(),
+            }
     }
 }
 
@@ -72,6 +88,10 @@ pub struct Backlog {
     /// Frames in `bytes`, counted as delivered when all are sent.
     pub frames: u64,
     pub then: Then,
+    /// Where it reads on, or what it is reading; empty but for [`Then::Read`] and [`Then::Wait`].
+    pub from: Standings,
+    /// How often that could not be read.
+    pub failures: u32,
     pub tail: Tail,
 }
 
@@ -86,7 +106,7 @@ pub enum Tail {
         ends: Vec<(usize, Option<Arc<str>>)>,
     },
     /// A gap event from an offset on, and what it begins after. It may still become wider.
-    Gap { from: usize, after: Option<Place> },
+    Gap { from: usize, after: Places },
 }
 
 /// What a stream does when its backlog is sent.
@@ -94,10 +114,12 @@ pub enum Tail {
 pub enum Then {
     /// It goes on with its feed.
     Feed,
-    /// It reads more history, after this id.
-    Read(EventId),
+    /// It reads more history.
+    Read,
     /// It waits for history that is being read.
     Wait,
+    /// It waits for the log, to begin.
+    Hold,
     Close(CloseReason),
 }
 
@@ -108,7 +130,26 @@ impl Backlog {
             sent: 0,
             frames,
             then,
+            from: Standings::new(),
+            failures: 0,
             tail: Tail::Fixed,
+        }
+    }
+
+    /// Bytes before more history.
+    pub fn read(bytes: Vec<u8>, frames: u64, from: Standings) -> Backlog {
+        Backlog {
+            from,
+            ..Backlog::new(bytes, frames, Then::Read)
+        }
+    }
+
+    /// For history that is being read.
+    pub fn wait(from: Standings, failures: u32) -> Backlog {
+        Backlog {
+            from,
+            failures,
+            ..Backlog::new(Vec::new(), 0, Then::Wait)
         }
     }
 
@@ -135,10 +176,10 @@ impl Backlog {
 
     /// What is not sent before a gap event of which nothing was sent, and what that gap begins after;
     /// `None` when the end of the backlog is something else.
-    pub fn unsent_gap(&self) -> Option<(&[u8], Option<Place>)> {
-        match self.tail {
-            Tail::Gap { from, after } if self.sent <= from => {
-                Some((&self.bytes[self.sent..from], after))
+    pub fn unsent_gap(&self) -> Option<(&[u8], Places)> {
+        match &self.tail {
+            Tail::Gap { from, after } if self.sent <= *from => {
+                Some((&self.bytes[self.sent..*from], after.clone()))
             }
             _ => None,
         }

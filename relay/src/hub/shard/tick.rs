@@ -1,15 +1,11 @@
 //! What happens by the clock: heartbeats, deadlines, the drain.
 
-use super::{
-    Connection, Shard,
-    accept::Heads,
-    reap::Reaper,
-    stream::{Backlog, Then},
-};
+use super::{Connection, Shard, accept::Heads, reap::Reaper};
 use crate::{
     clock::rfc3339,
+    cursor::Places,
     frame::{Frame, HeartbeatData},
-    hub::{open::CloseReason, sink::Sent},
+    hub::open::CloseReason,
 };
 use relay_config::HeartbeatAs;
 use std::{
@@ -66,6 +62,7 @@ impl Shard {
             self.expire_heads();
             self.heartbeats();
             self.expire_streams();
+            self.try_again();
             self.reap();
             self.drain_step();
         }
@@ -84,8 +81,9 @@ impl Shard {
         }
     }
 
-    /// Only a stream that has everything gets one: for the others the cursor would be ahead.
+    /// A stream that is behind gets none; one that waits for the log gets one without a cursor.
     fn heartbeat(&mut self, index: u32, frames: &mut HeartbeatFrames) {
+        self.remind(index);
         let Some(stream) = self.stream(index) else {
             return;
         };
@@ -94,25 +92,19 @@ impl Shard {
             return self.pump(index);
         }
         let feed = self.feeds.get(stream.feed);
-        if stream.backlog.is_some() || stream.cursor != feed.log.end() {
+        if !stream.is_at_rest(feed.log.end()) {
             return;
         }
-        let (framing, at) = (feed.key.framing, feed.since.max(self.through));
+        let has_everything = stream.has_joined() && stream.backlog.is_none();
+        let at = if has_everything {
+            feed.standing(&self.through)
+        } else {
+            Places::default()
+        };
         let interval = self.shared.config.heartbeat.interval.std();
-        let log = &self.shared.log;
-        let frame = frames.get(stream.heartbeat, at, || log.place(at).to_string(), interval);
-        let bytes = frame.bytes(framing);
-        match stream.sink.send(bytes) {
-            Sent::All => {}
-            Sent::Dead(reason) => self.close(index, reason),
-            Sent::Part(n) => {
-                let (rest, now) = (bytes[n..].to_vec(), self.now);
-                self.set_backlog(index, Backlog::new(rest, 0, Then::Feed));
-                if let Some(stream) = self.stream_mut(index) {
-                    stream.flow = stream.flow.short(n, now);
-                }
-            }
-        }
+        let frame = frames.get(stream.heartbeat, &at, interval);
+        let bytes = frame.bytes(feed.key.framing);
+        self.whisper(index, bytes);
     }
 
     /// Closes what is open, spread over a time; nothing new is accepted.
@@ -177,42 +169,34 @@ impl Shard {
     }
 }
 
-/// The heartbeats of one sweep: the same bytes for all streams that stand at the same place.
+/// The heartbeats of one sweep: the same bytes for all streams that stand at the same places.
 #[derive(Default)]
-struct HeartbeatFrames {
-    comment: Option<(crate::cursor::EventId, Frame)>,
-    event: Option<(crate::cursor::EventId, Frame)>,
-}
+struct HeartbeatFrames(Vec<(Places, HeartbeatAs, Frame)>);
+
+/// Heartbeats that are kept for the rest of a sweep.
+const MAX_FRAMES: usize = 32;
 
 impl HeartbeatFrames {
-    fn get(
-        &mut self,
-        kind: HeartbeatAs,
-        at: crate::cursor::EventId,
-        cursor: impl FnOnce() -> String,
-        interval: Duration,
-    ) -> Frame {
-        let cached = match kind {
-            HeartbeatAs::Comment => &mut self.comment,
-            HeartbeatAs::Event => &mut self.event,
-        };
-        match cached {
-            Some((known, frame)) if *known == at => frame.clone(),
-            _ => {
-                let frame = match kind {
-                    HeartbeatAs::Comment => Frame::heartbeat_comment(&cursor()),
-                    HeartbeatAs::Event => {
-                        let time = rfc3339(SystemTime::now());
-                        let data = HeartbeatData {
-                            time,
-                            interval_seconds: interval.as_secs_f64(),
-                        };
-                        Frame::control(Some(&cursor()), "heartbeat", &data)
-                    }
-                };
-                *cached = Some((at, frame.clone()));
-                frame
-            }
+    fn get(&mut self, kind: HeartbeatAs, at: &Places, interval: Duration) -> Frame {
+        let mut known = self.0.iter();
+        let known = known.find(|(places, of, _)| *of == kind && places == at);
+        if let Some((.., frame)) = known {
+            return frame.clone();
         }
+        let cursor = at.text();
+        let frame = match kind {
+            HeartbeatAs::Comment => Frame::heartbeat_comment(cursor.as_deref()),
+            HeartbeatAs::Event => {
+                let data = HeartbeatData {
+                    time: rfc3339(SystemTime::now()),
+                    interval_seconds: interval.as_secs_f64(),
+                };
+                Frame::control(cursor.as_deref(), "heartbeat", &data)
+            }
+        };
+        if self.0.len() < MAX_FRAMES {
+            self.0.push((at.clone(), kind, frame.clone()));
+        }
+        frame
     }
 }

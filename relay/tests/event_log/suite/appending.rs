@@ -48,10 +48,10 @@ pub async fn ids_go_on_past_4096_events_of_one_millisecond(implementation: &dyn 
 pub async fn a_publish_is_all_or_nothing(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::none()).await;
     subject.publish(ending("ended")).await.unwrap();
-    let before = (subject.log.totals().events, subject.log.head());
+    let before = (subject.log.totals().events, subject.head());
     let refused = subject.publish(publication("ended", &["1", "2"])).await;
     assert_eq!(refused, Err(AppendError::Ended(name("ended"))));
-    assert_eq!((subject.log.totals().events, subject.log.head()), before);
+    assert_eq!((subject.log.totals().events, subject.head()), before);
     let batch = publication("a", &["1", "2", "3"]);
     let appended = ids(&subject.publish(batch).await.unwrap());
     assert_eq!(subject.all("a").await, appended);
@@ -62,8 +62,10 @@ pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
     implementation: &dyn Implementation,
 ) {
     let subject = Subject::open(implementation, Limits::events(1)).await;
-    let joined = subject.log.attach(&select(&["**", "a"])).await.unwrap();
-    assert_eq!(joined, subject.log.head());
+    let joined = subject.log.attach(select(&["**", "a"])).await.unwrap();
+    let used = subject.log.partitioning().all();
+    assert_eq!(joined.partitions(), used, "a pattern uses all");
+    assert_eq!(joined, subject.log.heads());
     let mut all = Vec::new();
     for round in 0..50 {
         let texts = vec!["x"; 1 + round % 3];
@@ -72,7 +74,8 @@ pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
     }
     subject.tail.wait_for(all.len()).await;
     assert_eq!(subject.tail.ids(), all, "though all but two are trimmed");
-    assert_eq!(subject.log.head(), all[all.len() - 1]);
+    assert_eq!(subject.head(), all[all.len() - 1]);
+    assert_eq!(*subject.tail.places.lock(), subject.log.heads());
 }
 
 pub async fn every_event_names_its_predecessor_in_its_channel(implementation: &dyn Implementation) {

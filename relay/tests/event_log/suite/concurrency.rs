@@ -3,7 +3,7 @@
 use crate::subject::*;
 use sse_relay::{
     cursor::EventId,
-    event_log::{Appended, Gaps, Read, gap::Certainty},
+    event_log::{Appended, Gaps, gap::Certainty},
 };
 use std::{collections::BTreeSet, sync::Arc, thread::JoinHandle};
 
@@ -31,7 +31,7 @@ fn write(subject: &Arc<Subject>) -> Vec<EventId> {
                     let texts = vec![text.as_str(); 1 + number % 2];
                     let publication = publication(channel, &texts);
                     let given = ids(&subject.publish(publication).await.unwrap());
-                    let head = subject.log.head();
+                    let head = subject.head();
                     assert!(
                         given.iter().all(|id| *id <= head),
                         "answered before its head"
@@ -54,7 +54,7 @@ pub async fn concurrent_appends_come_out_in_the_order_of_their_ids(
     implementation: &dyn Implementation,
 ) {
     let subject = Arc::new(Subject::open(implementation, Limits::none()).await);
-    subject.log.attach(&select(&["**"])).await.unwrap();
+    subject.log.attach(select(&["**"])).await.unwrap();
     let mut acknowledged = write(&subject);
     acknowledged.sort();
     assert_eq!(acknowledged.len(), WRITERS * EACH * 3 / 2);
@@ -82,12 +82,12 @@ pub async fn readers_beside_appends_see_every_event_once_and_no_certain_gap(
             let subject = fresh.clone();
             move || write(&subject)
         });
-        let (mut read, mut at) = (BTreeSet::new(), fresh.log.head());
+        let (mut read, mut at) = (BTreeSet::new(), fresh.head());
         let start = at;
         let mut untold = Vec::new();
         loop {
             let done = writing.is_finished();
-            let upto = fresh.log.head();
+            let upto = fresh.head();
             let page = fresh
                 .page(Read {
                     selectors: select(&["a", "b", "c"]),
@@ -104,7 +104,7 @@ pub async fn readers_beside_appends_see_every_event_once_and_no_certain_gap(
             }
             untold.push((at, page.through, page.gap.clone()));
             at = page.through;
-            if done && at == fresh.log.head() {
+            if done && at == fresh.head() {
                 break;
             }
             tokio::task::yield_now().await;

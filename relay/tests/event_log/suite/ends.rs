@@ -8,7 +8,7 @@ pub async fn an_ended_channel_refuses_events_and_knows_that_it_is_finished(
 ) {
     let subject = Subject::open(implementation, Limits::none()).await;
     let first = subject.append("a", "x").await;
-    let finished = |after| subject.log.finished(&select(&["a"]), after);
+    let finished = |after| subject.finished(&select(&["a"]), after);
     assert!(!finished(first));
     let last = ids(&subject.publish(ending("a")).await.unwrap())[0];
     assert!(!finished(first), "its last event is still to come");
@@ -24,7 +24,7 @@ pub async fn an_ended_channel_refuses_events_and_knows_that_it_is_finished(
     );
     assert_eq!(subject.all("a").await, [first, last]);
     assert_eq!(
-        subject.log.channel(&name("a")).unwrap().ending,
+        subject.channel(&name("a")).await.unwrap().ending,
         Ending::Ends
     );
 }
@@ -36,13 +36,9 @@ pub async fn a_subscription_is_finished_only_when_all_its_channels_are(
     subject.publish(ending("a")).await.unwrap();
     let last = ids(&subject.publish(ending("b")).await.unwrap())[0];
     subject.append("c", "x").await;
-    let finished = |selectors: &[&str]| subject.log.finished(&select(selectors), newest());
+    let finished = |selectors: &[&str]| subject.finished(&select(selectors), newest());
     assert!(finished(&["a"]) && finished(&["a", "b"]));
-    assert!(
-        !subject
-            .log
-            .finished(&select(&["a", "b"]), EventId::new(last.get() - 1).unwrap())
-    );
+    assert!(!subject.finished(&select(&["a", "b"]), EventId::new(last.get() - 1).unwrap()));
     assert!(!finished(&["a", "c"]), "one goes on");
     assert!(!finished(&["a", "unknown"]), "one may yet begin");
     assert!(
@@ -56,6 +52,6 @@ pub async fn a_batch_ends_its_channel_with_its_last_event(implementation: &dyn I
     let mut batch = publication("a", &["1", "2"]);
     batch.events[1].ending = Ending::Ends;
     let ids = ids(&subject.publish(batch).await.unwrap());
-    assert!(!subject.log.finished(&select(&["a"]), ids[0]));
-    assert!(subject.log.finished(&select(&["a"]), ids[1]));
+    assert!(!subject.finished(&select(&["a"]), ids[0]));
+    assert!(subject.finished(&select(&["a"]), ids[1]));
 }

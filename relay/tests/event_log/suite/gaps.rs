@@ -3,10 +3,7 @@
 use crate::subject::*;
 use sse_relay::{
     cursor::EventId,
-    event_log::{
-        Gaps, Read,
-        gap::{Certainty, Gap},
-    },
+    event_log::{Gaps, gap::Certainty},
 };
 use std::time::Duration;
 
@@ -50,7 +47,7 @@ async fn forgetful(implementation: &dyn Implementation) -> (Subject, EventId) {
     let last = subject.fill("gone", 3).await[2];
     subject.clock.forward(Duration::from_secs(3));
     subject.log.sweep();
-    assert!(subject.log.channel(&name("gone")).is_none());
+    assert!(subject.channel(&name("gone")).await.is_none());
     subject.append("other", "x").await;
     (subject, last)
 }
@@ -119,7 +116,7 @@ pub async fn a_gap_that_was_told_is_not_told_again_by_the_next_page(
     let mut read = Read {
         selectors: select(&["a", "b"]),
         after: start,
-        upto: subject.log.head(),
+        upto: subject.head(),
         max_bytes: usize::MAX,
         max_events: 1,
         gaps: Gaps::Report,

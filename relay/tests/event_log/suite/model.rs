@@ -4,15 +4,19 @@
 //! other than a channel's last events, lose or double one across pages, stay silent about a missing
 //! event, or call certain what is not missing.
 
-use crate::subject::*;
+use crate::subject::{FOREVER, Implementation, Limits, Subject, anywhere, newest};
 use proptest::{prelude::*, test_runner::TestRunner};
 use sse_relay::{
     channel::Selector,
-    cursor::EventId,
-    event_log::{Completeness, Gaps, Page, Read, Retention, gap::Certainty},
+    cursor::{EventId, Partition, Place, Places},
+    event::Event,
+    event_log::{
+        Completeness, Gaps, Page, Publication, Read, Retention, Standing, cursor_of, gap::Certainty,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -81,107 +85,154 @@ fn limits() -> impl Strategy<Value = (Retention, usize)> {
 /// All that ever happened.
 #[derive(Default)]
 struct Model {
-    events: Vec<(&'static str, EventId)>,
+    events: Vec<(&'static str, Place)>,
     /// Channels that were known and then forgotten, once at least.
     forgotten: BTreeSet<&'static str>,
 }
 
+/// An event of one partition that a page may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Wanted {
+    channel: &'static str,
+    id: EventId,
+    kept: bool,
+}
+
 impl Model {
-    fn note_forgotten(&mut self, subject: &Subject) {
+    async fn note_forgotten(&mut self, subject: &Subject) {
         for channel in CHANNELS {
-            let known = subject.log.channel(&name(channel)).is_some();
+            let known = subject.channel(&anywhere(channel)).await.is_some();
             if !known && self.events.iter().any(|(of, _)| *of == channel) {
                 self.forgotten.insert(channel);
             }
         }
     }
 
-    /// Selected events within a range, and whether each is kept.
-    fn between(
+    /// Selected events of a partition within a range, and whether each is kept.
+    async fn between(
         &self,
         subject: &Subject,
         selectors: &[Selector],
-        after: EventId,
+        after: Place,
         upto: EventId,
-    ) -> Vec<(&'static str, EventId, bool)> {
-        let mut kept: BTreeMap<&str, usize> = CHANNELS
-            .iter()
-            .map(|channel| {
-                let info = subject.log.channel(&name(channel));
-                (*channel, info.map_or(0, |info| info.events))
-            })
-            .collect();
+    ) -> Vec<Wanted> {
+        let mut kept = BTreeMap::new();
+        for channel in CHANNELS {
+            let info = subject.channel(&anywhere(channel)).await;
+            kept.insert(channel, info.map_or(0, |info| info.events));
+        }
         let mut all = Vec::new();
-        for (channel, id) in self.events.iter().rev() {
+        for (channel, place) in self.events.iter().rev() {
             let left = kept.get_mut(channel).unwrap();
             let is_kept = *left > 0;
             *left = left.saturating_sub(1);
-            let selected = selectors.iter().any(|one| one.matches(&name(channel)));
-            if selected && after < *id && *id <= upto {
-                all.push((*channel, *id, is_kept));
+            let name = anywhere(channel);
+            let selected = selectors.iter().any(|one| one.matches(&name));
+            if selected
+                && place.partition == after.partition
+                && after.id < place.id
+                && place.id <= upto
+            {
+                all.push(Wanted {
+                    channel,
+                    id: place.id,
+                    kept: is_kept,
+                });
             }
         }
         all.reverse();
         all
     }
 
-    fn check(&self, subject: &Subject, read: &Read, page: &Page) {
-        let upto = read.upto.min(subject.log.head());
-        let all = self.between(subject, &read.selectors, read.after, upto);
-        let kept: Vec<EventId> = all.iter().filter(|e| e.2).map(|e| e.1).collect();
-        let given = entry_ids(page);
-        match page.completeness {
-            Completeness::Complete => {
-                assert_eq!(given, kept);
-                assert_eq!(page.through, upto.max(read.after));
-            }
-            Completeness::More => {
-                assert!(!given.is_empty() && given.len() < kept.len());
-                assert_eq!(given, &kept[..given.len()]);
-                assert_eq!(page.through, given[given.len() - 1]);
-            }
-        }
-        assert!(given.len() <= read.max_events);
+    async fn check(&self, subject: &Subject, read: &Read, page: &Page) {
+        assert!(page.entries.is_sorted_by_key(|entry| entry.id));
+        assert!(page.entries.len() <= read.max_events);
         let but_last = page.entries.iter().rev().skip(1);
         let bytes: usize = but_last.map(|entry| entry.event.size()).sum();
         assert!(bytes < read.max_bytes);
-        self.check_gap(subject, read, upto, page, &all);
+        assert_eq!(
+            cursor_of(&page.next).partitions(),
+            cursor_of(&read.from).partitions()
+        );
+        let (mut kept, mut missing, mut sure, mut told) = (0, 0, 0, 0);
+        for (from, next) in read.from.iter().zip(&page.next) {
+            let (after, partition) = (from.after, from.after.partition);
+            let head = subject.log.heads().id(partition);
+            let upto = read.upto.id(partition).min(head);
+            let all = self.between(subject, &read.selectors, after, upto).await;
+            let wanted: Vec<EventId> = all.iter().filter(|e| e.kept).map(|e| e.id).collect();
+            kept += wanted.len();
+            check_part(page, partition, &wanted, next.after, upto.max(after.id));
+            let lacks: Vec<&Wanted> = all.iter().filter(|event| !event.kept).collect();
+            missing += lacks.len();
+            let Some(until) = page
+                .gap
+                .as_ref()
+                .and_then(|gap| gap.until.in_partition(partition))
+            else {
+                assert!(lacks.is_empty(), "a missed gap: {lacks:?} of {read:?}");
+                continue;
+            };
+            told += 1;
+            let gap = page.gap.as_ref().unwrap();
+            assert_eq!(gap.after.in_partition(partition), Some(after));
+            assert!(after.id < until.id && until.id <= upto);
+            assert!(lacks.iter().all(|event| event.id <= until.id));
+            if upto == head {
+                let remembered = |event: &&&Wanted| !self.forgotten.contains(event.channel);
+                sure += lacks.iter().filter(remembered).count();
+            }
+        }
+        if page.completeness == Completeness::Complete {
+            assert_eq!(page.entries.len(), kept);
+        } else {
+            assert!(!page.entries.is_empty() && page.entries.len() < kept);
+        }
+        match page.gap.as_ref().map(|gap| gap.certainty) {
+            None => assert_eq!(missing, 0),
+            Some(Certainty::Certain) => assert!(missing > 0, "a false certain gap of {read:?}"),
+            Some(Certainty::Possible) => {
+                assert!(told > 0);
+                assert_eq!(sure, 0, "it is certain: {:?}", page.gap);
+            }
+        }
+        if missing == 0 && read.upto == newest_of(&read.upto) {
+            let all_known = self.forgotten.is_empty();
+            assert!(
+                !all_known || page.gap.is_none(),
+                "nothing was ever forgotten"
+            );
+        }
     }
+}
 
-    fn check_gap(
-        &self,
-        subject: &Subject,
-        read: &Read,
-        upto: EventId,
-        page: &Page,
-        all: &[(&'static str, EventId, bool)],
-    ) {
-        let missing: Vec<_> = all.iter().filter(|event| !event.2).collect();
-        let Some(gap) = &page.gap else {
-            assert!(missing.is_empty(), "a missed gap: {missing:?} of {read:?}");
-            return;
-        };
-        assert_eq!(gap.after, read.after);
-        assert!(read.after < gap.until && gap.until <= upto);
-        assert!(missing.iter().all(|event| event.1 <= gap.until));
-        if gap.certainty == Certainty::Certain {
-            assert!(
-                !missing.is_empty(),
-                "a false certain gap: {gap:?} of {read:?}"
-            );
-            return;
-        }
-        let to_the_head = upto == subject.log.head();
-        if to_the_head {
-            let sure = missing
-                .iter()
-                .find(|event| !self.forgotten.contains(event.0));
-            assert_eq!(sure, None, "it is certain: {gap:?}");
-            assert!(
-                !missing.is_empty() || !self.forgotten.is_empty(),
-                "nothing was ever forgotten: {gap:?}"
-            );
-        }
+/// Past every id, in the partitions of other places.
+fn newest_of(places: &Places) -> Places {
+    let newest = |place: Place| Place {
+        id: newest(),
+        ..place
+    };
+    places.iter().map(newest).collect()
+}
+
+/// What a page has of a partition is the beginning of what there is, and where it stands says so.
+fn check_part(page: &Page, partition: Partition, wanted: &[EventId], next: Place, all: EventId) {
+    let given: Vec<EventId> = page
+        .entries
+        .iter()
+        .filter(|entry| entry.partition == partition)
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(given, &wanted[..given.len()]);
+    let rest = &wanted[given.len()..];
+    assert!(
+        rest.iter().all(|id| next.id < *id),
+        "{rest:?} is passed over"
+    );
+    assert!(given.iter().all(|id| *id <= next.id));
+    if page.completeness == Completeness::Complete {
+        assert!(rest.is_empty());
+        assert_eq!(next.id, all);
     }
 }
 
@@ -189,26 +240,41 @@ async fn read(subject: &Subject, model: &Model, reading: &Reading) {
     let (index, off) = &reading.after;
     let id_at = |index: &prop::sample::Index| match model.events.as_slice() {
         [] => 1,
-        events => index.get(events).1.get(),
+        events => index.get(events).1.id.get(),
     };
+    let selectors: Arc<[Selector]> = reading
+        .selectors
+        .iter()
+        .map(|text| Selector::parse(text).unwrap())
+        .collect();
+    let after = EventId::new(id_at(index).saturating_add_signed(i64::from(*off))).unwrap();
+    let upto = reading
+        .upto
+        .as_ref()
+        .map_or(newest(), |index| EventId::new(id_at(index)).unwrap());
+    let from = subject.places(&selectors, after);
     let mut read = Read {
-        selectors: select(&reading.selectors),
-        after: EventId::new(id_at(index).saturating_add_signed(i64::from(*off))).unwrap(),
-        upto: reading
-            .upto
-            .as_ref()
-            .map_or(newest(), |index| EventId::new(id_at(index)).unwrap()),
+        from: from
+            .iter()
+            .map(|after| Standing {
+                after,
+                gaps: Gaps::Report,
+            })
+            .collect(),
+        upto: subject.places(&selectors, upto),
+        selectors,
         max_bytes: reading.max_bytes,
         max_events: reading.max_events,
-        gaps: Gaps::Report,
     };
     loop {
-        let page = subject.page(read.clone()).await;
-        model.check(subject, &read, &page);
+        let page = subject.log.read(read.clone()).await.unwrap();
+        model.check(subject, &read, &page).await;
         if page.completeness == Completeness::Complete {
             return;
         }
-        read.after = page.through;
+        for (from, next) in read.from.iter_mut().zip(page.next) {
+            from.after = next.after; // each page tells its gaps anew, and is checked
+        }
     }
 }
 
@@ -222,31 +288,35 @@ async fn run(
         ..Limits::of(retention)
     };
     let subject = Subject::open(implementation, limits).await;
+    let partitions = subject.log.partitioning().count();
     let mut model = Model::default();
     for step in steps {
         match step {
             Step::Append { channel, sizes } => {
-                let texts: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                let publication = publication(CHANNELS[channel], &texts);
-                let given = ids(&subject.publish(publication).await.unwrap());
+                let events = sizes.iter().map(|size| Event::text(&"x".repeat(*size)));
+                let publication = Publication {
+                    channel: anywhere(CHANNELS[channel]),
+                    events: events.collect(),
+                    idempotency: None,
+                };
+                let appended = subject.publish(publication).await.unwrap();
+                let places = appended.places().iter();
                 model
                     .events
-                    .extend(given.into_iter().map(|id| (CHANNELS[channel], id)));
+                    .extend(places.map(|place| (CHANNELS[channel], *place)));
             }
             Step::Wait(millis) => subject.clock.forward(Duration::from_millis(millis)),
             Step::Sweep => {
                 subject.log.sweep();
-                model.note_forgotten(&subject);
+                model.note_forgotten(&subject).await;
             }
             Step::Read(reading) => read(&subject, &model, &reading).await,
         }
-        let info = |channel| subject.log.channel(&name(channel));
         for channel in CHANNELS {
-            let events = info(channel).map_or(0, |info| info.events);
-            assert!(events <= retention.events);
+            let info = subject.channel(&anywhere(channel)).await;
+            assert!(info.map_or(0, |info| info.events) <= retention.events);
         }
-        assert!(subject.log.totals().bytes <= max_bytes);
+        assert!(subject.log.totals().bytes <= max_bytes.saturating_mul(partitions));
     }
     subject.log.close().await.unwrap();
 }

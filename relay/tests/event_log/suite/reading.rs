@@ -3,7 +3,7 @@
 use crate::subject::*;
 use sse_relay::{
     cursor::EventId,
-    event_log::{Completeness, Gaps, Read},
+    event_log::{Completeness, Gaps},
 };
 
 fn read(selectors: &[&str], after: EventId, upto: EventId) -> Read {
@@ -92,7 +92,7 @@ pub async fn a_page_ends_where_it_is_full_and_the_next_one_goes_on(
             assert_eq!(Some(&at), got.last());
         }
         assert_eq!(got, all);
-        assert_eq!(at, subject.log.head());
+        assert_eq!(at, subject.head());
     }
 }
 
@@ -126,7 +126,7 @@ pub async fn nothing_is_read_past_the_upper_end(implementation: &dyn Implementat
     let page = subject.page(read(&["a"], ids[0], newest())).await;
     assert_eq!(
         page.through,
-        subject.log.head(),
+        subject.head(),
         "a page covers no more than was delivered"
     );
 }

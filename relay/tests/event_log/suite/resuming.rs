@@ -14,8 +14,8 @@ pub async fn latest_earliest_and_times_start_where_they_say(implementation: &dyn
     subject.clock.forward(Duration::from_secs(5));
     let time = subject.clock.now();
     let late = subject.fill("a", 3).await;
-    let head = subject.log.head();
-    let start = |cursor| subject.log.resume(&cursor, head);
+    let head = subject.head();
+    let start = |cursor| subject.resume(&cursor, head);
     assert_eq!(start(Cursor::Latest).after, head);
     let earliest = start(Cursor::Earliest);
     assert_eq!(
@@ -39,14 +39,14 @@ pub async fn latest_earliest_and_times_start_where_they_say(implementation: &dyn
 pub async fn a_place_of_this_epoch_is_resumed_exactly(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::none()).await;
     let ids = subject.fill("a", 4).await;
-    let at = |id| Cursor::After(Places::one(subject.log.place(id)));
-    let start = subject.log.resume(&at(ids[1]), subject.log.head());
+    let at = |id| Cursor::After(Places::one(subject.place(id)));
+    let start = subject.resume(&at(ids[1]), subject.head());
     assert_eq!(
         (start.after, start.lost, start.verdict, start.gaps),
         (ids[1], None, Verdict::Exact, Gaps::Report)
     );
-    let ahead = subject.log.resume(&at(newest()), subject.log.head());
-    assert_eq!((ahead.after, ahead.lost), (subject.log.head(), None));
+    let ahead = subject.resume(&at(newest()), subject.head());
+    assert_eq!((ahead.after, ahead.lost), (subject.head(), None));
 }
 
 pub async fn other_epochs_and_unknown_ids_get_a_possible_gap_and_all_there_is(
@@ -54,7 +54,7 @@ pub async fn other_epochs_and_unknown_ids_get_a_possible_gap_and_all_there_is(
 ) {
     let subject = Subject::open(implementation, Limits::none()).await;
     let ids = subject.fill("a", 4).await;
-    let here = subject.log.place(ids[2]);
+    let here = subject.place(ids[2]);
     let elsewhere = Place {
         epoch: Epoch::from_random(here.epoch.get() ^ 1),
         ..here
@@ -67,7 +67,7 @@ pub async fn other_epochs_and_unknown_ids_get_a_possible_gap_and_all_there_is(
             GapReason::Epoch,
         ),
     ] {
-        let start = subject.log.resume(&cursor, subject.log.head());
+        let start = subject.resume(&cursor, subject.head());
         assert_eq!((start.after, start.verdict), (EventId::ZERO, verdict));
         let lost = start.lost.unwrap();
         assert_eq!((lost.reason, lost.certain), (reason, false));

@@ -25,10 +25,10 @@ pub async fn no_more_bytes_than_the_limit_are_kept(implementation: &dyn Implemen
     let subject = Subject::open(implementation, Limits::of(retention)).await;
     for _ in 0..20 {
         subject.append("a", &"x".repeat(500)).await;
-        let info = subject.log.channel(&name("a")).unwrap();
+        let info = subject.channel(&name("a")).await.unwrap();
         assert!(info.bytes <= 4000);
     }
-    let kept = subject.log.channel(&name("a")).unwrap();
+    let kept = subject.channel(&name("a")).await.unwrap();
     assert!((4..=8).contains(&kept.events), "{}", kept.events);
     let large = subject.append("a", &"x".repeat(5000)).await;
     assert!(
@@ -100,21 +100,21 @@ pub async fn idle_channels_are_forgotten_by_the_sweep(implementation: &dyn Imple
     subject.clock.forward(Duration::from_secs(15));
     subject.append("busy", "x").await;
     subject.log.sweep();
-    let idle = subject.log.channel(&name("idle")).unwrap();
+    let idle = subject.channel(&name("idle")).await.unwrap();
     assert_eq!((idle.events, idle.first), (0, None), "empty, but known");
     assert!(idle.last.is_some());
     subject.clock.forward(Duration::from_secs(6));
     subject.log.sweep();
-    assert!(subject.log.channel(&name("idle")).is_none());
+    assert!(subject.channel(&name("idle")).await.is_none());
     assert_eq!(subject.log.totals().channels, 1);
 }
 
 pub async fn a_channel_that_keeps_nothing_still_delivers(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::events(0)).await;
-    subject.log.attach(&select(&["a"])).await.unwrap();
+    subject.log.attach(select(&["a"])).await.unwrap();
     let ids = subject.fill("a", 3).await;
     subject.tail.wait_for(3).await;
     assert_eq!(subject.tail.ids(), ids);
     assert!(subject.all("a").await.is_empty());
-    assert_eq!(subject.log.head(), ids[2]);
+    assert_eq!(subject.head(), ids[2]);
 }

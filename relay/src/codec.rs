@@ -1,8 +1,11 @@
-//! The primitives of the encoding: LEB128 integers and strings after their length.
+//! The primitives of binary encodings, of the journal and of entries in Redis: LEB128 integers, and
+//! strings after their length.
 
-use super::record::Undecodable;
+/// What no encoder writes, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Malformed(pub &'static str);
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -11,49 +14,49 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Small for small numbers of either sign.
-pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Takes values off the front of a batch. Allocates nothing, so a length is checked before it costs
 /// anything.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn take(&mut self, count: u64) -> Result<&'a [u8], Undecodable> {
+    pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = usize::try_from(count)
             .ok()
             .and_then(|count| self.rest.split_at_checked(count))
-            .ok_or(Undecodable::Malformed("it ends early"))?;
+            .ok_or(Malformed("it ends early"))?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Undecodable> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let bytes = self.take(N as u64)?;
         Ok(bytes.try_into().expect("as many bytes as were taken"))
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Undecodable> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>()?[0])
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Undecodable> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -66,22 +69,21 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Undecodable::Malformed("a number is too large"))
+        Err(Malformed("a number is too large"))
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, Undecodable> {
+    pub(crate) fn signed(&mut self) -> Result<i64, Malformed> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    pub(super) fn small(&mut self) -> Result<u32, Undecodable> {
-        u32::try_from(self.varint()?).map_err(|_| Undecodable::Malformed("a number is too large"))
+    pub(crate) fn small(&mut self) -> Result<u32, Malformed> {
+        u32::try_from(self.varint()?).map_err(|_| Malformed("a number is too large"))
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Undecodable> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = self.varint()?;
-        std::str::from_utf8(self.take(length)?)
-            .map_err(|_| Undecodable::Malformed("a text is not UTF-8"))
+        std::str::from_utf8(self.take(length)?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 }
 

@@ -1,0 +1,71 @@
+//! What a log in Redis is given.
+
+use crate::{cursor::UnixMillis, event_log::Retention};
+use std::{sync::Arc, time::Duration};
+
+/// Where the time of an append comes from.
+#[derive(Clone)]
+pub enum Time {
+    /// Redis' own clock: one clock for all replicas.
+    Server,
+    /// A clock that tests turn.
+    Given(Arc<dyn Fn() -> UnixMillis + Send + Sync>),
+}
+
+impl Time {
+    /// As the scripts want it: empty for the server's.
+    pub fn argument(&self) -> String {
+        match self {
+            Time::Server => String::new(),
+            Time::Given(now) => now().to_string(),
+        }
+    }
+}
+
+/// Limits and names of a log in Redis. All replicas of one log must agree on them.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// What every key begins with.
+    pub prefix: String,
+    /// Shares of the channels, fixed when the log begins: 1, or 8 on a Cluster.
+    pub partitions: usize,
+    /// Limits of a channel, by its name.
+    pub retention: Arc<dyn Fn(&str) -> Retention + Send + Sync>,
+    /// The greatest age among them: what is kept of channels outlives it twice.
+    pub longest_age: Duration,
+    /// Past so many channels of a partition new ones are refused; existing ones go on.
+    pub max_channels: usize,
+    /// How long an `Idempotency-Key` is remembered, and how many of a partition.
+    pub idempotency_window: Duration,
+    pub max_idempotency_keys: usize,
+    pub time: Time,
+}
+
+/// A limit as the scripts want it: empty for none. What does not fit a double exactly is none.
+pub(super) fn limit(value: usize) -> String {
+    match u64::try_from(value) {
+        Ok(value) if value < 1 << 53 => value.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The same for a duration, in milliseconds.
+pub(super) fn millis(duration: Duration) -> String {
+    match u64::try_from(duration.as_millis()) {
+        // far enough below 2^53 that a multiple of it can be added to a time
+        Ok(millis) if millis < 1 << 48 => millis.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_larger_than_a_script_can_count_is_no_limit() {
+        assert_eq!((limit(5).as_str(), limit(usize::MAX).as_str()), ("5", ""));
+        assert_eq!(millis(Duration::from_secs(2)), "2000");
+        assert_eq!(millis(Duration::MAX), "");
+    }
+}

@@ -1,0 +1,160 @@
+//! The log's Lua scripts, and what they answer. They stand in `scripts/`, one file each.
+
+use super::entry::Undecodable;
+use crate::{
+    cursor::{Epoch, EventId},
+    redis::{Reply, Script},
+};
+use std::sync::LazyLock;
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        pub static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("scripts/prelude.lua"),
+                include_str!(concat!("scripts/", $file))
+            ))
+        });
+    };
+}
+
+script!(OPEN, "open.lua");
+script!(APPEND, "append.lua");
+script!(EPOCH, "epoch.lua");
+script!(WITNESS, "witness.lua");
+script!(SWEEP, "sweep.lua");
+script!(PURGE, "purge.lua");
+
+/// What became of an append.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The events are in the log.
+    Appended {
+        epoch: Epoch,
+        first: EventId,
+        last: EventId,
+    },
+    /// They were before, by the same publish.
+    Repeated {
+        epoch: Epoch,
+        first: EventId,
+        last: EventId,
+    },
+    /// The key was used for another publish.
+    KeyReused,
+    /// The channel has ended.
+    Ended,
+    /// The partition holds as many channels as it may.
+    TooManyChannels,
+    /// Nothing was written: the primary is not the one that the epoch was confirmed on.
+    Recheck { epoch: Epoch, confirmed_on: String },
+    /// The log has another number of partitions.
+    OtherPartitions(u64),
+    /// Too much came after a first attempt to find it.
+    NotFound,
+}
+
+/// Whether an epoch began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Begun {
+    New,
+    /// Another replica was first.
+    Stale,
+}
+
+/// An answer of another shape than the script gives.
+fn strange() -> Undecodable {
+    Undecodable::Damaged("a script's answer has another shape")
+}
+
+impl Outcome {
+    pub fn parse(reply: &Reply) -> Result<Outcome, Undecodable> {
+        let [status, epoch, a, b] = reply.list().unwrap_or_default() else {
+            return Err(strange());
+        };
+        let span = || Ok::<_, Undecodable>((parse_epoch(epoch)?, parse_id(a)?, parse_id(b)?));
+        Ok(match status.text() {
+            Some("ok") => {
+                let (epoch, first, last) = span()?;
+                Outcome::Appended { epoch, first, last }
+            }
+            Some("duplicate") => {
+                let (epoch, first, last) = span()?;
+                Outcome::Repeated { epoch, first, last }
+            }
+            Some("conflict") => Outcome::KeyReused,
+            Some("ended") => Outcome::Ended,
+            Some("full") => Outcome::TooManyChannels,
+            Some("recheck") => Outcome::Recheck {
+                epoch: parse_epoch(epoch)?,
+                confirmed_on: b.text().ok_or_else(strange)?.to_owned(),
+            },
+            Some("partitions") => {
+                let theirs = a.integer().and_then(|n| u64::try_from(n).ok());
+                Outcome::OtherPartitions(theirs.ok_or_else(strange)?)
+            }
+            Some("unknown") => Outcome::NotFound,
+            _ => return Err(strange()),
+        })
+    }
+}
+
+impl Begun {
+    pub fn parse(reply: &Reply) -> Result<Begun, Undecodable> {
+        match reply.list().and_then(|items| items.first()?.text()) {
+            Some("new") => Ok(Begun::New),
+            Some("stale") => Ok(Begun::Stale),
+            _ => Err(strange()),
+        }
+    }
+}
+
+pub fn parse_epoch(reply: &Reply) -> Result<Epoch, Undecodable> {
+    let number = reply
+        .integer()
+        .and_then(|number| u32::try_from(number).ok());
+    number.map(Epoch::from_random).ok_or_else(strange)
+}
+
+pub fn parse_id(reply: &Reply) -> Result<EventId, Undecodable> {
+    let number = reply
+        .integer()
+        .and_then(|number| u64::try_from(number).ok());
+    number.and_then(EventId::new).ok_or_else(strange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_say_what_they_are_in_their_first_line() {
+        for script in [&OPEN, &APPEND, &EPOCH, &WITNESS, &SWEEP, &PURGE] {
+            assert!(
+                script.source().starts_with("#!lua\n"),
+                "Redis 7 checks declared keys then"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_of_another_shape_are_refused() {
+        let text = |text: &'static str| Reply::Bytes(text.into());
+        let reply = |texts: &[&'static str]| Reply::List(texts.iter().copied().map(text).collect());
+        assert!(matches!(
+            Outcome::parse(&reply(&["ok", "5", "100", "101"])),
+            Ok(Outcome::Appended { .. })
+        ));
+        for strange in [
+            Reply::Nil,
+            text("ok"),
+            reply(&["ok", "5", "100"]),
+            reply(&["ok", "5", "x", "101"]),
+            reply(&["ok", "-5", "100", "101"]),
+            reply(&["perhaps", "5", "100", "101"]),
+            reply(&["ok", "5", "100", "9007199254740992"]),
+        ] {
+            assert!(Outcome::parse(&strange).is_err(), "{strange:?}");
+        }
+    }
+}

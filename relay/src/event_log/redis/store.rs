@@ -1,0 +1,387 @@
+//! One partition's log in Redis: each operation, and what it needs of the server. No state, no retry.
+
+mod survey;
+
+use super::{
+    entry::Undecodable,
+    keys::Keys,
+    options::{RedisOptions, limit, millis},
+    scripts::{self, Begun, Outcome, parse_epoch, parse_id},
+};
+use crate::{
+    channel::ChannelName,
+    cursor::{Epoch, EventId, Partition, UnixMillis},
+    event_log::IdempotencyKey,
+    redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
+};
+use std::{fmt::Write, sync::Arc};
+
+/// Epochs that are remembered after their end.
+pub const MAX_ENDED_EPOCHS: usize = 16;
+/// The layout of keys that this release reads and writes.
+const LAYOUT: &str = "1";
+
+/// Why an operation failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("what Redis answered cannot be understood: {0}")]
+    Undecodable(#[from] Undecodable),
+    #[error(
+        "the log in Redis has {theirs} partition(s), and this relay is configured for {ours} (1 for one server, 8 for a Cluster): \
+         use the mode that the log was begun with, or another `redis.prefix`"
+    )]
+    OtherPartitions { theirs: u64, ours: usize },
+    #[error(
+        "the log in Redis has layout {0}, which this release does not know: use the release that wrote it, or another `redis.prefix`"
+    )]
+    OtherLayout(String),
+}
+
+/// The head of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    pub epoch: Epoch,
+    pub last: EventId,
+    /// The highest id among channels that the index has forgotten.
+    pub forgotten: EventId,
+}
+
+/// An epoch that ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndedEpoch {
+    pub epoch: Epoch,
+    /// The highest id of it that survived.
+    pub fork: EventId,
+    /// The highest id of it that is known to have been lost, if any was.
+    pub lost: Option<EventId>,
+    pub at: UnixMillis,
+}
+
+/// Events of one channel that one call appends.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub channel: ChannelName,
+    /// As [`super::entry::encode_event`] writes them.
+    pub events: Vec<Vec<u8>>,
+    /// Whether the last one ends the channel.
+    pub ends: bool,
+    pub idempotency: Option<IdempotencyKey>,
+    /// Tells this batch from all others.
+    pub token: u64,
+}
+
+/// Whether a batch was sent before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attempt {
+    First,
+    /// It was, and the answer was lost; the last id known before.
+    Again(EventId),
+}
+
+/// One partition.
+pub struct Store {
+    primary: Primary,
+    pub(super) keys: Keys,
+    partition: Partition,
+    options: Arc<RedisOptions>,
+    count: String,
+}
+
+impl Store {
+    pub fn new(redis: &Redis, partition: Partition, options: Arc<RedisOptions>) -> Store {
+        let keys = Keys::new(&options.prefix, partition);
+        Store {
+            primary: redis.primary(Slot::of(keys.head().as_bytes())),
+            count: options.partitions.to_string(),
+            keys,
+            partition,
+            options,
+        }
+    }
+
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    pub fn primary(&self) -> &Primary {
+        &self.primary
+    }
+
+    /// Reads the head, which begins the log if there is none, and checks that it is one that this
+    /// relay can use.
+    pub async fn open(&self, epoch: Epoch) -> Result<Head, StoreError> {
+        let session = self.primary.session()?;
+        let reply = session
+            .script(
+                &scripts::OPEN,
+                &[self.keys.head().as_bytes()],
+                &[
+                    epoch.get().to_string().as_bytes(),
+                    session.replication_id().as_str().as_bytes(),
+                    self.count.as_bytes(),
+                ],
+            )
+            .await?;
+        let [of, _, last, forgotten, partitions, layout] = reply.list().unwrap_or_default() else {
+            return Err(Undecodable::Damaged("the head has another shape").into());
+        };
+        if layout.text() != Some(LAYOUT) {
+            return Err(StoreError::OtherLayout(
+                layout.text().unwrap_or("?").to_owned(),
+            ));
+        }
+        if partitions.text() != Some(&self.count) {
+            return Err(self.other_partitions(partitions.integer().unwrap_or(0).unsigned_abs()));
+        }
+        Ok(Head {
+            epoch: parse_epoch(of)?,
+            last: parse_id(last)?,
+            forgotten: parse_id(forgotten)?,
+        })
+    }
+
+    pub fn other_partitions(&self, theirs: u64) -> StoreError {
+        StoreError::OtherPartitions {
+            theirs,
+            ours: self.options.partitions,
+        }
+    }
+
+    /// The head; `None` when there is none (any more).
+    pub async fn head(&self) -> Result<Option<Head>, StoreError> {
+        let replies = self.primary.pipeline(&[self.head_command()]).await?;
+        parse_head(&first(replies)?)
+    }
+
+    fn head_command(&self) -> Command {
+        Command::new("HMGET")
+            .arg(self.keys.head())
+            .args(["e", "i", "f"])
+    }
+
+    /// Appends a batch in one call, over one session whose primary's replication id is checked.
+    /// `fresh` is the epoch of the log, should it begin with this.
+    pub async fn append(
+        &self,
+        session: &Session,
+        batch: &Batch,
+        attempt: Attempt,
+        fresh: Epoch,
+    ) -> Result<Outcome, StoreError> {
+        let keys = self.append_keys(batch);
+        let head = self.append_arguments(session, batch, attempt, fresh);
+        let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+        let arguments: Vec<&[u8]> = head
+            .iter()
+            .map(String::as_bytes)
+            .chain(batch.events.iter().map(Vec::as_slice))
+            .collect();
+        let reply = session.script(&scripts::APPEND, &keys, &arguments).await?;
+        Ok(Outcome::parse(&reply)?)
+    }
+
+    fn append_keys(&self, batch: &Batch) -> Vec<String> {
+        let mut keys = vec![
+            self.keys.head(),
+            self.keys.index(),
+            self.keys.channels(),
+            self.keys.names(),
+            self.keys.stream(batch.channel.as_str()),
+        ];
+        if batch.idempotency.is_some() {
+            keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
+        }
+        keys
+    }
+
+    /// In the order that `append.lua` names.
+    fn append_arguments(
+        &self,
+        session: &Session,
+        batch: &Batch,
+        attempt: Attempt,
+        fresh: Epoch,
+    ) -> Vec<String> {
+        let (channel, options) = (batch.channel.as_str(), &self.options);
+        let retention = (options.retention)(channel);
+        let key = batch.idempotency.as_ref();
+        vec![
+            fresh.get().to_string(),
+            session.replication_id().as_str().to_owned(),
+            options.time.argument(),
+            self.count.clone(),
+            options.max_channels.to_string(),
+            channel.to_owned(),
+            self.keys.events(channel),
+            self.keys.news(),
+            limit(retention.events),
+            millis(retention.age),
+            limit(retention.bytes),
+            millis(options.longest_age.saturating_mul(2)),
+            format!("{:x}", batch.token),
+            match attempt {
+                Attempt::First => String::new(),
+                Attempt::Again(since) => since.get().to_string(),
+            },
+            u8::from(batch.ends).to_string(),
+            // a key means nothing beyond its channel, whose name cannot contain a line end
+            key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
+            key.map_or_else(String::new, |key| hex(&key.fingerprint)),
+            millis(options.idempotency_window),
+            options.max_idempotency_keys.to_string(),
+        ]
+    }
+
+    /// Ends `old`, unless somebody else was first. `seen` is the highest id of it that this replica
+    /// acknowledged or delivered.
+    pub async fn begin_epoch(
+        &self,
+        session: &Session,
+        old: Epoch,
+        confirmed_on: &str,
+        new: Epoch,
+        seen: EventId,
+    ) -> Result<Begun, StoreError> {
+        let reply = session
+            .script(
+                &scripts::EPOCH,
+                &[self.keys.head().as_bytes(), self.keys.epochs().as_bytes()],
+                &[
+                    old.get().to_string().as_bytes(),
+                    confirmed_on.as_bytes(),
+                    new.get().to_string().as_bytes(),
+                    session.replication_id().as_str().as_bytes(),
+                    seen.get().to_string().as_bytes(),
+                    self.keys.news().as_bytes(),
+                    MAX_ENDED_EPOCHS.to_string().as_bytes(),
+                ],
+            )
+            .await?;
+        Ok(Begun::parse(&reply)?)
+    }
+
+    /// Reports the highest id of an ended epoch that this replica acknowledged or delivered; what is
+    /// known of that epoch then, or `None` if nothing is.
+    pub async fn witness(
+        &self,
+        ended: Epoch,
+        seen: EventId,
+    ) -> Result<Option<EndedEpoch>, StoreError> {
+        let reply = self
+            .primary
+            .script(
+                &scripts::WITNESS,
+                &[self.keys.head().as_bytes(), self.keys.epochs().as_bytes()],
+                &[
+                    ended.get().to_string().as_bytes(),
+                    seen.get().to_string().as_bytes(),
+                    self.keys.news().as_bytes(),
+                ],
+            )
+            .await?;
+        match reply.text() {
+            Some("") => Ok(None),
+            Some(text) => Ok(Some(parse_ended(ended, text)?)),
+            None => Err(Undecodable::Damaged("an epoch has another shape").into()),
+        }
+    }
+
+    /// The head and the epochs that ended.
+    pub async fn epochs(&self) -> Result<(Option<Head>, Vec<EndedEpoch>), StoreError> {
+        let commands = [
+            self.head_command(),
+            Command::new("HGETALL").arg(self.keys.epochs()),
+        ];
+        let mut replies = self.primary.pipeline(&commands).await?.into_iter();
+        let head = parse_head(&next(&mut replies)?)?;
+        let ended = next(&mut replies)?;
+        let mut epochs = Vec::new();
+        for pair in ended.list().unwrap_or_default().chunks_exact(2) {
+            let text = pair[1].text().unwrap_or_default();
+            epochs.push(parse_ended(parse_epoch(&pair[0])?, text)?);
+        }
+        Ok((head, epochs))
+    }
+
+    /// Drops all events of a channel, which stays known: who missed some is told. How many it had.
+    pub async fn purge(&self, channel: &ChannelName) -> Result<u64, StoreError> {
+        let stream = self.keys.stream(channel.as_str());
+        let reply = self
+            .primary
+            .script(&scripts::PURGE, &[stream.as_bytes()], &[])
+            .await?;
+        Ok(reply.integer().unwrap_or(0).unsigned_abs())
+    }
+}
+
+fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
+    let [epoch, last, forgotten] = reply.list().unwrap_or_default() else {
+        return Err(Undecodable::Damaged("the head has another shape").into());
+    };
+    if epoch.is_nil() {
+        return Ok(None);
+    }
+    Ok(Some(Head {
+        epoch: parse_epoch(epoch)?,
+        last: parse_id(last)?,
+        forgotten: parse_id(forgotten)?,
+    }))
+}
+
+/// `FORK LOST NEXT TIME`, as `epoch.lua` writes it.
+fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
+    let strange = || Undecodable::Damaged("an ended epoch has another shape");
+    let words: Vec<&str> = text.split(' ').collect();
+    let [fork, lost, _, at] = words[..] else {
+        return Err(strange());
+    };
+    let id = |text: &str| text.parse().ok().and_then(EventId::new).ok_or_else(strange);
+    Ok(EndedEpoch {
+        epoch,
+        fork: id(fork)?,
+        lost: Some(id(lost)?).filter(|lost| *lost > EventId::ZERO),
+        at: at.parse().map_err(|_| strange())?,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all that is written");
+            text
+        })
+}
+
+/// Answers of a pipeline, one by one.
+type Replies = std::vec::IntoIter<Result<Reply, CommandError>>;
+
+fn next(replies: &mut Replies) -> Result<Reply, StoreError> {
+    let reply = replies
+        .next()
+        .ok_or(Undecodable::Damaged("an answer is missing"))?;
+    Ok(reply?)
+}
+
+fn first(replies: Vec<Result<Reply, CommandError>>) -> Result<Reply, StoreError> {
+    next(&mut replies.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_epoch_tells_what_survived_and_what_is_lost() {
+        let epoch = Epoch::from_random(7);
+        let ended = parse_ended(epoch, "100 0 8 1795000000000").unwrap();
+        assert_eq!((ended.fork.get(), ended.lost), (100, None));
+        let ended = parse_ended(epoch, "100 120 8 1795000000000").unwrap();
+        assert_eq!(ended.lost, EventId::new(120));
+        for other in ["", "1 2 3", "a 0 8 1", "1 2 3 4 5"] {
+            assert!(parse_ended(epoch, other).is_err(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `/v1/revocations`: credentials that are refused before they end.
+
+use super::{
+    App, identity, json_body,
+    paging::Parameters,
+    problem::{Kind, Problem},
+    query,
+    time::{self, format_millis},
+};
+use crate::{
+    auth::jwt::MAX_ID,
+    clock::unix_millis,
+    control::{
+        Command, ControlError,
+        revocation::{Revocation, RevocationId, Revoked},
+    },
+    cursor::UnixMillis,
+    grant::Right,
+    subject::Subject,
+};
+use axum::{
+    Json,
+    extract::{Path, RawQuery, Request, State},
+};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const EXPECTED: &str = r#"{"subject": "NAME"} or {"token": "NAME"} or {"jti": "ID"}, with "until": "2027-01-01T00:00:00Z" if you like"#;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    subject: Option<String>,
+    token: Option<String>,
+    jti: Option<String>,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Described {
+    id: RevocationId,
+    #[serde(flatten)]
+    revoked: Revoked,
+    until: String,
+    at: String,
+}
+
+#[derive(Serialize)]
+pub struct Created {
+    #[serde(flatten)]
+    revocation: Described,
+    /// Streams that were ended.
+    ended: u64,
+}
+
+#[derive(Serialize)]
+pub struct Page {
+    revocations: Vec<Described>,
+    /// Value of `after` for the next page; `null` on the last.
+    next: Option<RevocationId>,
+}
+
+pub async fn create(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Json<Created>, Problem> {
+    let allowed = identity::with_right(&app, request.headers(), Right::Disconnect)
+        .await
+        .and_then(|identity| query::only(query.as_deref(), &[]).map(|_| identity));
+    let (_, wanted) = json_body::read::<Wanted, _>(&app, request, allowed, EXPECTED).await?;
+    let now = unix_millis();
+    let revocation = wanted.understand(&app, now)?;
+    let command = Command::Revoke {
+        revocation: revocation.clone(),
+    };
+    let outcome = app.control.spread(command, now).await.map_err(refusal)?;
+    Ok(Json(Created {
+        revocation: describe(revocation.revoked.id(), revocation),
+        ended: outcome.streams,
+    }))
+}
+
+pub async fn list(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Page>, Problem> {
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    let parameters = Parameters::parse(query.as_deref(), &["after"])?;
+    let after = parameters.get("after").map(RevocationId::from_text);
+    let limit = parameters.limit;
+    let mut found = app
+        .control
+        .revocations(after.as_ref(), limit + 1, unix_millis());
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok(Json(Page {
+        next: found.last().filter(|_| more).map(|(id, _)| id.clone()),
+        revocations: found
+            .into_iter()
+            .map(|(id, revocation)| describe(id, revocation))
+            .collect(),
+    }))
+}
+
+/// What is not revoked is no error: that it is not is what was wanted.
+pub async fn restore(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    query::only(query.as_deref(), &[])?;
+    let command = Command::Restore {
+        id: RevocationId::from_text(&id),
+    };
+    app.control
+        .spread(command, unix_millis())
+        .await
+        .map_err(refusal)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Wanted {
+    fn understand(self, app: &App, now: UnixMillis) -> Result<Revocation, Problem> {
+        let revoked = match (self.subject, self.token, self.jti) {
+            (Some(subject), None, None) => Revoked::Subject(
+                Subject::parse(&subject).map_err(|error| json_body::invalid(error.to_string()))?,
+            ),
+            (None, Some(name), None) => Revoked::Token(known_token(app, &name)?),
+            (None, None, Some(id)) if (1..=MAX_ID).contains(&id.len()) => Revoked::Jti(id.into()),
+            _ => {
+                return Err(json_body::invalid(format!(
+                    "say whom to refuse, once: {EXPECTED}"
+                )));
+            }
+        };
+        let until = match self.until {
+            None => now.saturating_add(app.config.revocations.keep.as_millis()),
+            Some(text) => time::parse(&text)
+                .and_then(|time| u64::try_from(time.as_millisecond()).ok())
+                .filter(|until| *until > now)
+                .ok_or_else(|| {
+                    json_body::invalid(
+                        "`until` is a time to come such as 2027-01-01T00:00:00Z (RFC 3339)",
+                    )
+                })?,
+        };
+        Ok(Revocation {
+            revoked,
+            until,
+            at: now,
+        })
+    }
+}
+
+/// A slip in a name would leave the token as good as it was.
+fn known_token(app: &App, name: &str) -> Result<Arc<str>, Problem> {
+    let tokens = app.config.auth.as_ref().map(|auth| auth.tokens.as_slice());
+    let known = tokens
+        .unwrap_or_default()
+        .iter()
+        .any(|token| token.name == name);
+    known.then(|| name.into()).ok_or_else(|| {
+        json_body::invalid(format!(
+            "no token is called `{}`; `token` is its name in the configuration, not the token itself",
+            query::printable(name)
+        ))
+    })
+}
+
+fn describe(id: RevocationId, revocation: Revocation) -> Described {
+    Described {
+        id,
+        revoked: revocation.revoked,
+        until: format_millis(revocation.until),
+        at: format_millis(revocation.at),
+    }
+}
+
+pub fn refusal(error: ControlError) -> Problem {
+    let kind = match error {
+        ControlError::TooManyRevocations(_) => Kind::TooManyRevocations,
+    };
+    Problem::new(kind, error.to_string())
+}

@@ -1,0 +1,143 @@
+//! What the log says of itself: that events are lost, and that it does not answer.
+
+use super::{
+    Connection, Shard,
+    feeds::Attachment,
+    stream::{Backlog, Then},
+};
+use crate::{
+    channel::{ChannelName, Selector},
+    clock::rfc3339,
+    cursor::Places,
+    event_log::{Condition, Loss, Whose, gap},
+    frame::{DegradedData, Frame, GapData},
+    hub::{open::Notices, sink::Sent},
+};
+use std::time::{Instant, SystemTime};
+
+impl Shard {
+    /// Events are missing that streams would have got here: a gap takes their place. Streams that
+    /// still read history find it there.
+    pub(super) fn lost(&mut self, loss: &Loss) {
+        let concerned: Vec<(u32, Vec<ChannelName>)> = self
+            .feeds
+            .iter()
+            .filter(|(_, feed)| {
+                feed.attachment == Attachment::Attached && feed.partitions.contains(loss.partition)
+            })
+            .filter_map(|(index, feed)| {
+                Some((index, self.concerned_by(&loss.whose, &feed.key.selectors)?))
+            })
+            .collect();
+        for (index, channels) in concerned {
+            self.push_gap(index, loss, &channels);
+        }
+    }
+
+    /// Channels of a feed whose events are lost: none when it may be any; `None` when none is its.
+    fn concerned_by(&self, whose: &Whose, selectors: &[Selector]) -> Option<Vec<ChannelName>> {
+        let Whose::These(channels) = whose else {
+            return Some(Vec::new());
+        };
+        let mut concerned = channels.iter().filter(|channel| {
+            selectors.iter().any(|selector| selector.matches(channel))
+                && self.may_be_seen(channel.as_str())
+        });
+        let first = concerned.next()?.clone();
+        let rest = concerned.take(gap::MAX_CHANNELS - 1).cloned();
+        Some(std::iter::once(first).chain(rest).collect())
+    }
+
+    fn push_gap(&mut self, index: u32, loss: &Loss, channels: &[ChannelName]) {
+        let feed = self.feeds.get_mut(index);
+        let standing = feed.standing(&self.through);
+        let Some(at) = standing.in_partition(loss.partition) else {
+            return;
+        };
+        if feed.members.is_empty() {
+            return;
+        }
+        let places = |place: Option<_>| place.map_or(Places::default(), Places::one);
+        let data = GapData {
+            reason: loss.reason,
+            certain: loss.certain,
+            after: places(loss.after),
+            until: places(loss.until),
+            channels: channels.iter().map(ToString::to_string).collect(),
+        };
+        let told = feed.members.len() as u64;
+        let frame = Frame::control(standing.text().as_deref(), "gap", &data);
+        feed.round.appended(Instant::now());
+        feed.log.push(at, &frame, feed.key.framing, None);
+        self.shared.hub.stats.gaps.of(loss.reason).add(told);
+        self.mark_dirty(index);
+    }
+
+    /// Streams that asked for it are told; one that is busy now is told with its next heartbeat.
+    pub(super) fn tell_condition(&mut self, condition: Condition) {
+        if std::mem::replace(&mut self.condition, condition) == condition {
+            return;
+        }
+        let streams: Vec<u32> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| match &slot.connection {
+                Connection::Stream(stream) => stream.notices == Notices::Degraded,
+                Connection::Head(_) => false,
+            })
+            .map(|(index, _)| index as u32)
+            .collect();
+        streams.into_iter().for_each(|index| self.remind(index));
+    }
+
+    /// Tells a stream how the log is, if it wants to know and does not.
+    pub(super) fn remind(&mut self, index: u32) {
+        let condition = self.condition;
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
+        let feed = self.feeds.get(stream.feed);
+        if stream.notices == Notices::None
+            || stream.told == condition
+            || !stream.is_at_rest(feed.log.end())
+        {
+            return;
+        }
+        let data = DegradedData {
+            degraded: condition == Condition::Degraded,
+            time: rfc3339(SystemTime::now()),
+        };
+        let frame = Frame::control(None, "degraded", &data);
+        let bytes = frame.bytes(feed.key.framing).to_vec();
+        if let Some(stream) = self.stream_mut(index) {
+            stream.told = condition;
+        }
+        self.whisper(index, &bytes);
+    }
+
+    /// Whole frames for this stream alone, which is at rest.
+    pub(super) fn whisper(&mut self, index: u32, bytes: &[u8]) {
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
+        let n = match stream.sink.send(bytes) {
+            Sent::All => return,
+            Sent::Dead(reason) => return self.close(index, reason),
+            Sent::Part(n) => n,
+        };
+        let rest = match (&stream.backlog, stream.has_joined()) {
+            // it goes on waiting for what it reads
+            (Some(backlog), _) => Backlog {
+                bytes: bytes[n..].to_vec(),
+                ..Backlog::wait(backlog.from.clone(), backlog.failures)
+            },
+            (None, true) => Backlog::new(bytes[n..].to_vec(), 0, Then::Feed),
+            (None, false) => Backlog::new(bytes[n..].to_vec(), 0, Then::Hold),
+        };
+        self.set_backlog(index, rest);
+        let now = self.now;
+        if let Some(stream) = self.stream_mut(index) {
+            stream.flow = stream.flow.short(n, now);
+        }
+    }
+}

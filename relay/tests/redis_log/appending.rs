@@ -1,0 +1,266 @@
+//! One script that appends all or nothing.
+
+use crate::{fixture::*, servers::Server};
+use sse_relay::{
+    cursor::{EventId, Predecessor},
+    event_log::redis::{
+        entry::{Message, News},
+        scripts::Outcome,
+        store::{Attempt, StoreError},
+    },
+    redis::{CommandError, Refusal},
+};
+use std::time::Duration;
+
+#[tokio::test]
+async fn ids_follow_the_clock_and_never_go_back() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let mut last = EventId::ZERO;
+    for round in 0..20 {
+        let (first, until) = fixture.append(["a", "b"][round % 2], &["x"; 3]).await;
+        assert!(first > last);
+        assert_eq!(until.get(), first.get() + 2);
+        last = until;
+        fixture.back(Duration::from_secs(60));
+    }
+    let many = vec!["x"; 5000];
+    let (first, until) = fixture.append("a", &many).await;
+    assert_eq!(
+        until.get() - first.get(),
+        4999,
+        "past 4096 of one millisecond"
+    );
+    let head = fixture.store.head().await.unwrap().unwrap();
+    assert_eq!((head.epoch, head.last), (epoch(1), until));
+    assert_eq!(fixture.ids("a").await.len(), 5030);
+}
+
+#[tokio::test]
+async fn every_entry_names_its_predecessor_in_its_channel() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let (a, _) = fixture.append("a", &["1"]).await;
+    fixture.append("b", &["1"]).await;
+    let (second, third) = fixture.append("a", &["2", "3"]).await;
+    assert_eq!(
+        fixture.stream("a").await,
+        [
+            (a, Predecessor::Known(EventId::ZERO)),
+            (second, Predecessor::Known(a)),
+            (third, Predecessor::Known(second)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_key_gives_its_outcome_again_within_its_window() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let first = fixture
+        .send(&keyed("a", &["x", "y"], "k", 1), Attempt::First)
+        .await
+        .unwrap();
+    let (from, until) = appended(&first);
+    fixture.append("a", &["between"]).await;
+    let again = || async {
+        fixture
+            .send(&keyed("a", &["x", "y"], "k", 1), Attempt::First)
+            .await
+            .unwrap()
+    };
+    let repeat = Outcome::Repeated {
+        epoch: epoch(1),
+        first: from,
+        last: until,
+    };
+    assert_eq!(again().await, repeat);
+    let other_body = fixture
+        .send(&keyed("a", &["x"], "k", 2), Attempt::First)
+        .await
+        .unwrap();
+    assert_eq!(other_body, Outcome::KeyReused);
+    let other_channel = fixture
+        .send(&keyed("b", &["x"], "k", 2), Attempt::First)
+        .await
+        .unwrap();
+    assert!(matches!(other_channel, Outcome::Appended { .. }));
+    fixture.forward(Duration::from_secs(300));
+    assert_eq!(again().await, repeat);
+    fixture.forward(Duration::from_millis(1));
+    assert!(matches!(again().await, Outcome::Appended { .. }));
+}
+
+#[tokio::test]
+async fn no_more_keys_than_the_bound_are_remembered() {
+    let fixture = Fixture::with(Server::start(), UNLIMITED, |options| {
+        options.max_idempotency_keys = 3;
+    })
+    .await;
+    for number in 0..20 {
+        let batch = keyed("a", &["x"], &number.to_string(), 1);
+        fixture.send(&batch, Attempt::First).await.unwrap();
+        fixture.forward(Duration::from_millis(1));
+    }
+    let count = |key| fixture.command("HLEN", key);
+    assert_eq!(count(&["test:{dlj}:outcomes"]).await.integer(), Some(3));
+    let times = fixture.command("ZCARD", &["test:{dlj}:keys"]).await;
+    assert_eq!(times.integer(), Some(3));
+}
+
+#[tokio::test]
+async fn a_second_attempt_finds_the_first_whose_answer_was_lost() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let (_, known) = fixture.append("a", &["before"]).await;
+    let lost = batch("a", &["1", "2"]);
+    let first = fixture.send(&lost, Attempt::First).await.unwrap();
+    fixture.append("a", &["after"]).await;
+    assert_eq!(
+        fixture.send(&lost, Attempt::Again(known)).await.unwrap(),
+        first
+    );
+    assert_eq!(fixture.ids("a").await.len(), 4);
+    // one that never arrived is appended
+    let fresh = batch("a", &["3"]);
+    let made = fixture.send(&fresh, Attempt::Again(known)).await.unwrap();
+    assert!(matches!(made, Outcome::Appended { .. }));
+    assert_eq!(fixture.ids("a").await.len(), 5);
+    let many = vec!["x"; 1000];
+    fixture.append("a", &many).await;
+    let unseen = batch("a", &["4"]);
+    assert_eq!(
+        fixture.send(&unseen, Attempt::Again(known)).await.unwrap(),
+        Outcome::NotFound,
+        "too much came since to be sure"
+    );
+    assert_eq!(fixture.ids("a").await.len(), 1005);
+}
+
+#[tokio::test]
+async fn a_channel_that_ended_and_new_ones_past_the_bound_are_refused() {
+    let fixture = Fixture::with(Server::start(), UNLIMITED, |options| {
+        options.max_channels = 2
+    })
+    .await;
+    let mut last = keyed("a", &["last"], "k", 1);
+    last.ends = true;
+    let (ended, _) = appended(&fixture.send(&last, Attempt::First).await.unwrap());
+    let send = |channel: &'static str| fixture.append_outcome(channel);
+    assert_eq!(send("a").await, Outcome::Ended);
+    let repeat = fixture.send(&last, Attempt::First).await.unwrap();
+    assert!(matches!(repeat, Outcome::Repeated { first, .. } if first == ended));
+    assert!(matches!(send("b").await, Outcome::Appended { .. }));
+    assert_eq!(send("c").await, Outcome::TooManyChannels);
+    assert!(matches!(send("b").await, Outcome::Appended { .. }));
+}
+
+impl Fixture {
+    async fn append_outcome(&self, channel: &str) -> Outcome {
+        self.send(&batch(channel, &["x"]), Attempt::First)
+            .await
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_message_tells_the_events_and_the_news_a_channel_that_is_new() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let odd = "odd {name}?[x]\\% é".to_owned();
+    let mut subscriber = Subscriber::new(&fixture, &["test:{dlj}:news", &keys().events(&odd)]);
+    let (first, last) = fixture.append(&odd, &["1", "2"]).await;
+    let (_, news) = subscriber.receive();
+    assert_eq!(
+        News::parse(&news).unwrap(),
+        Some(News::Channel {
+            epoch: epoch(1),
+            first,
+            name: odd.clone(),
+        })
+    );
+    let (from, message) = subscriber.receive();
+    assert_eq!(
+        keys().channel_of(&from).unwrap().decode().as_deref(),
+        Some(&*odd)
+    );
+    let message = Message::parse(&message).unwrap();
+    assert_eq!((message.first, message.last()), (first, last));
+    assert_eq!(message.predecessor, Predecessor::Known(EventId::ZERO));
+}
+
+#[tokio::test]
+async fn a_key_of_another_kind_under_our_prefix_is_an_error_that_names_it() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    fixture.command("SET", &[&keys().stream("a"), "mine"]).await;
+    let error = fixture
+        .send(&batch("a", &["x"]), Attempt::First)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            StoreError::Command(CommandError::Refused {
+                why: Refusal::WrongType,
+                ..
+            })
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("WRONGTYPE"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_of_other_partitions_or_another_layout_is_refused() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    fixture.store.open(epoch(1)).await.unwrap();
+    let eight = fixture.other_store(|options| options.partitions = 8);
+    let error = eight.open(epoch(1)).await.unwrap_err();
+    assert!(
+        matches!(error, StoreError::OtherPartitions { theirs: 1, ours: 8 }),
+        "{error}"
+    );
+    let session = fixture.session().await;
+    let outcome = eight
+        .append(&session, &batch("a", &["x"]), Attempt::First, epoch(1))
+        .await;
+    assert_eq!(outcome.unwrap(), Outcome::OtherPartitions(1));
+    fixture
+        .command("HSET", &["test:{dlj}:head", "v", "2"])
+        .await;
+    let error = fixture.store.open(epoch(1)).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::OtherLayout(layout) if layout == "2"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn two_relays_with_different_prefixes_share_a_server_and_nothing_else() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let other = fixture.other_store(|options| options.prefix = "other".into());
+    fixture.append("a", &["x"]).await;
+    assert_eq!(other.head().await.unwrap(), None);
+    assert_eq!(other.open(epoch(9)).await.unwrap().epoch, epoch(9));
+    assert_eq!(fixture.store.head().await.unwrap().unwrap().epoch, epoch(1));
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_before_it_writes() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let (_, before) = fixture.append("a", &["x"]).await;
+    fixture.server.cli(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let error = fixture
+        .send(&batch("a", &["y"]), Attempt::First)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            StoreError::Command(CommandError::Refused {
+                why: Refusal::OutOfMemory,
+                ..
+            })
+        ),
+        "{error}"
+    );
+    fixture.server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(fixture.store.head().await.unwrap().unwrap().last, before);
+    assert_eq!(fixture.ids("a").await, [before.get()]);
+    fixture.append("a", &["z"]).await;
+}
