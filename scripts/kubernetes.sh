@@ -2,19 +2,13 @@
 # Prints the path of a program that is a whole Kubernetes (scripts/kubernetes/main.go), for tests.
 #
 # It is built from Go modules the first time, which takes some minutes, and is kept outside of the
-# checkout: in $KUBERNETES_CACHE, else in the user's cache. Needs Go; openssl is installed if it is
-# missing.
+# checkout: in $KUBERNETES_CACHE, else in the user's cache. Needs Go.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${KUBERNETES_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/sse-relay/kubernetes}
 version=$(sed -n 's/^\tk8s.io\/kubernetes v//p' "$here/kubernetes/go.mod")
 program=$cache/kubernetes-$version-$(cksum <"$here/kubernetes/main.go" | cut -d' ' -f1)
 
-if ! command -v openssl >/dev/null 2>&1; then
-  echo "Installing openssl, which makes the test server's keys..." >&2
-  apt-get -o DPkg::Lock::Timeout=300 update >&2
-  apt-get -o DPkg::Lock::Timeout=300 install -y openssl >&2
-fi
 if [ ! -x "$program" ]; then
   if ! command -v go >/dev/null 2>&1; then
     echo "Go is missing; it builds the Kubernetes for the operator's tests." >&2
