@@ -125,6 +125,21 @@ fn each_rule_names_its_field() {
         ("stream: {writeTimeout: 0s}", "stream.writeTimeout"),
         ("stream: {maxAge: 999ms}", "stream.maxAge"),
         ("tcp: {keepAlive: 0s}", "tcp.keepAlive"),
+        ("tls: {certificate: \"\", key: k}", "tls.certificate"),
+        ("tls: {certificate: c, key: \"\"}", "tls.key"),
+        (
+            "tls: {certificate: c, key: k, clientAuth: optional}",
+            "tls.clientCa",
+        ),
+        ("tls: {certificate: c, key: k, clientCa: a}", "tls.clientCa"),
+        (
+            "tls: {certificate: c, key: k, handshakeTimeout: 0s}",
+            "tls.handshakeTimeout",
+        ),
+        (
+            "tls: {certificate: c, key: k, maxHandshakes: 0}",
+            "tls.maxHandshakes",
+        ),
         ("tcp: {userTimeout: 2h}", "tcp.userTimeout"),
         ("http: {http1: false, http2: false}", "http.http1"),
         (

@@ -8,6 +8,7 @@ mod clients;
 mod connections;
 pub mod cors;
 mod dashboard;
+mod direct;
 mod disconnect;
 mod events;
 pub mod forwarded;
@@ -85,7 +86,7 @@ impl App {
         replica: String,
     ) -> App {
         App {
-            control: Control::new(hub.clone(), &config),
+            control: Control::new(hub.clone(), &replica, &config),
             hub,
             log,
             openness,
@@ -115,7 +116,7 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
     let events = post(publish::publish).get(history::history);
     let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
@@ -127,6 +128,8 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
+        ("/v1/connections/{connection}/events", post(direct::direct)),
+        ("/v1/subjects/{subject}/events", post(publish::to_subject)),
         ("/v1/revocations", revocations),
         ("/v1/revocations/{revocation}", delete(revocations::restore)),
     ]

@@ -18,7 +18,7 @@ use crate::{
 };
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
-use open::EndReason;
+use open::{Directed, EndReason};
 use parking_lot::RwLock;
 use select::StreamSelector;
 use std::{
@@ -183,6 +183,15 @@ impl Hub {
             .ask(|answer| Command::End(streams.clone(), reason, answer))
             .await;
         ended.into_iter().sum()
+    }
+
+    /// Hands an event to one stream alone.
+    pub async fn direct(&self, number: u64, frame: &Frame) -> Directed {
+        let answers = self
+            .ask(|answer| Command::Direct(number, frame.clone(), answer))
+            .await;
+        let found = answers.into_iter().find(|answer| *answer != Directed::Gone);
+        found.unwrap_or(Directed::Gone)
     }
 
     /// How many streams receive each of these channels.

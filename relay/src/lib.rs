@@ -36,4 +36,5 @@ pub mod sse_parser;
 pub mod stats;
 pub mod subject;
 pub mod telemetry;
+pub mod tls;
 pub mod who;

@@ -129,16 +129,27 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         gaps,
         opened,
         closed,
+        direct,
         refused,
         auth_refused,
         jwks_fetches,
         log_retries,
+        handshakes,
+        reloads,
+        certificate_expires,
         writes,
         short_writes,
         latency,
     } = stats;
     let (buckets, sum) = latency.get();
-    vec![
+    let certificate = certificate_expires.get().map(|at| {
+        Metric::gauge(
+            "sse_relay_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that new connections get, in Unix time.",
+            at / 1000,
+        )
+    });
+    let mut metrics = vec![
         Metric::family(
             "sse_relay_publishes",
             "Publishes, by what became of them.",
@@ -189,6 +200,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "reason",
             closed,
         ),
+        Metric::family(
+            "sse_relay_direct_events",
+            "Events for one stream alone, by what became of them.",
+            "outcome",
+            direct,
+        ),
         Metric::gauge(
             "sse_relay_streams",
             "Streams that are open now.",
@@ -205,6 +222,18 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_tls_handshakes",
+            "TLS handshakes, by what became of them.",
+            "outcome",
+            handshakes,
+        ),
+        Metric::family(
+            "sse_relay_certificate_reloads",
+            "Changes of the certificate's files, by what became of them.",
+            "outcome",
+            reloads,
         ),
         Metric::family(
             "sse_relay_jwks_fetches",
@@ -237,5 +266,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
                 sum,
             },
         ),
-    ]
+    ];
+    metrics.extend(certificate);
+    metrics
 }

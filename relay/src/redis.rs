@@ -22,11 +22,16 @@ mod connect;
 mod dial;
 mod error;
 mod info;
+mod line;
+mod login;
 mod node;
 mod reply;
 mod script;
 mod session;
 mod slot;
+mod subscriber;
+mod tls;
+mod topology;
 
 pub use command::Command;
 pub use error::{CommandError, ConnectError, Lost, NotExecuted, NotSent, Refusal, Wrote};
@@ -35,16 +40,41 @@ pub use reply::Reply;
 pub use script::Script;
 pub use session::{MAX_IN_FLIGHT, Session};
 pub use slot::{SLOTS, Slot};
+pub use subscriber::{Event, Events, MAX_EVENT_BYTES, MAX_EVENTS, Message, Subscriptions};
 
 use connect::Connector;
+use info::ServerMode;
 use node::Node;
 use relay_config::{Problem, RedisMode};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use topology::{Cluster, Oracle, Sentinels, SlotMap, follow};
 
 /// The Redis of this process. Clones share it; the last one that is dropped closes it.
+///
+/// Commands that block a connection (`WAIT`) belong on a `Redis` of their own.
 #[derive(Clone)]
 pub struct Redis {
-    node: Arc<Node>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    map: watch::Receiver<topology::State>,
+    connector: Arc<Connector>,
+    /// Asks for the map, where it can change.
+    follower: Option<JoinHandle<()>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
+    }
 }
 
 impl Redis {
@@ -55,15 +85,77 @@ impl Redis {
     /// Settings that are wrong in themselves.
     pub fn start(settings: &relay_config::Redis) -> Result<Redis, Vec<Problem>> {
         let target = settings.target()?;
-        let RedisMode::Standalone { address, database } = target.mode else {
-            return Err(vec![Problem {
-                path: "redis".into(),
-                message: "Sentinel and Cluster are not there yet: use `url`".into(),
-            }]);
+        let trouble = Arc::new(Notify::new());
+        let connector = |database, expected| {
+            Arc::new(Connector {
+                tls: target.tls.clone(),
+                credentials: settings.credentials.clone(),
+                database,
+                expected,
+                connect_timeout: settings.connect_timeout.std(),
+                command_timeout: settings.command_timeout.std(),
+                trouble: trouble.clone(),
+            })
         };
-        let connector = Connector::new(settings, database);
-        let node = Node::start(address, Arc::new(connector));
-        Ok(Redis { node })
+        Ok(match target.mode {
+            RedisMode::Standalone { address, database } => {
+                let connector = connector(database, ServerMode::Single);
+                let map = SlotMap::whole(Node::start(address, connector.clone()));
+                Redis::of(watch::channel(Ok(Arc::new(map))).1, connector, None)
+            }
+            RedisMode::Sentinel {
+                service,
+                sentinels,
+                credentials,
+                database,
+            } => {
+                let connector = connector(database, ServerMode::Single);
+                let asking = topology::sentinel_connector(&connector, credentials);
+                let oracle = Oracle::Sentinels(Sentinels::new(service, sentinels, asking));
+                Redis::following(oracle, connector, trouble)
+            }
+            RedisMode::Cluster { seeds } => {
+                let connector = connector(0, ServerMode::Cluster);
+                let oracle = Oracle::Cluster(Cluster::new(seeds, connector.clone()));
+                Redis::following(oracle, connector, trouble)
+            }
+        })
+    }
+
+    fn following(oracle: Oracle, connector: Arc<Connector>, trouble: Arc<Notify>) -> Redis {
+        let (sender, map) = watch::channel(Err(Arc::new(ConnectError::Starting)));
+        let follower = tokio::spawn(follow(oracle, connector.clone(), trouble, sender));
+        Redis::of(map, connector, Some(follower))
+    }
+
+    fn of(
+        map: watch::Receiver<topology::State>,
+        connector: Arc<Connector>,
+        follower: Option<JoinHandle<()>>,
+    ) -> Redis {
+        Redis {
+            shared: Arc::new(Shared {
+                map,
+                connector,
+                follower,
+            }),
+        }
+    }
+
+    /// The map of this moment, if there is one.
+    fn map(&self) -> Option<Arc<SlotMap>> {
+        self.shared.map.borrow().clone().ok()
+    }
+
+    fn owner(&self, slot: Slot) -> Result<Arc<Node>, CommandError> {
+        let why = match &*self.shared.map.borrow() {
+            Ok(map) => match map.owner(slot) {
+                Some(node) => return Ok(node.clone()),
+                None => Arc::new(ConnectError::NoOwner),
+            },
+            Err(why) => why.clone(),
+        };
+        Err(CommandError::NotSent(NotSent::NoConnection(why)))
     }
 
     /// The primary that owns a slot, whichever that is at the time of each call.
@@ -93,15 +185,41 @@ impl Primary {
     /// # Errors
     /// [`CommandError::NotSent`], at once, when there is no connection.
     pub fn session(&self) -> Result<Arc<Session>, CommandError> {
-        self.redis.node.session()
+        self.redis.owner(self.slot)?.session()
     }
 
     /// Waits for a connection, at most so long.
     ///
     /// # Errors
     /// [`CommandError::NotSent`] with the reason of the last attempt.
-    pub async fn wait(&self, limit: std::time::Duration) -> Result<Arc<Session>, CommandError> {
-        self.redis.node.wait(limit).await
+    pub async fn wait(&self, limit: Duration) -> Result<Arc<Session>, CommandError> {
+        match timeout(limit, self.connected()).await {
+            Ok(session) => Ok(session),
+            Err(_) => self.session(),
+        }
+    }
+
+    async fn connected(&self) -> Arc<Session> {
+        let mut map = self.redis.shared.map.clone();
+        loop {
+            if let Ok(session) = self.session() {
+                return session;
+            }
+            map.mark_unchanged();
+            let node = self.redis.owner(self.slot);
+            tokio::select! {
+                changed = map.changed() => if changed.is_err() {
+                    // A map that cannot change: only its node can.
+                    if let Ok(node) = &node { node.connected().await }
+                },
+                () = async {
+                    match &node {
+                        Ok(node) => node.connected().await,
+                        Err(_) => std::future::pending().await,
+                    }
+                } => {}
+            }
+        }
     }
 
     /// [`Session::script`] on the owner of this moment.

@@ -6,6 +6,10 @@
 
 #[path = "delivery/client.rs"]
 mod client;
+#[path = "delivery/inside.rs"]
+mod inside;
+#[path = "delivery/log.rs"]
+mod log;
 #[path = "delivery/relay.rs"]
 mod relay;
 
@@ -13,7 +17,7 @@ use client::{End, Received, Request, Subscriber, Version};
 use relay::{Event, PATIENCE, Publisher, Relay, eventually};
 use sse_relay::{
     channel::ChannelName,
-    cursor::Cursor,
+    cursor::{Cursor, Place, Places},
     frame::{Frame, Framing},
 };
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
@@ -117,7 +121,7 @@ async fn come_and_go(
     relay: &Relay,
     query: &str,
     seed: u64,
-    done: &RefCell<Option<String>>,
+    done: &RefCell<Option<Places>>,
 ) -> Vec<Received> {
     let (mut dice, mut got, mut last) = (Dice(seed), Vec::new(), String::new());
     loop {
@@ -139,11 +143,7 @@ async fn come_and_go(
         let reads = [0, 1, 3, 10, 400][dice.roll(5)];
         for _ in 0..reads {
             let _ = timeout(Duration::from_millis(50), stream.read()).await;
-            if done
-                .borrow()
-                .as_ref()
-                .is_some_and(|id| stream.last_id() >= id.as_str())
-            {
+            if has_all(stream.last_id(), done) {
                 break;
             }
         }
@@ -151,14 +151,25 @@ async fn come_and_go(
         if !stream.last_id().is_empty() {
             last = stream.last_id().to_owned();
         }
-        if done.borrow().as_ref().is_some_and(|id| &last >= id) {
+        if has_all(&last, done) {
             return got;
         }
     }
 }
 
+/// Whether a stream with this cursor has everything up to the end, once that is known.
+fn has_all(cursor: &str, done: &RefCell<Option<Places>>) -> bool {
+    let (Some(cursor), Some(end)) = (Places::parse(cursor), &*done.borrow()) else {
+        return false;
+    };
+    !end.is_past(&cursor)
+}
+
 async fn is_exact(yaml: &str) {
-    let relay = Rc::new(Relay::start(yaml).await);
+    is_exact_on(Rc::new(Relay::start(yaml).await)).await;
+}
+
+async fn is_exact_on(relay: Rc<Relay>) {
     let all = Rc::new(RefCell::new(Vec::new()));
     let done = Rc::new(RefCell::new(None));
     let local = LocalSet::new();
@@ -182,24 +193,17 @@ async fn is_exact(yaml: &str) {
             for publisher in publishers {
                 publisher.await.unwrap();
             }
-            all.borrow_mut().sort_by(|a, b| a.id.cmp(&b.id));
-            *done.borrow_mut() = all.borrow().last().map(|last| last.id.clone());
+            let mut end = Places::default();
+            for event in all.borrow().iter() {
+                end.advance(event.place());
+            }
+            *done.borrow_mut() = Some(end);
             for (query, wants, task) in subscribers {
                 let got = timeout(PATIENCE, task)
                     .await
                     .expect("everything in time")
                     .unwrap();
-                let expected: Vec<(String, String)> = all
-                    .borrow()
-                    .iter()
-                    .filter(|event| wants(event))
-                    .map(|event| (event.id.clone(), event.data.clone()))
-                    .collect();
-                let got: Vec<(String, String)> = got
-                    .into_iter()
-                    .map(|event| (event.id, event.data))
-                    .collect();
-                compare(query, &got, &expected);
+                compare(query, &got, &all.borrow(), *wants);
             }
         })
         .await;
@@ -207,23 +211,40 @@ async fn is_exact(yaml: &str) {
     relay.wait_for_rest().await;
 }
 
-fn compare(query: &str, got: &[(String, String)], expected: &[(String, String)]) {
-    let mut times: HashMap<&str, usize> = HashMap::new();
-    for (id, _) in got {
-        *times.entry(id).or_default() += 1;
+impl Published {
+    fn place(&self) -> Place {
+        Place::parse(&self.id).unwrap()
     }
-    let lost = expected
-        .iter()
-        .filter(|(id, _)| !times.contains_key(&**id))
-        .count();
-    let duplicated = times.values().filter(|times| **times > 1).count();
-    let reordered = got.windows(2).filter(|pair| pair[0].0 > pair[1].0).count();
+}
+
+/// What a subscriber got is what it wants, each once, in the order of each partition; and no cursor
+/// that it was given goes back.
+fn compare(query: &str, got: &[Received], all: &[Published], wants: Wants) {
+    let published: HashMap<&str, &Published> =
+        all.iter().map(|event| (&*event.data, event)).collect();
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    let mut cursor = Places::default();
+    let (mut unwanted, mut reordered) = (0, 0);
+    for event in got {
+        *times.entry(&event.data).or_default() += 1;
+        let Some(published) = published.get(&*event.data).filter(|event| wants(event)) else {
+            unwanted += 1;
+            continue;
+        };
+        let own = published.place();
+        let id = Places::parse(&event.id).unwrap();
+        assert_eq!(id.in_partition(own.partition), Some(own), "{query}");
+        reordered += usize::from(cursor.is_past(&id) || cursor.id(own.partition) >= own.id);
+        cursor = id;
+    }
+    let wanted = all.iter().filter(|event| wants(event));
+    let lost = wanted.filter(|event| !times.contains_key(&*event.data));
+    let duplicated = times.values().filter(|times| **times > 1);
     assert_eq!(
-        (lost, duplicated, reordered),
-        (0, 0, 0),
-        "lost, duplicated, reordered: {query}"
+        (lost.count(), duplicated.count(), reordered, unwanted),
+        (0, 0, 0, 0),
+        "lost, duplicated, reordered, unwanted: {query}"
     );
-    assert_eq!(got, expected, "{query}");
 }
 
 const QUICK_HEARTBEAT: &str = "heartbeat: {interval: 1s}\n";

@@ -1,212 +1,127 @@
 //! From an address to a session: socket, user, and what the server says of itself.
 
 use super::{
-    CommandError, ConnectError, Lost, Refusal, Session,
-    dial::{Wire, dial},
-    error::from_server,
+    Command, CommandError, ConnectError, Session,
+    dial::dial,
     info::{self, ServerMode},
-    session::{sort, text},
+    line::Line,
+    login::Login,
 };
-use ::redis::{
-    AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, aio::MultiplexedConnection,
+use futures_util::future::join3;
+use relay_config::{RedisAddress, RedisCredentials, RedisTls};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
 };
-use relay_config::{RedisAddress, RedisCredentials};
-use std::{env, path::Path, sync::Arc, time::Duration};
-use tokio::time::timeout;
 
 /// What connections of this process show as in `CLIENT LIST`.
-const CLIENT_NAME: &str = "sse-relay";
-/// The longest password file, in bytes.
-const MAX_PASSWORD_BYTES: u64 = 4_096;
+pub(super) const CLIENT_NAME: &str = "sse-relay";
 
-/// Makes sessions.
+/// Makes connections to servers of one kind, all with the same user.
 pub(super) struct Connector {
-    credentials: Option<RedisCredentials>,
-    database: u32,
-    connect_timeout: Duration,
-    command_timeout: Duration,
+    pub(super) tls: Option<RedisTls>,
+    pub(super) credentials: Option<RedisCredentials>,
+    pub(super) database: u32,
+    pub(super) expected: ServerMode,
+    pub(super) connect_timeout: Duration,
+    pub(super) command_timeout: Duration,
+    pub(super) trouble: Arc<Notify>,
 }
 
 impl Connector {
-    pub(super) fn new(settings: &relay_config::Redis, database: u32) -> Connector {
-        Connector {
-            credentials: settings.credentials.clone(),
-            database,
-            connect_timeout: settings.connect_timeout.std(),
-            command_timeout: settings.command_timeout.std(),
-        }
+    /// To a primary, within `redis.connectTimeout`. Also tells with what login.
+    pub(super) async fn session(
+        &self,
+        address: &RedisAddress,
+    ) -> Result<(Session, Login), ConnectError> {
+        self.in_time(address, self.connect(address)).await
     }
 
-    /// Within `redis.connectTimeout`.
-    pub(super) async fn session(&self, address: &RedisAddress) -> Result<Session, ConnectError> {
-        match timeout(self.connect_timeout, self.connect(address)).await {
-            Ok(session) => session,
+    /// To any server, within `redis.connectTimeout`.
+    pub(super) async fn line(&self, address: &RedisAddress) -> Result<Line, ConnectError> {
+        let made = async { Ok(self.open(address).await?.0) };
+        self.in_time(address, made).await
+    }
+
+    /// Gives up after `redis.connectTimeout`.
+    pub(super) async fn in_time<T>(
+        &self,
+        address: &RedisAddress,
+        made: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        match timeout(self.connect_timeout, made).await {
+            // The alert that says so is often lost with the connection.
+            Ok(Err(ConnectError::Closed)) if self.tls.is_some() => Err(ConnectError::Tls(
+                "the server closed the connection after the handshake: does it want \
+                 `redis.tls.certificate` and `key`, or others?"
+                    .into(),
+            )),
+            Ok(made) => made,
             Err(_) => Err(ConnectError::TimedOut(address.to_string().into())),
         }
     }
 
-    async fn connect(&self, address: &RedisAddress) -> Result<Session, ConnectError> {
-        let login = self.login().await?;
-        let wire = dial(address).await?;
-        let (connection, driver) = open(&login, wire).await?;
-        // The answers come through the driver, which the session owns later.
-        let mut driver = Box::pin(driver);
-        let said = {
-            let mut asked = Box::pin(ask(&connection));
-            tokio::select! {
-                said = &mut asked => said?,
-                // It has passed on why it ended.
-                () = &mut driver => asked.await?,
-            }
+    /// The login of this moment.
+    pub(super) async fn login(&self) -> Result<Login, ConnectError> {
+        Login::read(self.credentials.as_ref()).await
+    }
+
+    /// Gives a connection that lives the login of this moment, if it is another than it has.
+    /// A login that is refused leaves the connection as it was.
+    pub(super) async fn renew(
+        &self,
+        session: &Session,
+        login: &mut Login,
+    ) -> Result<(), CommandError> {
+        // A file that is just being replaced is read again in a second.
+        let Ok(now) = self.login().await else {
+            return Ok(());
         };
-        if info::server(&said.server)? == ServerMode::Cluster {
-            return Err(ConnectError::Cluster);
+        if now == *login {
+            return Ok(());
         }
-        let replication = info::replication(&said.replication)?;
-        Ok(Session::new(
-            connection,
-            driver,
-            replication,
-            self.command_timeout,
-        ))
+        // Told once, whatever comes of it.
+        *login = now;
+        let Some(arguments) = login.arguments() else {
+            return Ok(());
+        };
+        session
+            .authenticate(&Command::new("AUTH").args(arguments))
+            .await
     }
 
-    async fn login(&self) -> Result<RedisConnectionInfo, ConnectError> {
-        let mut login = RedisConnectionInfo::default()
-            .set_db(self.database.into())
-            .set_skip_set_lib_name();
-        if let Some(credentials) = &self.credentials {
-            if let Some(username) = &credentials.username {
-                login = login.set_username(username);
-            }
-            if let Some(password) = password(credentials).await? {
-                login = login.set_password(password);
-            }
+    async fn connect(&self, address: &RedisAddress) -> Result<(Session, Login), ConnectError> {
+        let (line, login) = self.open(address).await?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let ask = |question: Command| {
+            let line = &line;
+            async move { line.text(&question, deadline).await }
+        };
+        // One by one and not as a pipeline, which would not tell why it failed when the server
+        // speaks another protocol; without waiting in between.
+        let (server, replication, _name) = join3(
+            ask(Command::new("INFO server")),
+            ask(Command::new("INFO replication")),
+            // A courtesy: a user without the right to set it does as well.
+            ask(Command::new("CLIENT SETNAME").arg(CLIENT_NAME)),
+        )
+        .await;
+        match (info::server(&server?)?, self.expected) {
+            (ServerMode::Cluster, ServerMode::Single) => return Err(ConnectError::Cluster),
+            (ServerMode::Single, ServerMode::Cluster) => return Err(ConnectError::NotCluster),
+            _ => {}
         }
-        Ok(login)
+        let replication = info::replication(&replication?)?;
+        let trouble = self.trouble.clone();
+        let session = Session::new(line, replication, self.command_timeout, trouble);
+        Ok((session, login))
     }
-}
 
-async fn open(
-    login: &RedisConnectionInfo,
-    wire: Box<dyn Wire>,
-) -> Result<
-    (
-        MultiplexedConnection,
-        impl Future<Output = ()> + Send + 'static,
-    ),
-    ConnectError,
-> {
-    // Time and room are ours: the session bounds both.
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None);
-    MultiplexedConnection::new_with_config(login, wire, config)
-        .await
-        .map_err(|error| refused(&error))
-}
-
-struct Said {
-    server: String,
-    replication: String,
-}
-
-/// One by one, since a pipeline keeps it to itself when the server speaks another protocol; yet
-/// without waiting in between.
-async fn ask(connection: &MultiplexedConnection) -> Result<Said, ConnectError> {
-    let (server, replication, _name) = futures_util::future::join3(
-        question(connection, &["INFO", "server"]),
-        question(connection, &["INFO", "replication"]),
-        // A courtesy: a user without the right to set it does as well.
-        question(connection, &["CLIENT", "SETNAME", CLIENT_NAME]),
-    )
-    .await;
-    Ok(Said {
-        server: server?,
-        replication: replication?,
-    })
-}
-
-async fn question(
-    connection: &MultiplexedConnection,
-    words: &[&str],
-) -> Result<String, ConnectError> {
-    let mut command = ::redis::Cmd::new();
-    command.arg(words);
-    let answer = connection.clone().send_packed_command(&command).await;
-    info_text(&answer.map_err(|error| refused(&error))?)
-}
-
-fn info_text(value: &Value) -> Result<String, ConnectError> {
-    if let Value::ServerError(error) = value {
-        return Err(told(from_server(error.code(), error.details())));
+    async fn open(&self, address: &RedisAddress) -> Result<(Line, Login), ConnectError> {
+        let login = self.login().await?;
+        let wire = dial(address, self.tls.as_ref()).await?;
+        let line = Line::open(wire, &login, self.database).await?;
+        Ok((line, login))
     }
-    text(value)
-        .map(str::to_owned)
-        .ok_or_else(|| ConnectError::Protocol("INFO is not answered with text".into()))
-}
-
-fn refused(error: &RedisError) -> ConnectError {
-    match error.kind() {
-        ::redis::ErrorKind::AuthenticationFailed => {
-            ConnectError::Authentication(error.detail().unwrap_or("wrong password").into())
-        }
-        _ => told(sort(error)),
-    }
-}
-
-/// An error answer during the making of a connection.
-fn told(error: CommandError) -> ConnectError {
-    match error {
-        CommandError::Refused {
-            why: Refusal::NotAuthenticated,
-            text,
-            ..
-        } => ConnectError::Authentication(text),
-        CommandError::Refused {
-            why: Refusal::NoPermission,
-            text,
-            ..
-        } => ConnectError::Permission(text),
-        CommandError::Refused { text, .. } if text.contains("cluster mode") => {
-            ConnectError::Cluster
-        }
-        CommandError::Refused { text, .. } if text.contains("DB index") => {
-            ConnectError::Database(text)
-        }
-        CommandError::Refused { text, .. } => ConnectError::Protocol(text),
-        CommandError::NotExecuted { text, .. } => ConnectError::NotReady(text),
-        CommandError::Unknown(Lost::Unreadable(text)) => ConnectError::Protocol(text),
-        CommandError::NotSent(_) | CommandError::Unknown(_) => ConnectError::Closed,
-    }
-}
-
-/// The password of this moment: files are read each time, so a rotated one counts at once.
-async fn password(credentials: &RedisCredentials) -> Result<Option<String>, ConnectError> {
-    if let Some(name) = &credentials.password_variable {
-        let value = env::var(name);
-        return value
-            .map(Some)
-            .map_err(|_| ConnectError::PasswordVariable(name.as_str().into()));
-    }
-    let Some(path) = &credentials.password_file else {
-        return Ok(None);
-    };
-    let path = Path::new(path);
-    let text = read_password(path).await;
-    let text = text.map_err(|error| ConnectError::PasswordFile {
-        path: path.to_owned(),
-        error: Arc::new(error),
-    })?;
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-}
-
-async fn read_password(path: &Path) -> std::io::Result<String> {
-    use tokio::io::AsyncReadExt;
-    let mut text = String::new();
-    let file = tokio::fs::File::open(path).await?;
-    file.take(MAX_PASSWORD_BYTES)
-        .read_to_string(&mut text)
-        .await?;
-    Ok(text)
 }

@@ -126,7 +126,9 @@ pub enum ConnectError {
         address: Box<str>,
         error: Arc<io::Error>,
     },
-    #[error("{0} did not answer in time: does Redis run there, and does a firewall drop packets?")]
+    #[error(
+        "{0} did not answer in time: does Redis run there, do both sides mean TLS, and does a firewall drop packets?"
+    )]
     TimedOut(Box<str>),
     #[error("the password cannot be read from {} ({error})", .path.display())]
     PasswordFile {
@@ -157,14 +159,28 @@ pub enum ConnectError {
     Database(Box<str>),
     #[error("the server is not ready yet: {0}")]
     NotReady(Box<str>),
-    #[error("the server closed the connection")]
+    #[error("TLS: {0}")]
+    Tls(Box<str>),
+    #[error(
+        "this server is no part of a cluster: configure `redis.url` instead of `redis.cluster`"
+    )]
+    NotCluster,
+    #[error("no node of the cluster serves this part of it")]
+    NoOwner,
+    #[error(
+        "the Sentinels do not know the primary `{0}`: is `redis.sentinel.service` what they call it?"
+    )]
+    UnknownService(Box<str>),
+    #[error("the server closed the connection (does it want TLS, `rediss://` or `redis.tls`?)")]
     Closed,
     #[error("the server does not answer")]
     Unresponsive,
     #[error("the server's replication id has changed")]
     OtherReplicationId,
-    #[error("the server has moved what was asked of it")]
-    Redirected,
+    #[error("the slot has moved to another node")]
+    Moved,
+    #[error("the node serves nothing any more")]
+    Retired,
     #[error("the server does not speak as Redis does: {0}")]
     Protocol(Box<str>),
 }
@@ -208,7 +224,12 @@ impl ConnectError {
             ConnectError::Closed => "closed",
             ConnectError::Unresponsive => "unresponsive",
             ConnectError::OtherReplicationId => "other-replication-id",
-            ConnectError::Redirected => "redirected",
+            ConnectError::Moved => "moved",
+            ConnectError::Retired => "retired",
+            ConnectError::Tls(_) => "tls",
+            ConnectError::NotCluster => "not-cluster",
+            ConnectError::NoOwner => "no-owner",
+            ConnectError::UnknownService(_) => "unknown-service",
             ConnectError::Protocol(_) => "protocol",
         }
     }
@@ -253,6 +274,30 @@ pub(super) fn from_server(code: &str, detail: Option<&str>) -> CommandError {
         _ => R::Other,
     };
     CommandError::Refused { why, wrote, text }
+}
+
+/// An error answer, or none, during the making of a connection.
+pub(super) fn told(error: CommandError) -> ConnectError {
+    match error {
+        CommandError::Refused { why, text, .. } => match why {
+            Refusal::NotAuthenticated => ConnectError::Authentication(text),
+            Refusal::NoPermission => ConnectError::Permission(text),
+            _ if text.contains("cluster mode") => ConnectError::Cluster,
+            _ if text.contains("cluster support disabled") => ConnectError::NotCluster,
+            _ if text.contains("DB index") => ConnectError::Database(text),
+            _ => ConnectError::Protocol(text),
+        },
+        CommandError::NotExecuted { text, .. } => ConnectError::NotReady(text),
+        CommandError::Unknown(Lost::Unreadable(text)) if text.contains("fatal alert") => {
+            let remedy = "does the server want another `redis.tls.certificate` and `key`?";
+            ConnectError::Tls(format!("{text}; {remedy}").into())
+        }
+        CommandError::Unknown(Lost::Unreadable(text)) => ConnectError::Protocol(text),
+        CommandError::Unknown(Lost::TimedOut) => ConnectError::Unresponsive,
+        CommandError::NotSent(_) | CommandError::Unknown(Lost::ConnectionLost) => {
+            ConnectError::Closed
+        }
+    }
 }
 
 /// Redis adds to an error of a running script where it stood: `… script: HASH, on @user_script:3.`

@@ -56,7 +56,8 @@ pub(super) fn server(info: &str) -> Result<ServerMode, ConnectError> {
     if major.is_some_and(|major: u32| major < OLDEST_MAJOR) {
         return Err(ConnectError::TooOld(version.into()));
     }
-    match field(info, "redis_mode") {
+    // Valkey 8 and later say `server_mode`.
+    match field(info, "redis_mode").or_else(|| field(info, "server_mode")) {
         Some("cluster") => Ok(ServerMode::Cluster),
         _ => Ok(ServerMode::Single),
     }
@@ -98,7 +99,7 @@ mod tests {
             ServerMode::Single
         );
         // Valkey tells the Redis release that it stands for.
-        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nredis_mode:cluster\r\n";
+        let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nserver_mode:cluster\r\n";
         assert_eq!(server(valkey).unwrap(), ServerMode::Cluster);
     }
 }

@@ -1,12 +1,12 @@
 //! One server, and the connection to it that is kept alive.
 
-use super::{CommandError, ConnectError, NotSent, Session, connect::Connector};
+use super::{CommandError, ConnectError, NotSent, Session, connect::Connector, login::Login};
 use relay_config::RedisAddress;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 /// How often the replication id of a quiet connection is read again.
@@ -19,6 +19,7 @@ type State = Result<Arc<Session>, Arc<ConnectError>>;
 
 /// One server. Its task connects, watches the connection, and connects anew.
 pub(super) struct Node {
+    address: RedisAddress,
     state: watch::Receiver<State>,
     keeper: JoinHandle<()>,
 }
@@ -26,28 +27,36 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn start(address: RedisAddress, connector: Arc<Connector>) -> Arc<Node> {
         let (sender, state) = watch::channel(Err(Arc::new(ConnectError::Starting)));
-        let keeper = tokio::spawn(keep(address, connector, sender));
-        Arc::new(Node { state, keeper })
+        let keeper = tokio::spawn(keep(address.clone(), connector, sender));
+        Arc::new(Node {
+            address,
+            state,
+            keeper,
+        })
+    }
+
+    pub(super) fn address(&self) -> &RedisAddress {
+        &self.address
     }
 
     pub(super) fn session(&self) -> Result<Arc<Session>, CommandError> {
         opened(&self.state.borrow())
     }
 
-    pub(super) async fn wait(&self, limit: Duration) -> Result<Arc<Session>, CommandError> {
+    /// Resolves when there is a session.
+    pub(super) async fn connected(&self) {
         let mut state = self.state.clone();
-        let connected = timeout(limit, state.wait_for(|state| opened(state).is_ok())).await;
-        match connected {
-            Ok(Ok(state)) => opened(&state),
-            // The keeper runs as long as this node does.
-            Ok(Err(_)) | Err(_) => self.session(),
-        }
+        // The keeper runs as long as this node does.
+        let _ = state.wait_for(|state| opened(state).is_ok()).await;
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         self.keeper.abort();
+        if let Ok(session) = &*self.state.borrow() {
+            session.end(ConnectError::Retired);
+        }
     }
 }
 
@@ -67,14 +76,15 @@ async fn keep(address: RedisAddress, connector: Arc<Connector>, state: watch::Se
     let mut failures = 0;
     loop {
         match connector.session(&address).await {
-            Ok(session) => {
+            Ok((session, mut login)) => {
                 failures = 0;
                 let session = Arc::new(session);
                 tracing::info!(%address, replication_id = %session.replication_id(), "connected to Redis");
                 set(&state, Ok(session.clone()));
-                let why = hold(&session).await;
+                let why = hold(&session, &connector, &mut login).await;
                 tracing::warn!(%address, reason = why.reason(), "the connection to Redis has ended: {why}");
                 set(&state, Err(why));
+                connector.trouble.notify_one();
             }
             Err(error) => {
                 if changed(&state, &error) {
@@ -94,7 +104,7 @@ fn set(state: &watch::Sender<State>, now: State) {
 }
 
 /// Until the session ends.
-async fn hold(session: &Session) -> Arc<ConnectError> {
+async fn hold(session: &Session, connector: &Connector, login: &mut Login) -> Arc<ConnectError> {
     let mut ticks = interval(VERIFY_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -104,6 +114,12 @@ async fn hold(session: &Session) -> Arc<ConnectError> {
             _ = ticks.tick() => {
                 // Whatever is wrong shows in the session: it ends, or the next tick asks again.
                 let _ = session.verify().await;
+                if let Err(error) = connector.renew(session, login).await {
+                    tracing::warn!(
+                        reason = error.reason(),
+                        "Redis refuses the new password; the connection keeps the old one: {error}"
+                    );
+                }
             }
         }
     }
@@ -118,7 +134,7 @@ fn changed(state: &watch::Sender<State>, error: &ConnectError) -> bool {
 }
 
 /// The pause after so many failures in a row, between half and all of it: `spread` is 0 to 1.
-fn pause(failures: u32, spread: f64) -> Duration {
+pub(super) fn pause(failures: u32, spread: f64) -> Duration {
     let whole = FIRST_PAUSE
         .saturating_mul(1 << failures.min(10))
         .min(LONGEST_PAUSE);

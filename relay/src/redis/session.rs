@@ -1,14 +1,12 @@
 //! One connection to one primary of one replication id.
 
 use super::{
-    Command, CommandError, ConnectError, Lost, NotExecuted, NotSent, ReplicationId, Reply, Script,
-    error::from_server, info,
+    Command, CommandError, ConnectError, NotExecuted, NotSent, Refusal, ReplicationId, Reply,
+    Script, info, line::Line,
 };
-use ::redis::{RedisError, Value, aio::MultiplexedConnection};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
-    task::JoinHandle,
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
 };
 
@@ -22,35 +20,27 @@ pub const MAX_IN_FLIGHT: usize = 4_096;
 /// same primary. From then on its commands are not sent; those under way are
 /// [`CommandError::Unknown`].
 pub struct Session {
-    connection: MultiplexedConnection,
+    line: Line,
     replication: ReplicationId,
     timeout: Duration,
     room: Semaphore,
-    ended: watch::Sender<Option<Arc<ConnectError>>>,
-    driver: JoinHandle<()>,
+    /// Rung when the map of nodes may be out of date.
+    trouble: Arc<Notify>,
 }
 
 impl Session {
-    /// Owns the connection's task: it ends with the session, and the session with it.
     pub(super) fn new(
-        connection: MultiplexedConnection,
-        driver: impl Future<Output = ()> + Send + 'static,
+        line: Line,
         replication: ReplicationId,
         timeout: Duration,
+        trouble: Arc<Notify>,
     ) -> Session {
-        let ended = watch::Sender::new(None);
-        let end = ended.clone();
-        let driver = tokio::spawn(async move {
-            driver.await;
-            finish(&end, ConnectError::Closed);
-        });
         Session {
-            connection,
+            line,
             replication,
             timeout,
             room: Semaphore::new(MAX_IN_FLIGHT),
-            ended,
-            driver,
+            trouble,
         }
     }
 
@@ -87,10 +77,7 @@ impl Session {
     pub async fn command(&self, command: &Command) -> Result<Reply, CommandError> {
         let deadline = Instant::now() + self.timeout;
         let _room = self.room(deadline).await?;
-        let mut connection = self.connection.clone();
-        let answer = timeout_at(deadline, connection.send_packed_command(&command.inner)).await;
-        let answer = self.answer(answer)?;
-        self.watched(Reply::from_value(answer))
+        self.watched(self.line.command(command, deadline).await)
     }
 
     /// Sends the commands together and gives the answer of each, in their order. Other commands
@@ -103,22 +90,11 @@ impl Session {
         &self,
         commands: &[Command],
     ) -> Result<Vec<Result<Reply, CommandError>>, CommandError> {
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
         let deadline = Instant::now() + self.timeout;
         let _room = self.room(deadline).await?;
-        let mut pipeline = ::redis::Pipeline::with_capacity(commands.len());
-        for command in commands {
-            pipeline.add_command(command.inner.clone());
-        }
-        let mut connection = self.connection.clone();
-        let answers = connection.send_packed_commands(&pipeline, 0, commands.len());
-        let answers = self.answer(timeout_at(deadline, answers).await)?;
-        let replies = answers
-            .into_iter()
-            .map(|value| self.watched(Reply::from_value(value)));
-        Ok(replies.collect())
+        let replies = self.line.pipeline(commands, deadline).await;
+        let replies = self.watched(replies)?.into_iter();
+        Ok(replies.map(|reply| self.watched(reply)).collect())
     }
 
     /// Reads the replication id again, and ends the session if it is another or the node is a
@@ -138,125 +114,65 @@ impl Session {
         }
     }
 
-    /// None while commands are sent.
-    pub(super) fn why_ended(&self) -> Option<Arc<ConnectError>> {
-        self.ended.borrow().clone()
+    /// `AUTH`: a refusal says nothing about the session, which keeps the user that it has.
+    pub(super) async fn authenticate(&self, auth: &Command) -> Result<(), CommandError> {
+        let deadline = Instant::now() + self.timeout;
+        self.line.command(auth, deadline).await.map(drop)
     }
 
-    /// Ends the session.
-    pub(super) fn end(&self, why: ConnectError) -> CommandError {
-        finish(&self.ended, why);
-        self.driver.abort();
-        self.not_sent()
+    /// None while commands are sent.
+    pub(super) fn why_ended(&self) -> Option<Arc<ConnectError>> {
+        self.line.why_ended()
     }
 
     /// Resolves when the session has ended.
     pub(super) async fn ended(&self) -> Arc<ConnectError> {
-        let mut ended = self.ended.subscribe();
-        let why = ended.wait_for(Option::is_some).await;
-        let why = why.expect("this session holds the sender");
-        why.clone().expect("it was waited for")
+        self.line.ended().await
+    }
+
+    /// Ends the session; what waits for an answer gets [`CommandError::Unknown`].
+    pub(super) fn end(&self, why: ConnectError) -> CommandError {
+        let why = Arc::new(why);
+        self.line.end(&why);
+        self.trouble.notify_one();
+        CommandError::NotSent(NotSent::SessionEnded(why))
     }
 
     async fn room(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, CommandError> {
-        let permit = timeout_at(deadline, self.room.acquire()).await;
-        if self.why_ended().is_some() {
-            return Err(self.not_sent());
-        }
-        match permit {
+        self.line.alive()?;
+        match timeout_at(deadline, self.room.acquire()).await {
             Ok(permit) => Ok(permit.expect("it is never closed")),
             Err(_) => Err(CommandError::NotSent(NotSent::Busy)),
         }
     }
 
-    fn not_sent(&self) -> CommandError {
-        let why = self.why_ended().expect("it has ended");
-        CommandError::NotSent(NotSent::SessionEnded(why))
-    }
-
-    /// What came back from the library, once the command may have been sent.
-    fn answer<T>(
-        &self,
-        answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>,
-    ) -> Result<T, CommandError> {
-        match answer {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => self.watched(Err(sort(&error))),
-            // The server may be frozen, and what was sent may still be executed: so a look for
-            // another primary and a new connection are due.
-            Err(_) => {
-                self.end(ConnectError::Unresponsive);
-                Err(CommandError::Unknown(Lost::TimedOut))
-            }
-        }
-    }
-
-    /// Ends the session after an answer that tells that the node is not the right one any more.
+    /// Draws conclusions about the node from an answer.
     fn watched<T>(&self, answer: Result<T, CommandError>) -> Result<T, CommandError> {
-        use NotExecuted::{ClusterDown, MasterDown, Moved, ReadOnly};
+        use NotExecuted as N;
         match &answer {
             Err(CommandError::NotExecuted {
-                why: ReadOnly | MasterDown,
+                why: N::ReadOnly | N::MasterDown,
                 ..
             }) => {
                 self.end(ConnectError::NotPrimary);
             }
-            Err(CommandError::NotExecuted {
-                why: Moved | ClusterDown,
-                ..
-            }) => {
-                self.end(ConnectError::Redirected);
-            }
             Err(CommandError::Refused {
-                why: super::Refusal::NotAuthenticated,
+                why: Refusal::NotAuthenticated,
                 text,
                 ..
             }) => {
                 self.end(ConnectError::Authentication(text.clone()));
             }
+            // The node may own other slots: only the map is in doubt.
+            Err(
+                CommandError::NotExecuted {
+                    why: N::Moved | N::Ask | N::ClusterDown,
+                    ..
+                }
+                | CommandError::Unknown(_),
+            ) => self.trouble.notify_one(),
             _ => {}
         }
         answer
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-/// The first reason stays.
-fn finish(ended: &watch::Sender<Option<Arc<ConnectError>>>, why: ConnectError) {
-    ended.send_if_modified(|ended| {
-        let first = ended.is_none();
-        if first {
-            *ended = Some(Arc::new(why));
-        }
-        first
-    });
-}
-
-/// An error of the library about a command that may have been sent.
-pub(super) fn sort(error: &RedisError) -> CommandError {
-    if let Some(code) = error.code() {
-        return from_server(code, error.detail());
-    }
-    if error.is_timeout() {
-        return CommandError::Unknown(Lost::TimedOut);
-    }
-    if error.is_connection_dropped() || error.is_io_error() {
-        return CommandError::Unknown(Lost::ConnectionLost);
-    }
-    CommandError::Unknown(Lost::Unreadable(error.to_string().into()))
-}
-
-/// The whole answer of a setup command, before there is a session.
-pub(super) fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
-        Value::VerbatimString { text, .. } => Some(text),
-        _ => None,
     }
 }

@@ -17,7 +17,8 @@ use tokio::{
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Relay {
-    process: Child,
+    /// None where it is in the test's own process.
+    process: Option<Child>,
     pub public: SocketAddr,
     pub admin: SocketAddr,
     folder: TempDir,
@@ -67,7 +68,7 @@ impl Relay {
             .spawn()
             .unwrap();
         let mut relay = Relay {
-            process,
+            process: Some(process),
             public,
             admin,
             folder,
@@ -79,11 +80,37 @@ impl Relay {
             {
                 return relay;
             }
-            let ended = relay.process.try_wait().unwrap();
+            let ended = relay.process().try_wait().unwrap();
             let late = started.elapsed() > PATIENCE;
             assert!(ended.is_none() && !late, "{ended:?}:\n{}", relay.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// One that runs in the test's own process.
+    pub fn at(public: SocketAddr, admin: SocketAddr) -> Relay {
+        Relay {
+            process: None,
+            public,
+            admin,
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    fn process(&mut self) -> &mut Child {
+        self.process.as_mut().expect("it has a process of its own")
+    }
+
+    /// A sample of `/metrics`, by its name and labels.
+    pub async fn metric(&self, sample: &str) -> f64 {
+        let scrape = exchange(self.admin, "GET /metrics", "").await.unwrap();
+        let mut lines = scrape.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("{sample}"))
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// What it wrote about itself so far.
@@ -136,14 +163,28 @@ impl Relay {
     }
 
     pub fn signal(&self) {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.send(rustix::process::Signal::TERM);
+    }
+
+    pub fn send(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.process.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// A sample of `/metrics`.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub async fn sample(&self, name: &str) -> u64 {
+        let scrape = exchange(self.admin, "GET /metrics", "").await.unwrap();
+        let mut lines = scrape.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("{name} in {}", scrape.body));
+        value.parse().unwrap()
     }
 
     pub async fn exit(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
+            if let Some(status) = self.process().try_wait().unwrap() {
                 return status;
             }
             assert!(started.elapsed() < PATIENCE, "it ends:\n{}", self.log());
@@ -154,8 +195,10 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 

@@ -99,9 +99,10 @@ mod tests {
     fn limits() -> Limits {
         let config = relay_config::Config::default();
         Limits {
-            settings: config.effective("c"),
+            max_event_bytes: config.event.max_bytes.as_usize(),
             max_attributes: 64,
             max_events: 3,
+            target: super::super::Target::Channel,
         }
     }
 

@@ -61,6 +61,7 @@ impl Shard {
         let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {
             return;
         };
+        self.by_number.remove(&stream.info.number);
         stream.sink.finish(match reason {
             CloseReason::Ended
             | CloseReason::Draining
@@ -148,7 +149,7 @@ impl Shard {
             client = info.client.as_deref(),
             remote = info.remote.map(tracing::field::display),
             transport = info.transport.as_str(),
-            channels = info.channels.len(),
+            channels = info.asked().count(),
             "stream opened"
         );
     }

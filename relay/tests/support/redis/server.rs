@@ -1,6 +1,6 @@
 //! One server.
 
-use super::{free_ports, until};
+use super::{Certificates, free_ports, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
@@ -54,7 +54,7 @@ impl Server {
         server
     }
 
-    fn prepare(program: impl AsRef<Path>, options: &[(&str, &str)]) -> Server {
+    pub(super) fn prepare(program: impl AsRef<Path>, options: &[(&str, &str)]) -> Server {
         let [port] = free_ports();
         let mut server = Server {
             program: program.as_ref().to_owned(),
@@ -77,12 +77,12 @@ impl Server {
         server
     }
 
-    fn option(&mut self, name: &str, value: &str) {
+    pub(super) fn option(&mut self, name: &str, value: &str) {
         self.options.push(format!("--{name}"));
         self.options.push(value.to_owned());
     }
 
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let log = fs::File::create(self.folder.path().join("log")).expect("a file for the log");
         let process = Command::new(&self.program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
@@ -107,6 +107,18 @@ impl Server {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
+    /// A port that speaks TLS, besides the plain one. Clients must show a certificate.
+    pub fn start_with_tls(certificates: &Certificates, options: &[(&str, &str)]) -> (Server, u16) {
+        let mut server = Server::prepare("redis-server", options);
+        let [port] = free_ports();
+        server.option("tls-port", &port.to_string());
+        server.option("tls-ca-cert-file", &certificates.path("ca.pem"));
+        server.option("tls-cert-file", &certificates.path("server.pem"));
+        server.option("tls-key-file", &certificates.path("server.key"));
+        server.run();
+        (server, port)
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -122,7 +134,7 @@ impl Server {
     }
 
     /// None if the server cannot be asked or refuses.
-    fn try_cli(&self, command: &[&str]) -> Option<String> {
+    pub fn try_cli(&self, command: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string(), "-e"])
             .args(&self.login)

@@ -1,0 +1,172 @@
+//! Which node owns which slot: asked of Sentinels and clusters, and asked again on trouble.
+
+mod cluster;
+mod sentinel;
+
+pub(super) use cluster::Cluster;
+pub(super) use sentinel::{Sentinels, connector as sentinel_connector};
+
+use super::{ConnectError, Slot, connect::Connector, node::Node};
+use relay_config::RedisAddress;
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout_at},
+};
+
+/// Time between two questions while nothing is wrong.
+const CALM: Duration = Duration::from_secs(1);
+/// Time between two questions while something is.
+const TROUBLED: Duration = Duration::from_millis(100);
+
+/// A part of the slots and the address of its primary.
+pub(super) type Part = (RangeInclusive<u16>, RedisAddress);
+
+/// Which node owns which slot.
+pub(super) struct SlotMap {
+    parts: Vec<(RangeInclusive<u16>, Arc<Node>)>,
+}
+
+impl SlotMap {
+    /// All slots at one node.
+    pub(super) fn whole(node: Arc<Node>) -> SlotMap {
+        SlotMap {
+            parts: vec![(all(), node)],
+        }
+    }
+
+    /// Parts are in the order of their slots.
+    pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
+        let slot = slot.number();
+        let after = self
+            .parts
+            .partition_point(|(slots, _)| *slots.start() <= slot);
+        let (slots, node) = self.parts.get(after.checked_sub(1)?)?;
+        slots.contains(&slot).then_some(node)
+    }
+
+    /// Each node once.
+    pub(super) fn nodes(&self) -> Vec<&Arc<Node>> {
+        let mut nodes: Vec<&Arc<Node>> = Vec::new();
+        for (_, node) in &self.parts {
+            if !nodes.iter().any(|known| known.address() == node.address()) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// The same nodes as far as they stay; what owns nothing any more is left out.
+    fn next(&self, parts: &[Part], connector: &Arc<Connector>) -> SlotMap {
+        let mut made: Vec<Arc<Node>> = self.nodes().into_iter().cloned().collect();
+        let parts = parts.iter().map(|(slots, address)| {
+            let node = made.iter().find(|node| node.address() == address).cloned();
+            let node = node.unwrap_or_else(|| {
+                let node = Node::start(address.clone(), connector.clone());
+                made.push(node.clone());
+                node
+            });
+            (slots.clone(), node)
+        });
+        SlotMap {
+            parts: parts.collect(),
+        }
+    }
+
+    fn is(&self, parts: &[Part]) -> bool {
+        let mine = self
+            .parts
+            .iter()
+            .map(|(slots, node)| (slots, node.address()));
+        mine.eq(parts.iter().map(|(slots, address)| (slots, address)))
+    }
+}
+
+fn all() -> RangeInclusive<u16> {
+    0..=super::SLOTS - 1
+}
+
+/// The map of this moment, or why there is none.
+pub(super) type State = Result<Arc<SlotMap>, Arc<ConnectError>>;
+
+/// Whom to ask.
+pub(super) enum Oracle {
+    Sentinels(Sentinels),
+    Cluster(Cluster),
+}
+
+impl Oracle {
+    async fn ask(&mut self) -> Result<Vec<Part>, ConnectError> {
+        match self {
+            Oracle::Sentinels(sentinels) => Ok(vec![(all(), sentinels.ask().await?)]),
+            Oracle::Cluster(cluster) => cluster.ask().await,
+        }
+    }
+
+    fn describe(&self) -> &'static str {
+        match self {
+            Oracle::Sentinels(_) => "the Sentinels name the primary",
+            Oracle::Cluster(_) => "the cluster tells its nodes",
+        }
+    }
+}
+
+/// Keeps the map right until it is aborted.
+pub(super) async fn follow(
+    mut oracle: Oracle,
+    connector: Arc<Connector>,
+    trouble: Arc<Notify>,
+    state: watch::Sender<State>,
+) {
+    loop {
+        let asked = Instant::now();
+        let answer = oracle.ask().await;
+        let fine = answer.is_ok();
+        match answer {
+            Ok(parts) => adopt(&parts, &oracle, &connector, &state),
+            Err(error) => keep_or_tell(error, &state),
+        }
+        let next = if fine { CALM } else { TROUBLED };
+        // Trouble hurries the next question, but never past a rate.
+        let _ = timeout_at(asked + next, trouble.notified()).await;
+        sleep_until(asked + TROUBLED).await;
+    }
+}
+
+fn adopt(
+    parts: &[Part],
+    oracle: &Oracle,
+    connector: &Arc<Connector>,
+    state: &watch::Sender<State>,
+) {
+    let now = state.borrow().clone();
+    let next = match &now {
+        Ok(map) if map.is(parts) => return,
+        Ok(map) => map.next(parts, connector),
+        Err(_) => SlotMap { parts: Vec::new() }.next(parts, connector),
+    };
+    let addresses: Vec<_> = next
+        .nodes()
+        .iter()
+        .map(|n| n.address().to_string())
+        .collect();
+    tracing::info!(nodes = addresses.join(" "), "{}", oracle.describe());
+    state.send_modify(|state| *state = Ok(Arc::new(next)));
+}
+
+/// A map that was right a moment ago is better than none.
+fn keep_or_tell(error: ConnectError, state: &watch::Sender<State>) {
+    state.send_if_modified(|state| {
+        let Err(before) = state else {
+            return false;
+        };
+        if before.reason() != error.reason() {
+            tracing::warn!(
+                reason = error.reason(),
+                "no Redis primary is known: {error}"
+            );
+        }
+        *state = Err(Arc::new(error));
+        true
+    });
+}

@@ -1,0 +1,225 @@
+//! The relay inside this process, over a log that the test can make hang, fail and lose everything.
+
+use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
+use relay_config::Config;
+use sse_relay::{
+    auth::Authenticator,
+    channel::{ChannelName, Selector},
+    clock::unix_millis,
+    cursor::{Cursor, Epoch, EventId, Places, UnixMillis},
+    event_log::{
+        AppendError, Appended, ChannelInfo, EventLog, LogTotals, Page, Publication, Read,
+        ReadError, Retention, Tail,
+        memory::{MemoryLog, MemoryOptions},
+        resume::{self, Ahead, EndedEpoch, EpochLoss, Epochs, Start},
+    },
+    http::{self, App, access::Openness},
+    hub::Hub,
+    partition::Partitioning,
+    stats::Stats,
+};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How the log is to behave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mood {
+    Well,
+    /// It does not answer until that changes.
+    Hangs,
+    Fails,
+}
+
+/// The embedded log in several partitions, with moods.
+pub struct Moody {
+    log: RwLock<Arc<MemoryLog>>,
+    ended: RwLock<Vec<EndedEpoch>>,
+    partitioning: Partitioning,
+    hub: Arc<Hub>,
+    pub mood: watch::Sender<Mood>,
+    /// Attachments that were answered and not ended.
+    pub attachments: AtomicUsize,
+}
+
+impl Moody {
+    fn new(partitions: usize, hub: Arc<Hub>) -> Moody {
+        let partitioning = Partitioning::new(partitions).unwrap();
+        Moody {
+            log: RwLock::new(fresh(partitioning, &hub, 0)),
+            ended: RwLock::default(),
+            partitioning,
+            hub,
+            mood: watch::Sender::new(Mood::Well),
+            attachments: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn be(&self, mood: Mood) {
+        self.mood.send_replace(mood);
+    }
+
+    /// All events are gone, and the clock stands an hour earlier: ids of the new epochs are below
+    /// those of the old ones.
+    pub fn lose_everything(&self) {
+        let mut log = self.log.write();
+        let ended = log.heads();
+        self.ended
+            .write()
+            .extend(ended.iter().map(|head| EndedEpoch {
+                partition: head.partition,
+                epoch: head.epoch,
+                fork: EventId::ZERO,
+                loss: EpochLoss::UpTo(head.id),
+            }));
+        *log = fresh(self.partitioning, &self.hub, 3_600_000);
+    }
+
+    fn log(&self) -> Arc<MemoryLog> {
+        self.log.read().clone()
+    }
+
+    async fn answers(&self) -> Result<(), ReadError> {
+        let mut mood = self.mood.subscribe();
+        let mood = mood.wait_for(|mood| *mood != Mood::Hangs).await;
+        match *mood.unwrap() {
+            Mood::Fails => Err(ReadError::Unavailable("as the test wants".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn fresh(partitioning: Partitioning, hub: &Arc<Hub>, back: UnixMillis) -> Arc<MemoryLog> {
+    let retention = Retention {
+        events: 100_000,
+        age: Duration::from_secs(36_000),
+        bytes: 1 << 30,
+    };
+    let options = MemoryOptions {
+        retention: Arc::new(move |_| retention),
+        max_bytes: 1 << 30,
+        max_channels: 1000,
+        idempotency_window: Duration::from_secs(60),
+        max_idempotency_keys: 10,
+        clock: Arc::new(move || unix_millis() - back),
+    };
+    let epoch = |_| Epoch::from_random(rand::random());
+    let tail: Arc<dyn Tail> = hub.clone();
+    Arc::new(MemoryLog::partitioned(partitioning, options, epoch, tail))
+}
+
+impl EventLog for Moody {
+    fn partitioning(&self) -> Partitioning {
+        self.partitioning
+    }
+
+    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move { self.log().append(publication).await })
+    }
+
+    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
+        Box::pin(async move {
+            self.answers().await?;
+            let attached = self.log().attach(selectors).await?;
+            self.attachments.fetch_add(1, Ordering::SeqCst);
+            Ok(attached)
+        })
+    }
+
+    fn detach(&self, _: &[Selector]) {
+        self.attachments.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+        let epochs = Epochs {
+            heads: &self.log().heads(),
+            ended: &self.ended.read(),
+            ahead: Ahead::Elsewhere,
+        };
+        resume::resume(cursor, joined, &epochs)
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(async move {
+            self.answers().await?;
+            self.log().read(read).await
+        })
+    }
+
+    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
+        self.log().finished(selectors, after)
+    }
+
+    fn heads(&self) -> Places {
+        self.log().heads()
+    }
+
+    fn channels(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
+        let after = after.map(str::to_owned);
+        Box::pin(async move { self.log().channels(after.as_deref(), limit).await })
+    }
+
+    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
+        let name = name.clone();
+        Box::pin(async move { self.log().channel(&name).await })
+    }
+
+    fn totals(&self) -> LogTotals {
+        self.log().totals()
+    }
+
+    fn sweep(&self) {}
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move { self.log().close().await })
+    }
+}
+
+/// Its delivery threads go with the process of the test.
+pub struct Inside {
+    pub app: Arc<App>,
+    pub log: Arc<Moody>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Inside {
+    /// The relay, and where it listens: publicly, and for whoever runs it.
+    pub async fn start(partitions: usize, yaml: &str) -> (Inside, SocketAddr, SocketAddr) {
+        let variables = std::collections::BTreeMap::new();
+        let config = Config::from_sources(Some(("config", yaml)), &variables).unwrap();
+        let config = Arc::new(config);
+        let threads = config.http.threads.unwrap_or(2);
+        let hub = Hub::new(threads, Arc::new(Stats::default()));
+        let log = Arc::new(Moody::new(partitions, hub.clone()));
+        let openness = Openness::of(&config).unwrap();
+        let auth = Authenticator::new(config.auth.as_ref()).unwrap();
+        let replica = "inside".to_owned();
+        let app = App::new(hub, log.clone(), config, openness, auth, replica);
+        let app = Arc::new(app);
+        let (stop, stopped) = watch::channel(false);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let public = listener.local_addr().unwrap();
+        http::server::start(&app, &http::router(app.clone()), listener, None, &stopped).unwrap();
+        let admin = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin_address = admin.local_addr().unwrap();
+        let router = http::admin::router(app.clone());
+        tokio::spawn(async move { axum::serve(admin, router).await });
+        let inside = Inside {
+            app,
+            log,
+            _stop: stop,
+        };
+        (inside, public, admin_address)
+    }
+}
