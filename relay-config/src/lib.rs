@@ -67,8 +67,8 @@ pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
-    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
-    RedisTarget, RedisTls,
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
+    RedisServer, RedisTarget, RedisTls,
 };
 pub use revocations::Revocations;
 pub use schema::schema;
