@@ -1,9 +1,11 @@
-# One program on an empty base: no shell, not root. `make image` puts what it needs into ROOT.
-FROM scratch
-ARG ROOT
-ARG PROGRAM
-COPY ${ROOT}/ /
+# Two images: a program with the libraries that it needs on an empty base. No shell, not root.
+# `make image` lays out the files of each below target/image.
+FROM scratch AS sse-relay
+COPY target/image/sse-relay/ /
 USER 65532:65532
-# an entry point in this form takes no arguments of the build: both programs are started by this name
-COPY ${ROOT}/${PROGRAM} /program
-ENTRYPOINT ["/program"]
+ENTRYPOINT ["/sse-relay"]
+
+FROM scratch AS sse-relay-operator
+COPY target/image/sse-relay-operator/ /
+USER 65532:65532
+ENTRYPOINT ["/sse-relay-operator"]
