@@ -11,6 +11,7 @@ use crate::channels::ChannelRule;
 use crate::cors::Cors;
 use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
+use crate::limits::Limits;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
 use crate::proxies::Proxies;
@@ -44,6 +45,8 @@ pub struct Config {
     pub cors: Cors,
     /// The proxies in front of the relay, and what is believed of what they say about clients.
     pub proxies: Proxies,
+    /// How much this replica does at once and in a second.
+    pub limits: Limits,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -87,6 +90,7 @@ impl Default for Config {
             revocations: Revocations::default(),
             cors: Cors::default(),
             proxies: Proxies::default(),
+            limits: Limits::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

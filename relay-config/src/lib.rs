@@ -18,6 +18,7 @@ mod error;
 mod http;
 mod jwks;
 mod jwt;
+mod limits;
 mod load;
 mod log;
 mod log_filter;
@@ -53,6 +54,7 @@ pub use error::{LoadError, Located, Unknown};
 pub use http::Http;
 pub use jwks::Jwks;
 pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
+pub use limits::{AttributeLimit, Limit, Limits, ToBrowsers};
 pub use log::{Data, EventLimits, Fsync, Idempotency, Retention};
 pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
@@ -61,8 +63,8 @@ pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
-    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
-    RedisTarget, RedisTls,
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
+    RedisServer, RedisTarget, RedisTls,
 };
 pub use revocations::Revocations;
 pub use schema::schema;

@@ -382,7 +382,7 @@ prop_compose! {
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
-        (cors, proxies) in (protection::cors(), protection::proxies()),
+        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()),
         stream in stream(),
         http in http(),
         (tcp, tls) in (tcp(), of(tls())),
@@ -390,7 +390,7 @@ prop_compose! {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max },
-            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }
     }
 }

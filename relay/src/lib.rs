@@ -24,6 +24,7 @@ pub mod http;
 pub mod hub;
 pub mod journal;
 pub mod label;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod outgoing;

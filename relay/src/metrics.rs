@@ -126,6 +126,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         direct,
         refused,
         auth_refused,
+        limited,
         jwks_fetches,
         log_retries,
         handshakes,
@@ -216,6 +217,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused for want of a credential or a right, by reason.",
             "reason",
             auth_refused,
+        ),
+        Metric::family(
+            "sse_relay_limited",
+            "Requests refused past a limit, by whose limit it was and of what.",
+            "limit",
+            limited,
         ),
         Metric::family(
             "sse_relay_tls_handshakes",

@@ -6,6 +6,7 @@ use crate::{
     frame::GapReason,
     hub::open::{CloseReason, Directed},
     label::{Label, labels},
+    limits::Hit,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -257,6 +258,7 @@ pub struct Stats {
     pub direct: Family<Directed>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
+    pub limited: Family<Hit>,
     pub handshakes: Family<HandshakeOutcome>,
     pub reloads: Family<CertificateReload>,
     /// When the certificate ends that new connections get; the first to end, of several.

@@ -28,7 +28,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use relay_config::Overflow;
 use std::{
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::SystemTime,
 };
@@ -111,6 +111,7 @@ impl Shard {
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
         self.count_in();
+        self.shared.hub.carried.fetch_add(1, Ordering::Relaxed);
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
@@ -133,6 +134,7 @@ impl Shard {
             counts: Counts::default(),
             opened: self.now,
             info: Arc::new(opening.info.clone()),
+            _permit: opening.permit.clone(),
         }
     }
 
