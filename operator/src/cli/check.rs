@@ -17,7 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Look in this namespace only; may be given several times, or as a list with commas
-    #[arg(long = "namespace", env = "WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAME")]
+    #[arg(
+        long = "namespace",
+        env = "WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
     pub namespaces: Vec<String>,
     /// Namespace of the operators' Lease
     #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAME")]
@@ -59,7 +64,8 @@ async fn look(args: &Args) -> anyhow::Result<String> {
     ))
 }
 
-const CANNOT: &str = "SseRelay is not served, or may not be listed; install the definition and the chart's roles";
+const CANNOT: &str =
+    "SseRelay is not served, or may not be listed; install the definition and the chart's roles";
 
 async fn holder(leases: &Api<Lease>) -> Result<String, kube::Error> {
     loop {
