@@ -1,6 +1,8 @@
 //! What must hold beyond each field's type.
 
+mod carriers;
 mod cors;
+mod forward;
 mod jwt;
 mod limits;
 mod proxies;
@@ -327,6 +329,10 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         &auth.anonymous.subscribe,
     );
     jwt::check(problems, &auth.jwt);
+    carriers::check(problems, auth);
+    if let Some(forward) = &auth.forward {
+        forward::check(problems, forward);
+    }
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

@@ -22,6 +22,8 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
         }
+        "auth.cookie" | "auth.cookie.name" => return json!("sse"),
+        "auth.forward.url" => return json!("http://app/session"),
         "auth.jwt" => {
             let key = json!({"secretFile": "/run/secrets/jwt"});
             let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],

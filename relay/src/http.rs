@@ -191,7 +191,10 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 /// What every request must be, whatever it asks.
 fn refused(app: &App, request: &Request) -> Option<Response> {
     plaintext::refused(&app.proxies, request).or_else(|| {
-        let allowed = app.openness.allows(&caller(request), &app.cors);
+        let caller = caller(request);
+        let allowed = app.openness.allows(&caller, &app.cors);
+        let allowed =
+            allowed.and_then(|()| identity::may_use_cookies(app, &caller, request.headers()));
         allowed.err().map(Problem::into_response)
     })
 }

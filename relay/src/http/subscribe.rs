@@ -29,7 +29,7 @@ use relay_config::{Access, Config, HeartbeatAs};
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Subscribe<'a> {
     pub query: &'a str,
     pub last_event_id: Option<&'a [u8]>,
@@ -68,7 +68,7 @@ const MAX_USER_AGENT: usize = 200;
 impl Subscribe<'_> {
     /// The answer, if who asks can be told without waiting.
     pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
-        let identity = identity::identify_at_once(app, self.credential)?;
+        let identity = identity::identify_at_once(app, &self.credential)?;
         Some(self.answer(app, identity))
     }
 
@@ -97,6 +97,7 @@ impl Subscribe<'_> {
     ) -> Result<(Opening, Identity), Problem> {
         plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
+        identity::may_use(app, &self.caller, &self.credential)?;
         let identity = identity?;
         let wanted = Wanted::parse(self.query, &app.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
@@ -243,7 +244,8 @@ impl Wanted {
             "connected" => self.greeting = parse_greeting(&value)?,
             "degraded" => self.notices = parse_notices(&value)?,
             "client" => self.client = Some(parse_client(&value)?),
-            _ if name.starts_with('_') => {} // what scripts add against caches
+            _ if Some(name) == token_parameter(config) => {} // it was looked at already
+            _ if name.starts_with('_') => {}                 // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
                 Some(attribute) => {
                     self.accept(attribute, &value, config.stream.max_filter_values)?
@@ -298,6 +300,10 @@ pub fn open_to_subscribers(config: &Config, channel: &ChannelName) -> Result<(),
     let detail =
         format!("channel `{channel}` is closed to subscribers by a rule of the configuration");
     Err(Problem::new(Kind::ChannelClosed, detail))
+}
+
+fn token_parameter(config: &Config) -> Option<&str> {
+    config.auth.as_ref()?.query_parameter.as_deref()
 }
 
 fn parse_from(value: &str) -> Result<Cursor, Problem> {
