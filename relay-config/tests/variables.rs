@@ -15,6 +15,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),
         "limits.ipv4Prefix" => return json!(24),
         "limits.ipv6Prefix" => return json!(56),
+        "http.hsts" => return json!("8760h"),
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
