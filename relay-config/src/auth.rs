@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::client_certificates::CertificateRule;
 use crate::cookie::Cookie;
 use crate::forward::Forward;
 use crate::jwt::Jwt;
@@ -17,6 +18,9 @@ pub struct Auth {
     /// Issuers of signed tokens (JWT).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<Jwt>,
+    /// Certificates of clients that are credentials. `tls.clientAuth` must ask for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateRule>,
     /// The cookie that may hold a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cookie: Option<Cookie>,

@@ -11,10 +11,11 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, ClientAuth, Config, Cookie,
-    Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync, GrantTemplate, Heartbeat, HeartbeatAs,
-    Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
+    Access, Algorithm, Anonymous, Auth, ByteSize, CertificateRule, ChannelRule, Claims, ClientAuth,
+    Config, Cookie, Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync, GrantTemplate,
+    Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow,
+    Retention, RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, Timespan, Tls,
+    TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -240,20 +241,45 @@ fn auth() -> impl Strategy<Value = Option<Auth>> {
     let anonymous = (vec(text(), 0..3), vec(text(), 0..3))
         .prop_map(|(publish, subscribe)| Anonymous { publish, subscribe });
     let cookie = text().prop_map(|name| Cookie { name });
-    of((
-        (vec(token, 0..3), vec(jwt(), 0..2), anonymous),
-        (of(cookie), of(text()), of(forward())),
+    let certificate = (
+        (text(), of(text()), of(text())),
+        (vec(text(), 0..3), vec(text(), 0..3), rights()),
     )
         .prop_map(
-            |((tokens, jwt, anonymous), (cookie, query_parameter, forward))| Auth {
+            |((name, subject, san), (publish, subscribe, manage))| CertificateRule {
+                name,
+                subject,
+                san,
+                publish,
+                subscribe,
+                manage,
+            },
+        );
+    of((
+        (
+            vec(token.boxed(), 0..3),
+            vec(jwt().boxed(), 0..2),
+            anonymous,
+        ),
+        (
+            of(cookie),
+            of(text()),
+            of(forward().boxed()),
+            vec(certificate.boxed(), 0..2),
+        ),
+    )
+        .prop_map(
+            |((tokens, jwt, anonymous), (cookie, query_parameter, forward, certificates))| Auth {
                 tokens,
                 jwt,
+                certificates,
                 cookie,
                 query_parameter,
                 forward,
                 anonymous,
             },
         ))
+    .boxed() // on the heap: a test's stack does not hold all of a document's strategies
 }
 
 fn forward() -> impl Strategy<Value = Forward> {

@@ -1,6 +1,7 @@
 //! What must hold beyond each field's type.
 
 mod carriers;
+mod client_certificates;
 mod cors;
 mod forward;
 mod jwt;
@@ -60,6 +61,7 @@ impl Config {
         self.check_addresses_and_names(&mut problems);
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
+            client_certificates::check(&mut problems, auth, self.tls.as_ref());
         }
         problems.time(
             "revocations.keep",

@@ -22,6 +22,9 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
         }
+        "auth.certificates" => {
+            return json!([{"name": "a", "subject": "CN=a", "manage": ["observe"]}]);
+        }
         "auth.cookie" | "auth.cookie.name" => return json!("sse"),
         "auth.forward.url" => return json!("http://app/session"),
         "auth.jwt" => {
@@ -129,6 +132,12 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
         }
         "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
         "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
+        "auth.certificates" => vec![
+            certificate,
+            key,
+            ("tls.clientAuth", json!("optional")),
+            ("tls.clientCa", json!("ca.pem")),
+        ],
         path if path.starts_with("tls.") => vec![certificate, key],
         _ => Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! Credentials: who sends a request, and what the sender may do.
 
 mod carriers;
+mod certificates;
 mod credential;
 pub mod forward;
 mod identity;
@@ -22,6 +23,7 @@ use crate::{
     stats::{Family, Stats},
 };
 use carriers::Carriers;
+use certificates::KnownCertificate;
 use forward::{AskResult, Forward, ForwardError};
 use futures_util::future::join_all;
 use http::HeaderMap;
@@ -44,11 +46,12 @@ pub struct Authenticator {
 enum Rules {
     /// No credentials are configured: everybody may do everything.
     Open(Arc<Grant>),
-    Guarded(Guarded),
+    Guarded(Box<Guarded>),
 }
 
 struct Guarded {
     tokens: Vec<KnownToken>,
+    certificates: Vec<KnownCertificate>,
     issuers: Vec<Issuer>,
     forward: Option<Forward>,
     anonymous: Arc<Grant>,
@@ -83,7 +86,7 @@ impl Authenticator {
     ) -> Result<Authenticator, AuthError> {
         let rules = match auth {
             None => Rules::Open(Arc::new(Grant::everything())),
-            Some(auth) => Rules::Guarded(Guarded::new(auth, known, &asks)?),
+            Some(auth) => Rules::Guarded(Box::new(Guarded::new(auth, known, &asks)?)),
         };
         Ok(Authenticator {
             rules,
@@ -92,12 +95,21 @@ impl Authenticator {
         })
     }
 
-    /// The one credential that a request carries.
+    /// The one credential that a request carries. What it says itself counts before the certificate
+    /// of its connection; a certificate that no rule knows is none.
     pub fn credential<'a>(
         &self,
         parts: Parts<'a, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
     ) -> Credential<'a> {
-        self.carriers.credential(parts)
+        let certificate = parts.certificate;
+        match (self.carriers.credential(parts), &self.rules, certificate) {
+            (Credential::None, Rules::Guarded(guarded), Some(certificate))
+                if certificates::find(&guarded.certificates, certificate).is_some() =>
+            {
+                Credential::Certificate(certificate)
+            }
+            (carried, _, _) => carried,
+        }
     }
 
     /// Questions to another application, by what became of them.
@@ -229,6 +241,11 @@ impl Authenticator {
             }),
             Credential::Bearer(token) | Credential::Cookie(token) => guarded.bearer(token, now),
             Credential::Query(token) => guarded.bearer(token, now),
+            Credential::Certificate(certificate) => {
+                let known = certificates::find(&guarded.certificates, certificate);
+                let known = known.ok_or(Refused::Unknown)?;
+                Ok(known.identity(certificate, now)?)
+            }
         }
     }
 }
@@ -275,6 +292,11 @@ impl Guarded {
         Ok(Guarded {
             tokens: tokens
                 .filter_map(|token| KnownToken::new(token, &anonymous))
+                .collect(),
+            certificates: auth
+                .certificates
+                .iter()
+                .map(|rule| KnownCertificate::new(rule, &anonymous))
                 .collect(),
             issuers: issuers.collect::<Result<_, _>>()?,
             forward: forward

@@ -193,8 +193,8 @@ fn refused(app: &App, request: &Request) -> Option<Response> {
     plaintext::refused(&app.proxies, request).or_else(|| {
         let caller = caller(request);
         let allowed = app.openness.allows(&caller, &app.cors);
-        let allowed =
-            allowed.and_then(|()| identity::may_use_cookies(app, &caller, request.headers()));
+        let allowed = allowed
+            .and_then(|()| identity::may_use_ambient(app, &caller, identity::Shown::of(request)));
         allowed.err().map(Problem::into_response)
     })
 }

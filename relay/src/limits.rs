@@ -360,7 +360,7 @@ fn asker(
     let grant = &identity.grant;
     let subject = grant.subject.clone().map(Key::Subject);
     let token = match &identity.from {
-        Evidence::Token(name) => Some(Key::Token(name.clone())),
+        Evidence::Token(name) | Evidence::Certificate(name) => Some(Key::Token(name.clone())),
         _ => None,
     };
     let attributes = config.per_attribute.iter().filter_map(|rule| {

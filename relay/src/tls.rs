@@ -1,5 +1,6 @@
 //! TLS of a listener: what a handshake needs, read from files that may change while streams go on.
 
+pub mod client_certificate;
 pub mod files;
 pub mod handshakes;
 pub mod watch;

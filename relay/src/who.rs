@@ -13,10 +13,10 @@ pub struct Who {
 }
 
 impl Who {
-    /// Name of the token that was shown, if it was one.
+    /// Name of the token that was shown, or of the rule that knows the certificate, if it was one.
     pub fn token(&self) -> Option<&str> {
         match &self.evidence {
-            Evidence::Token(name) => Some(name),
+            Evidence::Token(name) | Evidence::Certificate(name) => Some(name),
             Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Jwt { .. } => None,
         }
     }
@@ -25,7 +25,11 @@ impl Who {
     pub fn jti(&self) -> Option<&str> {
         match &self.evidence {
             Evidence::Jwt { id, .. } => id.as_deref(),
-            Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Token(_) => None,
+            Evidence::Open
+            | Evidence::Anonymous
+            | Evidence::Forward
+            | Evidence::Token(_)
+            | Evidence::Certificate(_) => None,
         }
     }
 
@@ -35,6 +39,7 @@ impl Who {
             Evidence::Open => "open",
             Evidence::Anonymous => "anonymous",
             Evidence::Token(_) => "token",
+            Evidence::Certificate(_) => "certificate",
             Evidence::Jwt { .. } => "jwt",
             Evidence::Forward => "forward",
         }

@@ -519,3 +519,140 @@ async fn certificates_are_renewed_under_load_and_not_one_stream_is_lost() {
     );
     assert_eq!(setting.handshakes("failed").await, 0);
 }
+
+/// The status of one request with these further lines, over HTTP/1.1.
+async fn status(setting: &Setting, secure: &Secure, target: &str, lines: &str) -> String {
+    let mut io = secure.connect(setting.relay.public).await.unwrap();
+    let body = if target.starts_with("POST") { "x" } else { "" };
+    let request = format!(
+        "{target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\
+         {lines}\r\n{body}",
+        body.len()
+    );
+    io.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\n") && !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
+        assert!(io.read_buf(&mut bytes).await.unwrap() > 0);
+    }
+    let head = String::from_utf8_lossy(&bytes);
+    head.split(' ').nth(1).unwrap().to_owned()
+}
+
+/// A relay that knows the subjects `CN=backend` and `CN=both`, and the name `spiffe://here/reader`, and the authority
+/// that it believes.
+async fn with_certificates(asked: &str) -> (Setting, Authority, TempDir) {
+    let believed = Authority::new("authority of clients");
+    let folder = TempDir::new().unwrap();
+    let ca = folder.path().join("clients.pem");
+    std::fs::write(&ca, &believed.pem).unwrap();
+    let tls = format!(", clientAuth: {asked}, clientCa: {}", ca.display());
+    let rules = "auth:\n  certificates:\n  \
+         - {name: backend, subject: CN=backend, publish: [news], manage: [observe, disconnect]}\n  \
+         - {name: reader, san: \"spiffe://here/reader\", subscribe: [news]}\n  \
+         - {name: both, subject: CN=both, publish: [news], subscribe: [news]}\n  \
+         anonymous: {subscribe: [public]}";
+    (Setting::new(&tls, rules).await, believed, folder)
+}
+
+const PUBLISH: &str = "POST /v1/channels/news/events";
+const LISTEN: &str = "GET /v1/events?channel=news";
+
+fn certificate(authority: &Authority, name: &str, uri: Option<&str>) -> Pair {
+    let uri = uri.map(|uri| rcgen::SanType::URI(uri.try_into().unwrap()));
+    authority.client(name, uri.into_iter().collect())
+}
+
+#[tokio::test]
+async fn a_verified_certificate_may_do_what_its_rule_says_and_no_other() {
+    let (setting, believed, _folder) = with_certificates("optional").await;
+    let nobody = setting.secure();
+    let backend = setting
+        .secure()
+        .with(&certificate(&believed, "backend", None));
+    let uri = "spiffe://here/reader";
+    let reader = setting
+        .secure()
+        .with(&certificate(&believed, "x", Some(uri)));
+    let other = setting.secure().with(&certificate(
+        &believed,
+        "backend,O=x",
+        Some("spiffe://here"),
+    ));
+    let wrong = "Authorization: Bearer wrong\r\n";
+    for (secure, asked, lines, expected) in [
+        (&backend, PUBLISH, "", "201"),
+        (&backend, LISTEN, "", "403"),
+        (&backend, "GET /v1/connections", "", "200"),
+        (&reader, PUBLISH, "", "403"),
+        (&reader, LISTEN, "", "200"),
+        (&reader, "GET /v1/connections", "", "403"),
+        // who is verified but known by no rule is nobody, and so is who shows nothing
+        (&other, PUBLISH, "", "401"),
+        (&nobody, PUBLISH, "", "401"),
+        (&nobody, LISTEN, "", "401"),
+        (&nobody, "GET /v1/events?channel=public", "", "200"),
+        (&other, "GET /v1/events?channel=public", "", "200"),
+        (&reader, "GET /v1/events?channel=public", "", "200"),
+        // what is sent counts first, and a wrong token stays wrong
+        (&backend, PUBLISH, wrong, "401"),
+        (&reader, LISTEN, wrong, "401"),
+        // a browser shows its certificate whichever page asks
+        (&backend, PUBLISH, "Origin: https://evil.example\r\n", "403"),
+        (&reader, LISTEN, "Sec-Fetch-Site: cross-site\r\n", "403"),
+    ] {
+        let found = status(&setting, secure, asked, lines).await;
+        assert_eq!(found, expected, "{asked} {lines}");
+    }
+}
+
+#[tokio::test]
+async fn streams_of_a_certificate_are_listed_and_revoked_by_its_name_in_every_version() {
+    let (setting, believed, _folder) = with_certificates("required").await;
+    let backend = setting
+        .secure()
+        .with(&certificate(&believed, "backend", None));
+    let uri = "spiffe://here/reader";
+    let reader = setting
+        .secure()
+        .with(&certificate(&believed, "x", Some(uri)));
+    let mut streams = Vec::new();
+    for version in [Version::Http11, Version::Http2] {
+        let request = Request::new("channel=news").version(version);
+        let stream = setting.subscribe(&reader, &request).await;
+        assert_eq!(stream.status, 200);
+        streams.push(stream);
+    }
+    // a stream that follows a request on its connection
+    let both = setting.secure().with(&certificate(&believed, "both", None));
+    let to = setting.relay.public;
+    let mut io = both.connect(to).await.unwrap();
+    let answer = post(&mut io, "x", "keep-alive").await;
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let after = Subscriber::over(io, to, &Request::new("channel=news")).await;
+    assert_eq!(after.status, 200);
+    let folder = TempDir::new().unwrap();
+    let pair = certificate(&believed, "backend", None);
+    pair.mount(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let curl = |path: &str, body: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--cacert", &setting.ca(), "--cert", &file("tls.crt")]);
+        curl.args(["--key", &file("tls.key")]).args(body);
+        curl.arg(format!("https://{}{path}", setting.relay.public));
+        String::from_utf8(run(&mut curl).stdout).unwrap()
+    };
+    let listed = curl("/v1/connections?token=reader", &[]);
+    assert_eq!(listed.matches("\"certificate\"").count(), 2, "{listed}");
+    let json = "Content-Type: application/json";
+    let revoked = curl(
+        "/v1/revocations",
+        &["-H", json, "-d", "{\"token\":\"reader\"}"],
+    );
+    assert!(revoked.contains("\"ended\":2"), "{revoked}");
+    for stream in &mut streams {
+        stream.rest().await;
+        assert_eq!(stream.end, Some(End::Whole));
+    }
+    assert_eq!(status(&setting, &reader, LISTEN, "").await, "401");
+    assert_eq!(status(&setting, &backend, PUBLISH, "").await, "201");
+}

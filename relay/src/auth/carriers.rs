@@ -1,6 +1,7 @@
 //! Where a request may carry a token.
 
 use super::credential::{Credential, MAX_TOKEN};
+use crate::tls::client_certificate::ClientCertificate;
 use percent_encoding::percent_decode_str;
 use relay_config::Auth;
 use std::borrow::Cow;
@@ -28,6 +29,8 @@ pub struct Parts<'a, A, C> {
     pub cookies: C,
     /// The query, where the path lets it carry a token.
     pub query: Option<&'a str>,
+    /// What the client of its connection has shown, and an authority has vouched for.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
 impl Carriers {
@@ -149,6 +152,7 @@ mod tests {
             authorization: authorization.iter().map(|value| value.as_bytes()),
             cookies: cookies.iter().map(|value| value.as_bytes()),
             query: Some(query),
+            certificate: None,
         })
     }
 
@@ -165,6 +169,7 @@ mod tests {
             authorization: std::iter::empty(),
             cookies: [&b"sse=a"[..]].into_iter(),
             query: Some("token=a"),
+            certificate: None,
         });
         assert!(
             none == Credential::None,
@@ -183,6 +188,7 @@ mod tests {
                 authorization: std::iter::empty(),
                 cookies: [cookie.as_bytes()].into_iter(),
                 query: None,
+                certificate: None,
             })
         };
         assert!(of("session=1") == Credential::Foreign && of("session=1").is_ambient());

@@ -1,5 +1,6 @@
 //! What a request carries to say who sends it.
 
+use crate::tls::client_certificate::ClientCertificate;
 use std::borrow::Cow;
 
 /// Longest token that is looked at, in bytes. Longer ones are refused unread.
@@ -16,6 +17,8 @@ pub enum Credential<'a> {
     Cookie(&'a str),
     /// The parameter that is configured.
     Query(Cow<'a, str>),
+    /// The certificate of its connection, which a rule knows.
+    Certificate(&'a ClientCertificate),
     /// Cookies that only another application may understand.
     Foreign,
     /// Two that are not the same.
@@ -31,6 +34,7 @@ impl<'a> Credential<'a> {
             Credential::Bearer(token) | Credential::Cookie(token) => Some(token),
             Credential::Query(token) => Some(token),
             Credential::None
+            | Credential::Certificate(_)
             | Credential::Foreign
             | Credential::Several
             | Credential::Malformed => None,
@@ -39,7 +43,10 @@ impl<'a> Credential<'a> {
 
     /// Whether a browser sends it by itself, whichever page asks.
     pub fn is_ambient(&self) -> bool {
-        matches!(self, Credential::Cookie(_) | Credential::Foreign)
+        matches!(
+            self,
+            Credential::Cookie(_) | Credential::Foreign | Credential::Certificate(_)
+        )
     }
 
     /// Of the values of all `Authorization` headers: at most one may be there.

@@ -19,6 +19,8 @@ pub enum Evidence {
     Anonymous,
     /// A token of this name.
     Token(Arc<str>),
+    /// The certificate of a client, known by the rule of this name.
+    Certificate(Arc<str>),
     /// Another application knows who it is.
     Forward,
     /// A signed token of the issuer of this name, and the token's own id (`jti`) if it has one.

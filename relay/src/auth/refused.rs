@@ -30,7 +30,7 @@ pub enum Refused {
     Several,
     #[error("the token is not known; was it replaced?")]
     Unknown,
-    #[error("the token has expired; get a new one")]
+    #[error("the token or certificate has expired; get a new one")]
     Expired,
     #[error("the credential was revoked")]
     Revoked,

@@ -48,7 +48,9 @@ impl Revoked {
     pub fn of(who: &Who) -> impl Iterator<Item = Revoked> {
         let subject = who.subject.clone().map(Revoked::Subject);
         let token = match &who.evidence {
-            Evidence::Token(name) => Some(Revoked::Token(name.clone())),
+            Evidence::Token(name) | Evidence::Certificate(name) => {
+                Some(Revoked::Token(name.clone()))
+            }
             Evidence::Jwt { id, .. } => id.clone().map(Revoked::Jti),
             Evidence::Open | Evidence::Anonymous | Evidence::Forward => None,
         };

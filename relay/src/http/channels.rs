@@ -15,7 +15,7 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 
@@ -102,9 +102,9 @@ pub async fn one(
     State(app): State<Arc<App>>,
     ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<impl Serialize>, Problem> {
-    let identity = identity::sender(&app, &headers).await?;
+    let identity = identity::sender(&app, (&parts).into()).await?;
     // a publisher may know whether anybody listens to what it publishes
     if !identity.grant.may_publish(&name) {
         identity::may(&identity, Right::Observe)?;

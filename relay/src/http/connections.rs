@@ -15,7 +15,7 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -55,9 +55,9 @@ pub struct Page {
 pub async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<Page>, Problem> {
-    identity::with_right(&app, &headers, Right::Observe).await?;
+    identity::with_right(&app, (&parts).into(), Right::Observe).await?;
     let known = [&["after"], &selection::PARAMETERS[..]].concat();
     let parameters = Parameters::parse(query.as_deref(), &known)?;
     let after = parameters.get("after").map(|id| number(&app, id));

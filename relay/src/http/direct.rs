@@ -47,7 +47,7 @@ pub async fn direct(
 }
 
 async fn allowed(app: &App, parts: &Parts) -> Result<(), Problem> {
-    identity::with_right(app, &parts.headers, Right::Direct).await?;
+    identity::with_right(app, parts.into(), Right::Direct).await?;
     query::only(parts.uri.query(), &[])?;
     if parts.headers.contains_key("idempotency-key") {
         return Err(Problem::new(

@@ -11,7 +11,7 @@ use axum::{
     Json,
     extract::{Path, RawQuery, State},
 };
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub struct Ended {
 pub async fn many(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     end(&app, selection::required(query.as_deref())?).await
 }
 
@@ -35,9 +35,9 @@ pub async fn one(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     end(&app, StreamSelector::connection(&id)).await
 }

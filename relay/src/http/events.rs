@@ -3,7 +3,7 @@
 use super::{
     App, Phase, caller,
     forwarded::Client,
-    identity::{self, Identified},
+    identity::{self, Identified, Shown},
     limited,
     problem::{Kind, Problem},
     server::Arrival,
@@ -41,7 +41,7 @@ pub fn subscribe<'a, B>(
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
-        credential: identity::credential_of(app, headers, request.uri().query()),
+        credential: identity::credential_of(app, Shown::of(request), request.uri().query()),
         client,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,

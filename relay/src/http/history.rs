@@ -20,7 +20,7 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use http::HeaderMap;
+use http::request::Parts;
 use serde::Serialize;
 use smallvec::smallvec;
 use std::{
@@ -66,9 +66,9 @@ pub async fn history(
     State(app): State<Arc<App>>,
     ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<History>, Problem> {
-    let identity = identity::sender(&app, &headers).await?;
+    let identity = identity::sender(&app, (&parts).into()).await?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
     let filter = identity::readable(&identity, &Filter::default())?;

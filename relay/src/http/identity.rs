@@ -13,6 +13,7 @@ use crate::{
     filter::Filter,
     grant::Right,
     stats::AuthRefusal,
+    tls::client_certificate::ClientCertificate,
     who::Who,
 };
 use axum::{
@@ -23,25 +24,54 @@ use axum::{
 use http::{HeaderMap, header};
 use std::sync::Arc;
 
-/// The credential that a request carries in its headers.
-fn credential<'a>(app: &App, headers: &'a HeaderMap) -> Credential<'a> {
-    credential_of(app, headers, None)
+/// What a request shows of its sender besides its query.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    headers: &'a HeaderMap,
+    certificate: Option<&'a ClientCertificate>,
+}
+
+impl<'a> Shown<'a> {
+    pub fn of<B>(request: &'a http::Request<B>) -> Shown<'a> {
+        Shown {
+            headers: request.headers(),
+            certificate: certificate(request.extensions()),
+        }
+    }
+}
+
+impl<'a> From<&'a http::request::Parts> for Shown<'a> {
+    fn from(parts: &'a http::request::Parts) -> Shown<'a> {
+        Shown {
+            headers: &parts.headers,
+            certificate: certificate(&parts.extensions),
+        }
+    }
+}
+
+/// The one of the connection, where the connection's service has put it.
+fn certificate(extensions: &http::Extensions) -> Option<&ClientCertificate> {
+    extensions
+        .get::<Arc<ClientCertificate>>()
+        .map(|certificate| &**certificate)
+}
+
+/// The credential that a request carries, but for its query.
+fn credential<'a>(app: &App, shown: Shown<'a>) -> Credential<'a> {
+    credential_of(app, shown, None)
 }
 
 /// The credential of a subscribe, whose query may carry it too.
-pub fn credential_of<'a>(
-    app: &App,
-    headers: &'a HeaderMap,
-    query: Option<&'a str>,
-) -> Credential<'a> {
+pub fn credential_of<'a>(app: &App, shown: Shown<'a>, query: Option<&'a str>) -> Credential<'a> {
     let values = |name| {
-        let values = headers.get_all(name).iter();
+        let values = shown.headers.get_all(name).iter();
         values.map(http::HeaderValue::as_bytes)
     };
     app.auth.credential(Parts {
         authorization: values(header::AUTHORIZATION),
         cookies: values(header::COOKIE),
         query,
+        certificate: shown.certificate,
     })
 }
 
@@ -53,19 +83,19 @@ pub fn may_use(app: &App, caller: &Caller<'_>, credential: &Credential<'_>) -> R
     }
     Err(Problem::new(
         Kind::CrossOrigin,
-        "a page of another origin may not use this cookie: name the origin under `cors.origins`, with \
+        "a page of another origin may not use this cookie or certificate: name the origin under `cors.origins`, with \
          `cors.credentials`, or send a token in the header Authorization",
     ))
 }
 
 /// The same, of a request that was not looked at yet.
-pub fn may_use_cookies(app: &App, caller: &Caller<'_>, headers: &HeaderMap) -> Result<(), Problem> {
-    may_use(app, caller, &credential(app, headers))
+pub fn may_use_ambient(app: &App, caller: &Caller<'_>, shown: Shown<'_>) -> Result<(), Problem> {
+    may_use(app, caller, &credential(app, shown))
 }
 
-/// Who sends a request with these headers, or why nobody is known to.
-pub async fn sender(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
-    identify(app, &credential(app, headers), headers).await
+/// Who sends a request that shows this, or why nobody is known to.
+pub async fn sender(app: &App, shown: Shown<'_>) -> Result<Identity, Problem> {
+    identify(app, &credential(app, shown), shown.headers).await
 }
 
 /// Who sends a request, or why nobody is known to.
@@ -159,8 +189,8 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
 }
 
 /// Who sends a request, if the sender has a right.
-pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
-    let identity = sender(app, headers).await?;
+pub async fn with_right(app: &App, shown: Shown<'_>, right: Right) -> Result<Identity, Problem> {
+    let identity = sender(app, shown).await?;
     may(&identity, right)?;
     Ok(identity)
 }
@@ -169,9 +199,11 @@ pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<
 fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } | Evidence::Forward => {
-            (Kind::NotGranted, AuthRefusal::NotGranted)
-        }
+        Evidence::Open
+        | Evidence::Token(_)
+        | Evidence::Certificate(_)
+        | Evidence::Jwt { .. }
+        | Evidence::Forward => (Kind::NotGranted, AuthRefusal::NotGranted),
     };
     let detail = match kind {
         Kind::Unauthenticated => {
@@ -184,7 +216,7 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 
 /// Lets only those pass who may observe.
 pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match with_right(&app, request.headers(), Right::Observe).await {
+    match with_right(&app, Shown::of(&request), Right::Observe).await {
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

@@ -134,7 +134,7 @@ async fn accept(
     body: Body,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
-    let identity = identity::sender(app, headers).await;
+    let identity = identity::sender(app, parts.into()).await;
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),

@@ -22,7 +22,7 @@ use axum::{
     Json,
     extract::{Path, RawQuery, Request, State},
 };
-use http::{HeaderMap, StatusCode};
+use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub async fn create(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<Created>, Problem> {
-    let allowed = identity::with_right(&app, request.headers(), Right::Disconnect)
+    let allowed = identity::with_right(&app, identity::Shown::of(&request), Right::Disconnect)
         .await
         .and_then(|identity| query::only(query.as_deref(), &[]).map(|_| identity));
     let (_, wanted) = json_body::read::<Wanted, _>(&app, request, allowed, EXPECTED).await?;
@@ -85,9 +85,9 @@ pub async fn create(
 pub async fn list(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Json<Page>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     let parameters = Parameters::parse(query.as_deref(), &["after"])?;
     let after = parameters.get("after").map(RevocationId::from_text);
     let limit = parameters.limit;
@@ -110,9 +110,9 @@ pub async fn restore(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<StatusCode, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     let command = Command::Restore {
         id: RevocationId::from_text(&id),
@@ -159,14 +159,14 @@ impl Wanted {
 
 /// A slip in a name would leave the token as good as it was.
 fn known_token(app: &App, name: &str) -> Result<Arc<str>, Problem> {
-    let tokens = app.config.auth.as_ref().map(|auth| auth.tokens.as_slice());
-    let known = tokens
-        .unwrap_or_default()
-        .iter()
-        .any(|token| token.name == name);
+    let known = app.config.auth.as_ref().is_some_and(|auth| {
+        let tokens = auth.tokens.iter().map(|token| &token.name);
+        let certificates = auth.certificates.iter().map(|rule| &rule.name);
+        tokens.chain(certificates).any(|known| known == name)
+    });
     known.then(|| name.into()).ok_or_else(|| {
         json_body::invalid(format!(
-            "no token is called `{}`; `token` is its name in the configuration, not the token itself",
+            "no token or certificate is called `{}`; `token` is its name in the configuration, not the token itself",
             query::printable(name)
         ))
     })

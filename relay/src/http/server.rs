@@ -26,7 +26,7 @@ use crate::{
         parting::Parting,
         shard::{Decision, Edge, First, Shard, Shared, head},
     },
-    tls::ServerTls,
+    tls::{ServerTls, client_certificate::ClientCertificate},
 };
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -166,7 +166,7 @@ impl Context {
                 let app = self.app.clone();
                 Box::new(move |peer| app.proxies.preface(peer))
             },
-            decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            decide: Box::new(move |request, peer| deciding.decide(request, peer, None)),
             refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             hand_over: Box::new(move |socket, bytes, peer| {
                 let context = self.clone();
@@ -184,7 +184,12 @@ impl Context {
     }
 
     /// Only a plain subscribe that is allowed stays with the shard.
-    fn decide(&self, request: &head::Request<'_>, peer: Option<SocketAddr>) -> Decision {
+    fn decide(
+        &self,
+        request: &head::Request<'_>,
+        peer: Option<SocketAddr>,
+        certificate: Option<&ClientCertificate>,
+    ) -> Decision {
         let (path, query) = request
             .target
             .split_once('?')
@@ -207,7 +212,7 @@ impl Context {
             last_event_id: headers.last_event_id,
             user_agent: headers.user_agent,
             caller: headers.caller,
-            credential: self.credential(request, query),
+            credential: self.credential(request, query, certificate),
             client: self.app.proxies.client(peer, |name| {
                 let same =
                     move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
@@ -223,7 +228,12 @@ impl Context {
         }
     }
 
-    fn credential<'a>(&self, request: &'a head::Request<'_>, query: &'a str) -> Credential<'a> {
+    fn credential<'a>(
+        &self,
+        request: &'a head::Request<'_>,
+        query: &'a str,
+        certificate: Option<&'a ClientCertificate>,
+    ) -> Credential<'a> {
         let values = |name: &'static str| {
             let named =
                 move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
@@ -234,6 +244,7 @@ impl Context {
             authorization: values("authorization"),
             cookies: values("cookie"),
             query: Some(query),
+            certificate,
         })
     }
 
@@ -246,7 +257,11 @@ impl Context {
         };
         let http = &self.app.config.http;
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
-        let remote = Remote { peer, parting };
+        let remote = Remote {
+            peer,
+            certificate: None,
+            parting,
+        };
         if is_http2 && http.http2 {
             self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
@@ -354,6 +369,7 @@ impl Context {
         ConnectionService {
             context: self.clone(),
             peer: remote.peer,
+            certificate: remote.certificate,
             arrival: Arrival {
                 shard: self.shard,
                 parting: remote.parting,
@@ -371,6 +387,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 /// Who is at the other end of a connection, and what says why it ended.
 struct Remote {
     peer: Option<SocketAddr>,
+    /// What the client has shown in the handshake, and an authority has vouched for.
+    certificate: Option<Arc<ClientCertificate>>,
     parting: Arc<Parting>,
 }
 
@@ -461,6 +479,7 @@ type Taken = Arc<Mutex<Option<Box<Opening>>>>;
 struct ConnectionService {
     context: Context,
     peer: Option<SocketAddr>,
+    certificate: Option<Arc<ClientCertificate>>,
     arrival: Arrival,
     /// `None` where the connection cannot be taken over.
     taken: Option<Taken>,
@@ -541,7 +560,10 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
-    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         match &self.taken {
             Some(taken) if self.may_take_over(&request) => self.take_over(taken, request),
             _ => {

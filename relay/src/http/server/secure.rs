@@ -9,7 +9,7 @@ use crate::{
     },
     proxy_protocol::{Preface, Skipped, Source},
     stats::{HandshakeOutcome, Refusal},
-    tls::ServerTls,
+    tls::{ServerTls, client_certificate::ClientCertificate},
 };
 use bytes::{Bytes, BytesMut};
 use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
@@ -30,6 +30,14 @@ struct Opened<S> {
     peer: Option<SocketAddr>,
     bytes: Bytes,
     speaks: Speaks,
+}
+
+impl<S> Opened<S> {
+    /// The one that the client has shown and that the handshake has verified.
+    fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        let leaf = self.io.get_ref().1.peer_certificates()?.first()?;
+        ClientCertificate::read(leaf).map(Arc::new)
+    }
 }
 
 /// What the two sides agreed on (RFC 7301).
@@ -67,8 +75,12 @@ impl Context {
         };
         self.app.hub.stats.handshakes.of(outcome).add(1);
         if let Ok(opened) = opened {
-            let peer = opened.peer;
-            Box::pin(self.serve_opened(opened, Remote { peer, parting }, load)).await;
+            let remote = Remote {
+                peer: opened.peer,
+                certificate: opened.certificate(),
+                parting,
+            };
+            Box::pin(self.serve_opened(opened, remote, load)).await;
         }
     }
 
@@ -193,7 +205,9 @@ impl Context {
             return refuse(io, problem).await;
         }
         let decision = match head::parse(&bytes, max) {
-            Parsed::Request { request, .. } => self.decide(&request, remote.peer),
+            Parsed::Request { request, .. } => {
+                self.decide(&request, remote.peer, remote.certificate.as_deref())
+            }
             _ => Decision::HandOver,
         };
         let parting = remote.parting.clone();
