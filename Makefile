@@ -38,8 +38,9 @@ bench: toolchain ## Measure against the floor in one run; tables and charts in t
 	  echo "Nothing was lost; the table says which targets are not met yet."; }
 
 ROUNDS ?= 300
-soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
+soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
 
 e2e image: ## Come with the operator
 	@echo "make $@: nothing to do yet; it comes with the operator (CHANGELOG.md says what is there)" >&2
