@@ -12,9 +12,11 @@ mod byte_size;
 mod channels;
 mod claim;
 mod config;
+mod cookie;
 mod cors;
 mod delivery;
 mod error;
+mod forward;
 mod http;
 mod jwks;
 mod jwt;
@@ -48,9 +50,11 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
 pub use claim::{ClaimPath, ClaimPathError, PatternTemplate, TemplateError};
 pub use config::Config;
+pub use cookie::Cookie;
 pub use cors::{Cors, CorsMethod};
 pub use delivery::{Heartbeat, HeartbeatAs, Overflow, Stream};
 pub use error::{LoadError, Located, Unknown};
+pub use forward::Forward;
 pub use http::Http;
 pub use jwks::Jwks;
 pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
@@ -61,10 +65,10 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
-pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies, ProxyProtocol};
 pub use redis::{
-    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
-    RedisTarget, RedisTls,
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
+    RedisServer, RedisTarget, RedisTls,
 };
 pub use revocations::Revocations;
 pub use schema::schema;

@@ -25,6 +25,7 @@ mod info;
 mod line;
 mod login;
 mod node;
+pub mod preflight;
 mod reply;
 mod script;
 mod session;
@@ -142,6 +143,11 @@ impl Redis {
         }
     }
 
+    /// One slot of each node that owns any.
+    fn first_slots(&self) -> Vec<Slot> {
+        self.map().map(|map| map.first_slots()).unwrap_or_default()
+    }
+
     /// The map of this moment, if there is one.
     fn map(&self) -> Option<Arc<SlotMap>> {
         self.shared.map.borrow().clone().ok()
@@ -202,10 +208,11 @@ impl Primary {
     async fn connected(&self) -> Arc<Session> {
         let mut map = self.redis.shared.map.clone();
         loop {
+            // First, so that a change while we look is seen below.
+            map.mark_unchanged();
             if let Ok(session) = self.session() {
                 return session;
             }
-            map.mark_unchanged();
             let node = self.redis.owner(self.slot);
             tokio::select! {
                 changed = map.changed() => if changed.is_err() {

@@ -56,6 +56,16 @@ impl SlotMap {
         nodes
     }
 
+    /// One slot of each node.
+    pub(super) fn first_slots(&self) -> Vec<Slot> {
+        let first = |node: &Arc<Node>| {
+            let mut parts = self.parts.iter();
+            let part = parts.find(|(_, owner)| owner.address() == node.address());
+            part.and_then(|(slots, _)| Slot::new(*slots.start()))
+        };
+        self.nodes().into_iter().filter_map(first).collect()
+    }
+
     /// The same nodes as far as they stay; what owns nothing any more is left out.
     fn next(&self, parts: &[Part], connector: &Arc<Connector>) -> SlotMap {
         let mut made: Vec<Arc<Node>> = self.nodes().into_iter().cloned().collect();
@@ -103,6 +113,15 @@ impl Oracle {
         }
     }
 
+    /// What was answered may be out of date.
+    fn doubt(&mut self) {
+        match self {
+            // All of them are asked anyway.
+            Oracle::Sentinels(_) => {}
+            Oracle::Cluster(cluster) => cluster.doubt(),
+        }
+    }
+
     fn describe(&self) -> &'static str {
         match self {
             Oracle::Sentinels(_) => "the Sentinels name the primary",
@@ -128,7 +147,9 @@ pub(super) async fn follow(
         }
         let next = if fine { CALM } else { TROUBLED };
         // Trouble hurries the next question, but never past a rate.
-        let _ = timeout_at(asked + next, trouble.notified()).await;
+        if timeout_at(asked + next, trouble.notified()).await.is_ok() {
+            oracle.doubt();
+        }
         sleep_until(asked + TROUBLED).await;
     }
 }
