@@ -24,10 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Publisher and number: the order in which a subscription must get them within a channel.
 type Sent = (&'static str, usize, usize);
 
+/// What was acknowledged, once that is known, and how long subscriptions may take to get it.
+type All = Mutex<Option<(Vec<Sent>, Instant)>>;
+
 pub struct Load {
     stop: Arc<AtomicBool>,
-    /// What was acknowledged, once that is known.
-    all: Arc<Mutex<Option<(Vec<Sent>, Instant)>>>,
+    all: Arc<All>,
     publishers: Vec<JoinHandle<Vec<Sent>>>,
     subscribers: Vec<JoinHandle<(&'static [&'static str], Subscriber)>>,
 }
@@ -121,7 +123,7 @@ fn subscribe(
     to: SocketAddr,
     channels: &'static [&'static str],
     manner: Manner,
-    all: &Mutex<Option<(Vec<Sent>, Instant)>>,
+    all: &All,
 ) -> Subscriber {
     let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
     let query = selectors.collect::<String>() + "from=earliest";
