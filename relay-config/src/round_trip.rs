@@ -471,17 +471,18 @@ fn redis() -> BoxedStrategy<Redis> {
 }
 
 prop_compose! {
+    // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
-        ((data, retention, event, idempotency), redis) in (log(), of(redis())),
-        (logging, heartbeat, drain, demo) in process(),
-        auth in auth(),
+        ((data, retention, event, idempotency), redis) in (log().boxed(), of(redis())),
+        (logging, heartbeat, drain, demo) in process().boxed(),
+        auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
-        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()),
-        stream in stream(),
-        http in http(),
-        (tcp, tls) in (tcp(), of(tls())),
+        (cors, proxies, limits) in (protection::cors().boxed(), protection::proxies().boxed(), protection::limits().boxed()),
+        stream in stream().boxed(),
+        http in http().boxed(),
+        (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, redis, retention,
