@@ -4,6 +4,7 @@ mod credential;
 mod identity;
 pub mod jwt;
 mod refused;
+mod standing;
 mod static_token;
 
 pub use credential::{Credential, MAX_TOKEN};

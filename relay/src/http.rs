@@ -26,8 +26,14 @@ mod status;
 pub mod subscribe;
 pub mod time;
 
-use crate::{auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
-use access::{Caller, Openness};
+use crate::{
+    control::Control,
+    event_log::EventLog,
+    hub::Hub,
+    reload::Reloads,
+    settings::{Live, Settings},
+};
+use access::Caller;
 use axum::{
     Router,
     extract::{Request, State},
@@ -36,8 +42,6 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
-use cors::Cors;
-use forwarded::Proxies;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -64,11 +68,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     pub control: Control,
     pub log: Arc<dyn EventLog>,
-    pub config: Arc<Config>,
-    pub openness: Openness,
-    pub auth: Authenticator,
-    pub cors: Cors,
-    pub proxies: Proxies,
+    pub live: Arc<Live>,
+    pub reloads: Reloads,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -76,27 +77,33 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(
-        hub: Arc<Hub>,
-        log: Arc<dyn EventLog>,
-        config: Arc<Config>,
-        openness: Openness,
-        auth: Authenticator,
-        replica: String,
-    ) -> App {
+    pub fn new(hub: Arc<Hub>, log: Arc<dyn EventLog>, live: Arc<Live>, replica: String) -> App {
         App {
-            control: Control::new(hub.clone(), &config),
+            control: Control::new(hub.clone(), &live.settings().config),
             hub,
             log,
-            openness,
-            auth,
-            cors: Cors::new(&config.cors),
-            proxies: Proxies::new(&config.proxies),
-            config,
+            live,
+            reloads: Reloads::default(),
             replica,
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }
+    }
+
+    /// The settings in force, as of now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.live.settings()
+    }
+
+    pub fn config(&self) -> Arc<Config> {
+        self.live.settings().config.clone()
+    }
+
+    /// Takes new settings: for live streams, and for whoever comes.
+    pub fn change(&self, settings: Settings) {
+        let settings = self.live.change(settings);
+        self.hub.configure(&settings);
+        self.log.limits_changed();
     }
 
     pub fn phase(&self) -> Phase {
@@ -183,8 +190,9 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 
 /// What every request must be, whatever it asks.
 fn refused(app: &App, request: &Request) -> Option<Response> {
-    plaintext::refused(&app.proxies, request).or_else(|| {
-        let allowed = app.openness.allows(&caller(request), &app.cors);
+    let settings = app.settings();
+    plaintext::refused(&settings.proxies, request).or_else(|| {
+        let allowed = settings.openness.allows(&caller(request), &settings.cors);
         allowed.err().map(Problem::into_response)
     })
 }
@@ -210,7 +218,7 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
         Some(answer) => answer,
     };
     let mut response = finish(State(app.clone()), response).await;
-    app.cors.apply(origin.as_ref(), &mut response);
+    app.settings().cors.apply(origin.as_ref(), &mut response);
     response
 }
 

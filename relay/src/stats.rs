@@ -6,6 +6,7 @@ use crate::{
     frame::GapReason,
     hub::open::CloseReason,
     label::{Label, labels},
+    reload::Outcome,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -212,6 +213,7 @@ pub struct Stats {
     /// Fetches of the keys of issuers.
     pub jwks_fetches: Family<FetchResult>,
     pub log_retries: Family<LogOperation>,
+    pub reloads: Family<Outcome>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

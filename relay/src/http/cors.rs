@@ -246,11 +246,12 @@ fn asked(request: &Request) -> Option<Preflight<'_>> {
 
 /// Around everything else: a refusal too can be read by the page that it is for.
 pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !app.cors.is_on() {
+    let cors = &app.settings().cors;
+    if !cors.is_on() {
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match asked(&request).map(|asked| app.cors.preflight(asked)) {
+    let mut response = match asked(&request).map(|asked| cors.preflight(asked)) {
         None => next.run(request).await,
         Some(Err(problem)) => problem.into_response(),
         Some(Ok(headers)) => {
@@ -259,7 +260,7 @@ pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) ->
             response
         }
     };
-    app.cors.apply(origin.as_ref(), &mut response);
+    cors.apply(origin.as_ref(), &mut response);
     response
 }
 

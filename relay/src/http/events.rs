@@ -102,6 +102,6 @@ fn turn_away(app: &App, request: &Request) -> Response {
         )
         .into_response();
     }
-    let farewell = Frame::retry(retry(&app.config.stream));
+    let farewell = Frame::retry(retry(&app.config().stream));
     stream_response(Body::from(farewell.bytes(Framing::Bare).to_vec()))
 }

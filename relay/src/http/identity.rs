@@ -31,7 +31,8 @@ pub fn credential(headers: &HeaderMap) -> Credential<'_> {
 /// Who sends a request, or why nobody is known to.
 pub async fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
     let now = unix_millis();
-    let identity = app.auth.identify(credential, now).await;
+    let auth = app.settings().auth.clone();
+    let identity = auth.identify(credential, now).await;
     not_revoked(app, identity, now)
 }
 
@@ -41,7 +42,7 @@ pub fn identify_at_once(
     credential: Credential<'_>,
 ) -> Option<Result<Identity, Problem>> {
     let now = unix_millis();
-    let identity = app.auth.identify_at_once(credential, now)?;
+    let identity = app.settings().auth.identify_at_once(credential, now)?;
     Some(not_revoked(app, identity, now))
 }
 

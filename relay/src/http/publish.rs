@@ -100,8 +100,8 @@ async fn accept(
     let identity = identity::identify(app, identity::credential(headers)).await;
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
-        bytes: app.config.http.max_body_bytes.as_usize(),
-        silence: app.config.http.idle_timeout.std(),
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
@@ -134,7 +134,7 @@ fn admit(
     let headers = &parts.headers;
     identity::may_publish(identity, &channel)?;
     query::only(parts.uri.query(), &[])?;
-    let settings = app.config.effective(channel.as_str());
+    let settings = app.config().effective(channel.as_str());
     if settings.publish == Access::Deny {
         let detail =
             format!("channel `{channel}` is closed to publishers by a rule of the configuration");
@@ -142,8 +142,8 @@ fn admit(
     }
     let limits = Limits {
         settings,
-        max_attributes: app.config.event.max_attributes,
-        max_events: app.config.http.max_batch_events,
+        max_attributes: app.config().event.max_attributes,
+        max_events: app.config().http.max_batch_events,
     };
     Ok((channel, limits, format(headers)?, idempotency_key(headers)?))
 }

@@ -145,15 +145,20 @@ struct Context {
 
 impl Context {
     fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
+        let settings = self.app.settings();
         let shared = Shared {
             hub: self.app.hub.clone(),
             log: self.app.log.clone(),
-            config: self.app.config.clone(),
+            config: settings.config.clone(),
+            auth: settings.auth.clone(),
         };
         let (index, deciding, app) = (self.shard, self.clone(), self.app.clone());
         let edge = Edge {
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
-            refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
+            refuses: Box::new(move |stream| {
+                app.control.refuses(&stream.who, unix_millis())
+                    || !app.settings().auth.still_allows(stream)
+            }),
             hand_over: Box::new(move |socket, bytes, peer| {
                 tokio::spawn(self.clone().serve(socket, bytes, peer));
             }),
@@ -167,12 +172,13 @@ impl Context {
             .target
             .split_once('?')
             .unwrap_or((request.target, ""));
+        let settings = self.app.settings();
         let stays = path == "/v1/events"
             && request.method == "GET"
             && request.minor == 1
             // a fragment is no part of the query; hyper takes it off
             && !query.contains('#')
-            && self.app.config.http.http1
+            && settings.config.http.http1
             && self.app.phase() != Phase::Draining;
         if !stays {
             return Decision::HandOver;
@@ -186,7 +192,7 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: headers.credential,
-            client: self.app.proxies.client(peer, |name| {
+            client: settings.proxies.client(peer, |name| {
                 let same =
                     move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
                 let headers = request.headers.iter().filter(same);
@@ -212,7 +218,8 @@ impl Context {
         if socket.writable().await.is_err() {
             return;
         }
-        let http = &self.app.config.http;
+        let config = self.app.config();
+        let http = &config.http;
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
         if is_http2 && http.http2 {
             self.serve_http2(socket, bytes, peer).await;
@@ -230,12 +237,13 @@ impl Context {
     }
 
     async fn serve_http2(&self, socket: TcpStream, bytes: Bytes, peer: Option<SocketAddr>) {
+        let config = self.app.config();
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(self.app.config.http.max_concurrent_streams)
+            .max_concurrent_streams(config.http.max_concurrent_streams)
             .max_header_list_size(
-                u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
+                u32::try_from(config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
             )
             .keep_alive_interval(Some(HTTP2_PING));
         let parting = Arc::default();
@@ -265,7 +273,8 @@ impl Context {
         bytes: Bytes,
         peer: Option<SocketAddr>,
     ) -> Option<(OwnedFd, Box<Opening>)> {
-        let http = &self.app.config.http;
+        let config = self.app.config();
+        let http = &config.http;
         let stopping = *self.stop.borrow();
         let mut builder = http1::Builder::new();
         builder
@@ -312,7 +321,7 @@ impl Context {
         socket: TcpStream,
         parting: &Arc<Parting>,
     ) -> Rewind<Wire<TokioIo<TcpStream>>> {
-        let patience = self.app.config.stream.write_timeout.std();
+        let patience = self.app.config().stream.write_timeout.std();
         Rewind::new(
             bytes,
             Wire::new(TokioIo::new(socket), patience, parting.clone()),
@@ -432,7 +441,8 @@ struct ConnectionService {
 
 impl ConnectionService {
     fn client(&self, headers: &HeaderMap) -> Client {
-        self.context.app.proxies.client(self.peer, |name| {
+        let settings = self.context.app.settings();
+        settings.proxies.client(self.peer, |name| {
             let values = headers.get_all(name).iter();
             values.map(http::HeaderValue::as_bytes)
         })

@@ -80,10 +80,11 @@ impl Subscribe<'_> {
     }
 
     fn wanted(&self, app: &App, identity: Result<Identity, Problem>) -> Result<Opening, Problem> {
-        plaintext::check(&app.proxies, self.client)?;
-        app.openness.allows(&self.caller, &app.cors)?;
+        let settings = app.settings();
+        plaintext::check(&settings.proxies, self.client)?;
+        settings.openness.allows(&self.caller, &settings.cors)?;
         let identity = identity?;
-        let wanted = Wanted::parse(self.query, &app.config)?;
+        let wanted = Wanted::parse(self.query, &settings.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
         let cursor = match self.last_event_id {
@@ -111,7 +112,7 @@ impl Subscribe<'_> {
             notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
-                Framing::Chunked => app.cors.lines(self.caller.origin),
+                Framing::Chunked => settings.cors.lines(self.caller.origin),
                 Framing::Bare => Box::default(), // the answer is hyper's
             },
             info: StreamInfo {
