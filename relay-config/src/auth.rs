@@ -65,19 +65,22 @@ pub struct StaticToken {
 pub enum Right {
     /// See channels, connections, clients and the status.
     Observe,
-    /// End streams.
+    /// Send events to one stream, or to all streams of a subject.
+    Direct,
+    /// End streams, and refuse credentials.
     Disconnect,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Right; 2] = [Right::Observe, Right::Disconnect];
+    pub const ALL: [Right; 3] = [Right::Observe, Right::Direct, Right::Disconnect];
 
     /// As the configuration writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Right::Observe => "observe",
+            Right::Direct => "direct",
             Right::Disconnect => "disconnect",
         }
     }

@@ -1,11 +1,14 @@
 //! Channel names, and what a subscription selects.
 
+use crate::subject::Subject;
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 pub use relay_config::ChannelPattern;
 
 /// Longest channel name, in bytes of UTF-8.
 pub const MAX_NAME: usize = 200;
+/// How the channels of subjects begin.
+const SUBJECT: &str = "@subject/";
 
 /// A legal channel name: 1 to 200 bytes of UTF-8 without control characters, not starting with `@`
 /// (reserved). Cheap to clone.
@@ -44,6 +47,30 @@ impl ChannelName {
         }
     }
 
+    /// A name that a relay wrote down: a legal one, or a reserved one that it made.
+    pub fn restore(text: &str) -> Result<ChannelName, ChannelNameError> {
+        match text.strip_prefix(SUBJECT).map(Subject::parse) {
+            Some(Ok(subject)) => Ok(ChannelName::of_subject(&subject)),
+            Some(Err(_)) => Err(ChannelNameError::Reserved),
+            None => ChannelName::parse(text),
+        }
+    }
+
+    /// The channel of what is for a subject alone: part of each of its streams, and of no other.
+    pub fn of_subject(subject: &Subject) -> ChannelName {
+        ChannelName(format!("{SUBJECT}{subject}").into())
+    }
+
+    /// Whether only the relay itself publishes to it and subscribes to it.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('@')
+    }
+
+    /// Whether a pattern selects it; no pattern selects what is reserved.
+    pub fn is_in(&self, pattern: &ChannelPattern) -> bool {
+        !self.is_reserved() && pattern.matches(&self.0)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -70,7 +97,7 @@ impl serde::Serialize for ChannelName {
 impl<'de> serde::Deserialize<'de> for ChannelName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        ChannelName::parse(&text).map_err(serde::de::Error::custom)
+        ChannelName::restore(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -108,8 +135,18 @@ impl Selector {
     pub fn matches(&self, channel: &ChannelName) -> bool {
         match self {
             Selector::Channel(name) => name == channel,
-            Selector::Pattern(pattern) => pattern.matches(channel.as_str()),
+            Selector::Pattern(pattern) => channel.is_in(pattern),
         }
+    }
+
+    /// Whether the relay added it to what was asked for.
+    pub fn is_reserved(&self) -> bool {
+        matches!(self, Selector::Channel(name) if name.is_reserved())
+    }
+
+    /// Those that were asked for.
+    pub fn asked(selectors: &[Selector]) -> impl Iterator<Item = &Selector> {
+        selectors.iter().filter(|selector| !selector.is_reserved())
     }
 }
 
@@ -153,6 +190,26 @@ mod tests {
         ] {
             assert_eq!(ChannelName::parse(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_channel_of_a_subject_is_made_by_the_relay_alone_and_no_pattern_selects_it() {
+        let subject = Subject::parse(&"n".repeat(crate::subject::MAX_SUBJECT)).unwrap();
+        let name = ChannelName::of_subject(&subject);
+        assert!(name.is_reserved() && name.as_str().len() <= MAX_NAME);
+        assert_eq!(ChannelName::restore(name.as_str()), Ok(name.clone()));
+        assert!(ChannelName::parse(name.as_str()).is_err());
+        for text in ["@subject/", "@subject/\0", "@other/x", "a*"] {
+            assert!(ChannelName::restore(text).is_err(), "{text:?}");
+        }
+        for pattern in ["**", "*", "*.**"] {
+            assert!(
+                !Selector::parse(pattern).unwrap().matches(&name),
+                "{pattern}"
+            );
+        }
+        let selectors = [Selector::Channel(name), Selector::parse("a").unwrap()];
+        assert!(Selector::asked(&selectors).eq(&selectors[1..]));
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub mod revocations;
 
 use crate::{
     cursor::UnixMillis,
-    hub::{Hub, open::EndReason},
+    frame::Frame,
+    hub::{Hub, open::EndReason, select::StreamSelector},
     who::Who,
 };
 pub use command::{Command, Outcome};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 /// Who carries commands out. Only this process, as long as there is one replica.
 pub struct Control {
     hub: Arc<Hub>,
+    /// This process, as the ids of its streams begin.
+    replica: Box<str>,
     revocations: RwLock<Revocations>,
 }
 
@@ -33,9 +36,10 @@ pub enum ControlError {
 }
 
 impl Control {
-    pub fn new(hub: Arc<Hub>, config: &Config) -> Control {
+    pub fn new(hub: Arc<Hub>, replica: &str, config: &Config) -> Control {
         Control {
             hub,
+            replica: replica.into(),
             revocations: RwLock::new(Revocations::new(config.revocations.max)),
         }
     }
@@ -48,22 +52,38 @@ impl Control {
     /// What this replica does with a command, wherever it comes from.
     pub async fn apply(&self, command: Command, now: UnixMillis) -> Result<Outcome, ControlError> {
         match command {
-            Command::End { streams, reason } => Ok(Outcome {
-                streams: self.hub.end(streams, reason).await,
-            }),
+            Command::End { streams, reason } => Ok(self.end(streams, reason).await),
             Command::Revoke { revocation } => {
                 let streams = revocation.revoked.streams();
                 // before its streams end, so that none of them comes back in between
                 self.revocations.write().add(revocation, now)?;
-                Ok(Outcome {
-                    streams: self.hub.end(streams, EndReason::Revoked).await,
-                })
+                Ok(self.end(streams, EndReason::Revoked).await)
+            }
+            Command::Direct { connection, event } => {
+                let Some(number) = self.number_of(&connection) else {
+                    return Ok(Outcome::default());
+                };
+                let frame = Frame::from_text(&event);
+                Ok(self.hub.direct(number, &frame).await.into())
             }
             Command::Restore { id } => {
                 self.revocations.write().remove(&id, now);
                 Ok(Outcome::default())
             }
         }
+    }
+
+    async fn end(&self, streams: StreamSelector, reason: EndReason) -> Outcome {
+        Outcome {
+            streams: self.hub.end(streams, reason).await,
+            ..Outcome::default()
+        }
+    }
+
+    /// The number in a connection's id; `None` for one that this replica never gave.
+    pub fn number_of(&self, connection: &str) -> Option<u64> {
+        let number = connection.strip_prefix(&*self.replica)?.strip_prefix('-')?;
+        number.parse().ok()
     }
 
     /// Whether somebody's credential is refused now.

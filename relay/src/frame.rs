@@ -59,21 +59,30 @@ impl Frame {
     pub fn event(id: &[u8], channel: &str, event: &Event) -> Frame {
         let mut block = Block::with_capacity(event.size() + 64 + id.len());
         block.field("id", id);
-        if let Some(data) = &event.data {
-            if !event.kind.is_default() {
-                block.field("event", event.kind.as_str().as_bytes());
-            }
-            block.data(data.as_str());
-        }
-        if let Some(retry) = event.retry {
-            block.field("retry", retry.to_string().as_bytes());
-        }
-        block.end();
+        block.event(event);
         if event.ending == Ending::Ends {
             block.field("id", id);
             block.control("end", &EndData { channel });
         }
         Frame::of(&block.0)
+    }
+
+    /// An event for one stream alone: without an id, since it cannot be resumed.
+    pub fn direct(event: &Event) -> Frame {
+        let mut block = Block::with_capacity(event.size() + 32);
+        block.event(event);
+        Frame::of(&block.0)
+    }
+
+    /// The blocks of a frame, to be made into one again by [`Frame::from_text`].
+    pub fn into_text(self) -> String {
+        let blocks = self.bytes(Framing::Bare).to_vec();
+        String::from_utf8(blocks).expect("a frame is made of texts")
+    }
+
+    /// Of blocks that [`Frame::into_text`] gave.
+    pub fn from_text(blocks: &str) -> Frame {
+        Frame::of(blocks.as_bytes())
     }
 
     /// Only the end of a channel, for a stream whose filter rejects the event that ends it.
@@ -237,6 +246,19 @@ impl Block {
             start = end + 1;
         }
         self.field("data", &bytes[start..]);
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Some(data) = &event.data {
+            if !event.kind.is_default() {
+                self.field("event", event.kind.as_str().as_bytes());
+            }
+            self.data(data.as_str());
+        }
+        if let Some(retry) = event.retry {
+            self.field("retry", retry.to_string().as_bytes());
+        }
+        self.end();
     }
 
     fn control(&mut self, kind: &str, data: &impl Serialize) {

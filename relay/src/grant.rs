@@ -39,15 +39,13 @@ impl Grant {
     }
 
     pub fn may_publish(&self, channel: &ChannelName) -> bool {
-        self.publish
-            .iter()
-            .any(|pattern| pattern.matches(channel.as_str()))
+        self.publish.iter().any(|pattern| channel.is_in(pattern))
     }
 
     /// Whether all that a selector can ever select is allowed by one of the patterns.
     pub fn may_subscribe(&self, selector: &Selector) -> bool {
         self.subscribe.iter().any(|granted| match selector {
-            Selector::Channel(name) => granted.matches(name.as_str()),
+            Selector::Channel(name) => name.is_in(granted),
             Selector::Pattern(asked) => granted.covers(asked),
         })
     }

@@ -8,12 +8,14 @@ mod clients;
 mod connections;
 pub mod cors;
 mod dashboard;
+mod direct;
 mod disconnect;
 mod events;
 pub mod forwarded;
 mod history;
 mod identity;
 mod json_body;
+mod limited;
 mod paging;
 mod plaintext;
 pub mod problem;
@@ -30,6 +32,7 @@ use crate::{
     control::Control,
     event_log::EventLog,
     hub::Hub,
+    limits::Limits,
     reload::Reloads,
     settings::{Live, Settings},
 };
@@ -70,6 +73,7 @@ pub struct App {
     pub log: Arc<dyn EventLog>,
     pub live: Arc<Live>,
     pub reloads: Reloads,
+    pub limits: Arc<Limits>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -78,10 +82,12 @@ pub struct App {
 
 impl App {
     pub fn new(hub: Arc<Hub>, log: Arc<dyn EventLog>, live: Arc<Live>, replica: String) -> App {
+        let config = live.settings().config.clone();
         App {
-            control: Control::new(hub.clone(), &live.settings().config),
+            control: Control::new(hub.clone(), &replica, &config),
             hub,
             log,
+            limits: Limits::new(&config.limits),
             live,
             reloads: Reloads::default(),
             replica,
@@ -102,6 +108,7 @@ impl App {
     /// Takes new settings: for live streams, and for whoever comes.
     pub fn change(&self, settings: Settings) {
         let settings = self.live.change(settings);
+        self.limits.configure(&settings.config.limits);
         self.hub.configure(&settings);
         self.log.limits_changed();
     }
@@ -122,7 +129,7 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
     let events = post(publish::publish).get(history::history);
     let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
@@ -134,6 +141,8 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 9] {
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
+        ("/v1/connections/{connection}/events", post(direct::direct)),
+        ("/v1/subjects/{subject}/events", post(publish::to_subject)),
         ("/v1/revocations", revocations),
         ("/v1/revocations/{revocation}", delete(revocations::restore)),
     ]
@@ -309,6 +318,7 @@ async fn options(request: Request, next: Next) -> Response {
 /// What every answer gets.
 async fn finish(State(app): State<Arc<App>>, mut response: Response) -> Response {
     identity::count(&app, &response);
+    limited::count(&app, &response);
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -19,7 +19,7 @@ use crate::{
 };
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
-use open::EndReason;
+use open::{Directed, EndReason};
 use parking_lot::RwLock;
 use select::StreamSelector;
 use std::{
@@ -37,6 +37,8 @@ pub struct Hub {
     inboxes: Vec<Arc<Inbox>>,
     /// Connections and streams by shard.
     loads: Vec<AtomicUsize>,
+    /// Streams whose connection counts besides: hyper carries them.
+    pub carried: AtomicUsize,
     /// By partition: everything up to this id stands in the inboxes of the shards that want it.
     heads: [AtomicU64; Partition::MAX],
     numbers: AtomicU64,
@@ -59,6 +61,7 @@ impl Hub {
             interest: RwLock::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            carried: AtomicUsize::new(0),
             heads: Default::default(),
             numbers: AtomicU64::new(1),
             queue_bytes: AtomicUsize::new(0),
@@ -131,12 +134,11 @@ impl Hub {
         &self.loads[shard]
     }
 
-    /// Connections and streams that shards own, in all.
+    /// Connections in all, each once, whatever streams it carries.
     pub fn connections(&self) -> usize {
-        self.loads
-            .iter()
-            .map(|load| load.load(Ordering::Relaxed))
-            .sum()
+        let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
+        let counted: usize = loads.sum();
+        counted.saturating_sub(self.carried.load(Ordering::Relaxed))
     }
 
     /// Bytes that begin and cease to wait for streams of a shard.
@@ -189,6 +191,15 @@ impl Hub {
             .ask(|answer| Command::End(streams.clone(), reason, answer))
             .await;
         ended.into_iter().sum()
+    }
+
+    /// Hands an event to one stream alone.
+    pub async fn direct(&self, number: u64, frame: &Frame) -> Directed {
+        let answers = self
+            .ask(|answer| Command::Direct(number, frame.clone(), answer))
+            .await;
+        let found = answers.into_iter().find(|answer| *answer != Directed::Gone);
+        found.unwrap_or(Directed::Gone)
     }
 
     /// How many streams receive each of these channels.

@@ -133,17 +133,29 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         gaps,
         opened,
         closed,
+        direct,
         refused,
         auth_refused,
+        limited,
         jwks_fetches,
         log_retries,
+        config_reloads,
+        handshakes,
         reloads,
+        certificate_expires,
         writes,
         short_writes,
         latency,
     } = stats;
     let (buckets, sum) = latency.get();
-    vec![
+    let certificate = certificate_expires.get().map(|at| {
+        Metric::gauge(
+            "sse_relay_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that new connections get, in Unix time.",
+            at / 1000,
+        )
+    });
+    let mut metrics = vec![
         Metric::family(
             "sse_relay_publishes",
             "Publishes, by what became of them.",
@@ -194,6 +206,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "reason",
             closed,
         ),
+        Metric::family(
+            "sse_relay_direct_events",
+            "Events for one stream alone, by what became of them.",
+            "outcome",
+            direct,
+        ),
         Metric::gauge(
             "sse_relay_streams",
             "Streams that are open now.",
@@ -212,6 +230,24 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             auth_refused,
         ),
         Metric::family(
+            "sse_relay_limited",
+            "Requests refused past a limit, by whose limit it was and of what.",
+            "limit",
+            limited,
+        ),
+        Metric::family(
+            "sse_relay_tls_handshakes",
+            "TLS handshakes, by what became of them.",
+            "outcome",
+            handshakes,
+        ),
+        Metric::family(
+            "sse_relay_certificate_reloads",
+            "Changes of the certificate's files, by what became of them.",
+            "outcome",
+            reloads,
+        ),
+        Metric::family(
             "sse_relay_jwks_fetches",
             "Fetches of the keys of issuers of signed tokens, by what became of them.",
             "result",
@@ -227,7 +263,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "sse_relay_config_reloads",
             "Times that the configuration was read again, by what became of it.",
             "outcome",
-            reloads,
+            config_reloads,
         ),
         Metric::counter(
             "sse_relay_socket_writes",
@@ -248,5 +284,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
                 sum,
             },
         ),
-    ]
+    ];
+    metrics.extend(certificate);
+    metrics
 }

@@ -142,7 +142,7 @@ fn reload(app: &App, source: &Source) {
             Outcome::Refused
         }
     };
-    app.hub.stats.reloads.of(outcome).add(1);
+    app.hub.stats.config_reloads.of(outcome).add(1);
     if outcome != Outcome::Refused {
         *app.reloads.succeeded_at.lock() = crate::clock::unix_millis() as f64 / 1000.0;
     }

@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "control/direct.rs"]
+mod direct;
 #[path = "control/disconnect.rs"]
 mod disconnect;
 #[path = "control/revocations.rs"]

@@ -56,6 +56,7 @@ fn target(path: &str) -> String {
     path.replace("{channel}", "c")
         .replace("{connection}", "x-1")
         .replace("{revocation}", "x")
+        .replace("{subject}", "ann")
 }
 
 #[test]
@@ -106,10 +107,7 @@ fn every_problem_is_described_with_its_status() {
         .iter()
         .map(|slug| slug.as_str().unwrap())
         .collect();
-    let slugs = Kind::ALL
-        .iter()
-        .map(|kind| kind.slug())
-        .chain(["overloaded"]);
+    let slugs = Kind::ALL.iter().map(|kind| kind.slug());
     let types: Vec<String> = slugs
         .map(|slug| format!("urn:sse-relay:problem:{slug}"))
         .collect();
@@ -131,11 +129,13 @@ type Call = (
     u16,
 );
 
-const CALLS: [Call; 42] = {
+const CALLS: [Call; 55] = {
     const P: &str = "/v1/channels/c/events";
     const JSON: &[&str] = &["Content-Type: application/json"];
     const LINES: &[&str] = &["Content-Type: application/x-ndjson"];
     const KEYED: &[&str] = &["Idempotency-Key: k"];
+    const S: &str = "/v1/subjects/ann/events";
+    const FORM: &[&str] = &["Content-Type: application/x-www-form-urlencoded"];
     [
         ("dashboard", "GET", "/", &[], "", 200),
         ("health", "GET", "/health", &[], "", 200),
@@ -316,6 +316,40 @@ const CALLS: [Call; 42] = {
         ("revoke", "POST", "/v1/revocations", &[], "{}", 415),
         ("listRevocations", "GET", "/v1/revocations", &[], "", 200),
         ("restore", "DELETE", "/v1/revocations/x", &[], "", 204),
+        ("direct", "POST", "/v1/connections/x/events", &[], "x", 200),
+        ("direct", "POST", "/v1/connections/x/events", JSON, "{", 400),
+        (
+            "direct",
+            "POST",
+            "/v1/connections/x/events",
+            LINES,
+            "{}",
+            415,
+        ),
+        ("publishToSubject", "POST", S, JSON, "{\"data\":1}", 201),
+        ("publishToSubject", "POST", S, JSON, "{\"end\":true}", 400),
+        ("publishToSubject", "POST", S, JSON, "{", 400),
+        (
+            "publishToSubject",
+            "POST",
+            S,
+            LINES,
+            "{}\n{\"data\":1}",
+            207,
+        ),
+        ("publishToSubject", "POST", S, LINES, "{}\n{", 400),
+        ("publishToSubject", "POST", S, FORM, "a=b", 415),
+        ("publishToSubject", "POST", S, KEYED, "x", 201),
+        ("publishToSubject", "POST", S, KEYED, "x", 200),
+        ("publishToSubject", "POST", S, KEYED, "y", 422),
+        (
+            "publishToSubject",
+            "POST",
+            "/v1/subjects/%0A/events",
+            &[],
+            "x",
+            400,
+        ),
     ]
 };
 
@@ -394,7 +428,7 @@ fn every_answer_is_as_described() {
         let id = operation["operationId"].as_str().unwrap();
         for status in operation["responses"].as_object().unwrap().keys() {
             // what only a failing log, a drain, an overload or a configuration brings
-            let rare = ["503", "505"].contains(&status.as_str());
+            let rare = ["429", "503", "505"].contains(&status.as_str());
             assert!(
                 rare || seen.contains(&(id.to_owned(), status.parse().unwrap())),
                 "{id} was never answered {status}"

@@ -6,6 +6,8 @@ mod commands;
 mod connecting;
 #[path = "support/redis.rs"]
 mod servers;
+#[path = "redis/subscriptions.rs"]
+mod subscriptions;
 #[path = "redis/topology.rs"]
 mod topology;
 #[path = "redis/versions.rs"]

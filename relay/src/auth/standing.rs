@@ -1,7 +1,7 @@
 //! What becomes of streams that are open when credentials change.
 
 use super::{Authenticator, Evidence, Rules};
-use crate::{cursor::UnixMillis, grant::Grant, hub::open::StreamInfo, who::Who};
+use crate::{channel::Selector, cursor::UnixMillis, grant::Grant, hub::open::StreamInfo, who::Who};
 
 impl Authenticator {
     /// Whether whoever opened a stream may still have it. Of a signed token only the issuer is known
@@ -56,9 +56,7 @@ impl Authenticator {
 
 /// Whether a grant allows what a stream gives.
 fn covers(grant: &Grant, stream: &StreamInfo) -> bool {
-    stream
-        .channels
-        .iter()
-        .all(|selector| grant.may_subscribe(selector))
+    // its subject's own channel, which the relay adds, is no question of patterns
+    Selector::asked(&stream.channels).all(|selector| grant.may_subscribe(selector))
         && grant.narrow(&stream.filter).as_ref() == Ok(&*stream.filter)
 }

@@ -2,7 +2,10 @@
 //! that a replica does not know is refused by it as a whole, never half done.
 
 use super::revocation::{Revocation, RevocationId};
-use crate::hub::{open::EndReason, select::StreamSelector};
+use crate::hub::{
+    open::{Directed, EndReason},
+    select::StreamSelector,
+};
 use serde::{Deserialize, Serialize};
 
 /// Grows when a command changes its meaning, or one is added.
@@ -19,6 +22,8 @@ pub enum Command {
     },
     /// Refuses credentials from now on, and ends the streams that they opened.
     Revoke { revocation: Revocation },
+    /// An event for one stream alone: its id, and the event's blocks as they go on the wire.
+    Direct { connection: String, event: String },
     /// Takes a revocation back.
     Restore { id: RevocationId },
 }
@@ -28,6 +33,29 @@ pub enum Command {
 pub struct Outcome {
     /// Streams that it concerned.
     pub streams: u64,
+    /// Streams that it should have concerned, and that were too far behind for it.
+    #[serde(default)]
+    pub slow: u64,
+}
+
+impl Outcome {
+    /// What became of an event for one stream.
+    pub fn directed(&self) -> Directed {
+        match self {
+            Outcome { streams: 1.., .. } => Directed::Delivered,
+            Outcome { slow: 1.., .. } => Directed::Slow,
+            _ => Directed::Gone,
+        }
+    }
+}
+
+impl From<Directed> for Outcome {
+    fn from(directed: Directed) -> Outcome {
+        Outcome {
+            streams: u64::from(directed == Directed::Delivered),
+            slow: u64::from(directed == Directed::Slow),
+        }
+    }
 }
 
 impl std::ops::Add for Outcome {
@@ -36,6 +64,7 @@ impl std::ops::Add for Outcome {
     fn add(self, other: Outcome) -> Outcome {
         Outcome {
             streams: self.streams + other.streams,
+            slow: self.slow + other.slow,
         }
     }
 }
@@ -108,10 +137,15 @@ mod tests {
             at: 1,
         };
         let id = revocation.revoked.id();
+        let direct = Command::Direct {
+            connection: "r-1".into(),
+            event: "data: x\n\n".into(),
+        };
         for command in [
             end(),
             Command::Revoke { revocation },
             Command::Restore { id },
+            direct,
         ] {
             assert_eq!(Command::decode(&command.encode()), Ok(command));
         }
@@ -143,7 +177,11 @@ mod tests {
 
     #[test]
     fn outcomes_add_up() {
-        let (one, two) = (Outcome { streams: 1 }, Outcome { streams: 2 });
-        assert_eq!((one + two).streams, 3);
+        let ended = |streams| Outcome { streams, slow: 0 };
+        assert_eq!(ended(1) + ended(2), ended(3));
+        for directed in [Directed::Delivered, Directed::Slow, Directed::Gone] {
+            let all = Outcome::from(Directed::Gone) + directed.into() + Directed::Gone.into();
+            assert_eq!(all.directed(), directed);
+        }
     }
 }

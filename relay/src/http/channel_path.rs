@@ -1,7 +1,7 @@
-//! The channel that a path names, legal or refused.
+//! The channel or the subject that a path names, legal or refused.
 
 use super::problem::{Kind, Problem};
-use crate::channel::ChannelName;
+use crate::{channel::ChannelName, subject::Subject};
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -19,6 +19,22 @@ impl ChannelPath {
         let name = ChannelName::parse(text);
         let name = name.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
         Ok(ChannelPath(name))
+    }
+}
+
+/// The subject that a path names.
+pub struct SubjectPath(pub Subject);
+
+impl<S: Send + Sync> FromRequestParts<S> for SubjectPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<SubjectPath, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|_| not_text())?;
+        let subject = Subject::parse(&text);
+        let subject =
+            subject.map_err(|error| Problem::new(Kind::InvalidChannel, error.to_string()))?;
+        Ok(SubjectPath(subject))
     }
 }
 

@@ -85,7 +85,7 @@ pub async fn list(
 
 /// The number of the stream that a page ended with.
 fn number(app: &App, id: &str) -> Result<u64, Problem> {
-    selection::number(app, id).ok_or_else(|| {
+    app.control.number_of(id).ok_or_else(|| {
         Problem::new(
             Kind::InvalidQuery,
             "`after` is a connection's id, as the page before gave it in `next`",
@@ -109,7 +109,7 @@ fn describe(stream: StreamReport, now: SystemTime) -> Connection {
         age_seconds: now
             .duration_since(info.opened)
             .map_or(0, |age| age.as_secs()),
-        channels: info.channels.iter().map(ToString::to_string).collect(),
+        channels: info.asked().map(ToString::to_string).collect(),
         filter: info
             .filter
             .terms()

@@ -8,7 +8,8 @@ mod raw;
 
 use super::{
     App,
-    channel_path::ChannelPath,
+    channel_path::{ChannelPath, SubjectPath},
+    forwarded::Client,
     identity,
     problem::{Kind, Problem},
     query,
@@ -19,6 +20,8 @@ use crate::{
     cursor::Place,
     event::{Ending, Event},
     event_log::{AppendError, Appended, IdempotencyKey, MAX_IDEMPOTENCY_KEY, Publication},
+    grant::Right,
+    limits::Publisher,
     stats::PublishOutcome,
 };
 use axum::{
@@ -28,7 +31,7 @@ use axum::{
 };
 use batch::{Batch, Line};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
-use relay_config::{Access, ChannelSettings};
+use relay_config::Access;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -56,9 +59,20 @@ enum Understood {
 
 /// What the limits of a publish are.
 struct Limits {
-    settings: ChannelSettings,
+    max_event_bytes: usize,
     max_attributes: usize,
     max_events: usize,
+    target: Target,
+}
+
+/// Where events go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Target {
+    Channel,
+    /// To all streams of a subject.
+    Subject,
+    /// To one stream, and not into the log.
+    Stream,
 }
 
 pub async fn publish(
@@ -66,12 +80,35 @@ pub async fn publish(
     channel: Result<ChannelPath, Problem>,
     request: Request,
 ) -> Response {
+    let channel = channel.map(|ChannelPath(channel)| (channel, Target::Channel));
+    answer(&app, channel, request).await
+}
+
+/// `POST /v1/subjects/{subject}/events`: to all streams of one subject, logged as any event.
+pub async fn to_subject(
+    State(app): State<Arc<App>>,
+    subject: Result<SubjectPath, Problem>,
+    request: Request,
+) -> Response {
+    let channel = subject.map(|SubjectPath(subject)| {
+        let channel = ChannelName::of_subject(&subject);
+        (channel, Target::Subject)
+    });
+    answer(&app, channel, request).await
+}
+
+async fn answer(
+    app: &App,
+    channel: Result<(ChannelName, Target), Problem>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
-    let result = accept(&app, channel, &parts, body).await;
+    let result = accept(app, channel, &parts, body).await;
     let outcome = match &result {
         Ok(Accepted::Json(StatusCode::OK, _)) => PublishOutcome::Repeated,
         Ok(Accepted::Json(..)) => PublishOutcome::Accepted,
         Ok(Accepted::Nothing(_)) => PublishOutcome::Refused,
+        Err(problem) if problem.exceeded().is_some() => PublishOutcome::Refused,
         Err(problem) if problem.kind.status().is_server_error() => PublishOutcome::Failed,
         Err(_) => PublishOutcome::Refused,
     };
@@ -92,7 +129,7 @@ enum Accepted {
 
 async fn accept(
     app: &App,
-    channel: Result<ChannelPath, Problem>,
+    channel: Result<(ChannelName, Target), Problem>,
     parts: &Parts,
     body: Body,
 ) -> Result<Accepted, Problem> {
@@ -105,8 +142,10 @@ async fn accept(
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
-    let (channel, limits, format, key) = admitted?;
+    let (channel, limits, format, key, publisher) = admitted?;
     let bytes = bytes?;
+    let unannounced = (bytes.len() as u64).saturating_sub(announced(headers));
+    app.limits.charge(&publisher, 0, unannounced);
     let idempotency = key.map(|key| IdempotencyKey {
         key,
         fingerprint: fingerprint(headers, &bytes),
@@ -117,35 +156,97 @@ async fn accept(
             let id = appended.places().first().map(Place::to_string);
             Ok(Accepted::Json(status_of(&appended), json!({ "id": id })))
         }
-        Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await,
+        Understood::Many(batch) => {
+            app.limits
+                .charge(&publisher, batch.len().saturating_sub(1) as u64, 0);
+            append_batch(app, &channel, batch, idempotency).await
+        }
     }
 }
 
-type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
+/// One event for a stream, which is not appended to the log. What is decided before its body goes
+/// first.
+pub async fn one_event(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    allowed: Result<(), Problem>,
+) -> Result<Event, Problem> {
+    let bounds = body::Bounds {
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
+    };
+    let bytes = body::read(body, headers, bounds).await;
+    allowed?;
+    let (format, bytes) = (format(headers)?, bytes?);
+    let limits = Limits {
+        max_event_bytes: app.config().event.max_bytes.as_usize(),
+        max_attributes: app.config().event.max_attributes,
+        max_events: 1,
+        target: Target::Stream,
+    };
+    match format {
+        Format::Lines | Format::CloudEventBatch => Err(one_at_a_time()),
+        _ => match understand(format, headers, &bytes, &limits)? {
+            Understood::One(event) => Ok(event),
+            Understood::Many(_) => Err(one_at_a_time()),
+        },
+    }
+}
+
+fn one_at_a_time() -> Problem {
+    Problem::new(
+        Kind::UnsupportedMediaType,
+        "a stream takes one event at a time; send each by itself",
+    )
+}
+
+type Admitted = (ChannelName, Limits, Format, Option<Box<str>>, Publisher);
 
 /// Everything that can be decided before the body is read.
 fn admit(
     app: &App,
     identity: &Identity,
-    channel: Result<ChannelPath, Problem>,
+    channel: Result<(ChannelName, Target), Problem>,
     parts: &Parts,
 ) -> Result<Admitted, Problem> {
-    let ChannelPath(channel) = channel?;
+    let (channel, target) = channel?;
     let headers = &parts.headers;
-    identity::may_publish(identity, &channel)?;
+    match target {
+        Target::Channel => identity::may_publish(identity, &channel)?,
+        Target::Subject | Target::Stream => identity::may(identity, Right::Direct)?,
+    }
     query::only(parts.uri.query(), &[])?;
     let settings = app.config().effective(channel.as_str());
-    if settings.publish == Access::Deny {
+    if target == Target::Channel && settings.publish == Access::Deny {
         let detail =
             format!("channel `{channel}` is closed to publishers by a rule of the configuration");
         return Err(Problem::new(Kind::ChannelClosed, detail));
     }
     let limits = Limits {
-        settings,
+        max_event_bytes: settings.max_event_bytes.as_usize(),
         max_attributes: app.config().event.max_attributes,
         max_events: app.config().http.max_batch_events,
+        target,
     };
-    Ok((channel, limits, format(headers)?, idempotency_key(headers)?))
+    let (format, key) = (format(headers)?, idempotency_key(headers)?);
+    let client = parts
+        .extensions
+        .get::<Client>()
+        .copied()
+        .unwrap_or_default();
+    let publisher = app
+        .limits
+        .publish(identity, client.address, announced(headers))
+        .map_err(Problem::limited)?;
+    Ok((channel, limits, format, key, publisher))
+}
+
+/// How long a body says that it is; nothing for one that comes in chunks.
+fn announced(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
@@ -231,7 +332,13 @@ fn understand(
 
 impl Limits {
     fn check(&self, event: Event) -> Result<Event, Problem> {
-        let (size, max) = (event.size(), self.settings.max_event_bytes.as_usize());
+        if self.target != Target::Channel && event.ending == Ending::Ends {
+            return Err(Problem::new(
+                Kind::InvalidEvent,
+                "only a channel ends by an event; DELETE /v1/connections?subject=NAME ends streams",
+            ));
+        }
+        let (size, max) = (event.size(), self.max_event_bytes);
         if size > max {
             let detail = format!(
                 "type, data and attributes take {size} bytes; an event of this channel may have {max}"

@@ -1,7 +1,6 @@
 //! Which streams a request means: the parameters that select streams.
 
 use super::{
-    App,
     problem::{Kind, Problem},
     query,
 };
@@ -45,12 +44,6 @@ pub fn of(parameters: &[(String, String)]) -> Result<StreamSelector, Problem> {
         }
     }
     Ok(streams)
-}
-
-/// The number in a connection's id; `None` for one that this replica never gave.
-pub fn number(app: &App, id: &str) -> Option<u64> {
-    let number = id.strip_prefix(&app.replica)?.strip_prefix('-')?;
-    number.parse().ok()
 }
 
 /// The same of a path that has no others; at least one.

@@ -20,8 +20,10 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
+    subject::Subject,
     who::Who,
 };
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use relay_config::{Access, Config, HeartbeatAs};
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
@@ -72,14 +74,27 @@ impl Subscribe<'_> {
 
     /// The answer to this one, or to one whom nobody knows.
     pub fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
-        match self.wanted(app, identity) {
-            Err(problem) => Answer::Refused(problem),
-            Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
-            Ok(opening) => Answer::Open(Box::new(opening)),
+        let (mut opening, identity) = match self.wanted(app, identity) {
+            Err(problem) => return Answer::Refused(problem),
+            Ok(wanted) => wanted,
+        };
+        if self.has_everything(app, &opening) {
+            return Answer::NothingMore;
+        }
+        match app.limits.open(&identity, self.client.address) {
+            Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
+            Ok(permit) => {
+                opening.permit = permit;
+                Answer::Open(Box::new(opening))
+            }
         }
     }
 
-    fn wanted(&self, app: &App, identity: Result<Identity, Problem>) -> Result<Opening, Problem> {
+    fn wanted(
+        &self,
+        app: &App,
+        identity: Result<Identity, Problem>,
+    ) -> Result<(Opening, Identity), Problem> {
         let settings = app.settings();
         plaintext::check(&settings.proxies, self.client)?;
         settings.openness.allows(&self.caller, &settings.cors)?;
@@ -98,9 +113,9 @@ impl Subscribe<'_> {
                 .and_then(Cursor::from_last_event_id),
         };
         let number = app.hub.next_number();
-        let selectors: Arc<[Selector]> = wanted.selectors.into_iter().collect();
+        let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
-        Ok(Opening {
+        let opening = Opening {
             key: FeedKey {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
@@ -129,7 +144,9 @@ impl Subscribe<'_> {
                 channels: selectors,
                 filter,
             },
-        })
+            permit: None,
+        };
+        Ok((opening, identity))
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {
@@ -144,8 +161,29 @@ impl Subscribe<'_> {
         let start = app
             .log
             .resume(&opening.cursor, &app.log.heads().within(used));
-        start.lost.is_none() && app.log.finished(selectors, &cursor_of(&start.from))
+        let at = cursor_of(&start.from);
+        let asked: Vec<Selector> = Selector::asked(selectors).cloned().collect();
+        // the channel of a subject never ends, but what it still has is delivered
+        let has_more = |selector: &Selector| match selector {
+            Selector::Channel(name) if name.is_reserved() => {
+                // a log that has to ask somebody is not waited for: its channels have ended all the same
+                let channel = app.log.channel(name).now_or_never();
+                let last = channel
+                    .and_then(Result::ok)
+                    .flatten()
+                    .and_then(|channel| channel.last);
+                last.is_some_and(|last| last.id > at.id(last.partition))
+            }
+            _ => false,
+        };
+        start.lost.is_none() && app.log.finished(&asked, &at) && !selectors.iter().any(has_more)
     }
+}
+
+/// What was asked for, and what is for the subject alone.
+fn with_subject(mut asked: BTreeSet<Selector>, subject: Option<&Subject>) -> Arc<[Selector]> {
+    asked.extend(subject.map(|subject| Selector::Channel(ChannelName::of_subject(subject))));
+    asked.into_iter().collect()
 }
 
 /// The parameters of a subscribe.

@@ -6,6 +6,7 @@
 use crate::{
     channel::Selector,
     cursor::{Place, Places},
+    event_log::Entry,
     filter::Filter,
     frame::{Frame, Framing},
 };
@@ -21,6 +22,14 @@ pub struct FeedKey {
     pub selectors: Arc<[Selector]>,
     pub filter: Arc<Filter>,
     pub framing: Framing,
+}
+
+impl FeedKey {
+    /// Whether its streams want an event of one of their channels. What is for their subject comes
+    /// whatever they filter: it was not they who chose it.
+    pub fn accepts(&self, entry: &Entry) -> bool {
+        entry.channel.is_reserved() || self.filter.accepts(&entry.event.attributes)
+    }
 }
 
 /// Where a frame ends, and whose it is.

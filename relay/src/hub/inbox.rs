@@ -1,7 +1,7 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
-    open::{CloseReason, EndReason, Opening, StreamInfo},
+    open::{CloseReason, Directed, EndReason, Opening, StreamInfo},
     select::StreamSelector,
     sink::Pipe,
 };
@@ -59,6 +59,8 @@ pub enum Command {
     Drain(Duration),
     /// End streams at once, and say how many.
     End(Arc<StreamSelector>, EndReason, oneshot::Sender<u64>),
+    /// An event for the stream with this number alone.
+    Direct(u64, Frame, oneshot::Sender<Directed>),
     List(ListQuery, oneshot::Sender<Vec<StreamReport>>),
     CountStreams(Vec<ChannelName>, oneshot::Sender<Vec<usize>>),
 }

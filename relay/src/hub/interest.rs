@@ -35,7 +35,7 @@ impl Interest {
         let matching = self
             .patterns
             .iter()
-            .filter(|(pattern, _)| pattern.matches(channel.as_str()));
+            .filter(|(pattern, _)| channel.is_in(pattern));
         matching.fold(exact, |mask, (_, shards)| mask | shards)
     }
 }

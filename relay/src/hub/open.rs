@@ -2,14 +2,16 @@
 
 use super::feed::FeedKey;
 use crate::{
+    channel::Selector,
     client_address::ClientAddress,
     cursor::{Cursor, UnixMillis},
     label::labels,
+    limits::Permit,
     who::Who,
 };
 use relay_config::HeartbeatAs;
 use serde::{Deserialize, Serialize};
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Opening {
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
     pub head: Box<[u8]>,
     pub info: StreamInfo,
+    /// Its place among those that may be open.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// A reconnection time in milliseconds, with jitter, so that clients that were cut together come
@@ -65,7 +69,8 @@ pub struct StreamInfo {
     pub user_agent: Option<Box<str>>,
     pub transport: Transport,
     pub opened: SystemTime,
-    pub channels: std::sync::Arc<[crate::channel::Selector]>,
+    /// What it receives, the channel of its subject included.
+    pub channels: std::sync::Arc<[Selector]>,
     pub filter: std::sync::Arc<crate::filter::Filter>,
 }
 
@@ -134,6 +139,30 @@ impl CloseReason {
     /// Whether somebody ordered it, and the client is told so.
     pub fn is_ordered(self) -> bool {
         matches!(self, CloseReason::Disconnected | CloseReason::Revoked)
+    }
+}
+
+/// What became of an event for one stream alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Directed {
+    /// It is on its way, behind what waited before it.
+    Delivered,
+    /// As much waits for the stream as may.
+    Slow,
+    /// There is no such stream, or not any more.
+    Gone,
+}
+
+labels!(Directed {
+    Delivered => "delivered",
+    Slow => "slow",
+    Gone => "gone",
+});
+
+impl StreamInfo {
+    /// The channels and patterns that were asked for.
+    pub fn asked(&self) -> impl Iterator<Item = &Selector> {
+        Selector::asked(&self.channels)
     }
 }
 

@@ -8,6 +8,7 @@ mod accept;
 mod attach;
 mod close;
 mod configure;
+mod direct;
 mod end;
 mod expiry;
 mod feeds;
@@ -23,6 +24,8 @@ mod serve;
 mod slow;
 mod stream;
 mod tick;
+
+pub use attach::stream_head;
 
 use super::{
     Hub,
@@ -44,10 +47,9 @@ use poller::{Poller, Token};
 use relay_config::Config;
 use replay::Reading;
 use retry::Retries;
-use rustix::event::epoll::EventFlags;
 use slab::Slab;
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::Future,
     io,
     net::SocketAddr,
@@ -73,8 +75,18 @@ pub type Decide = dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision;
 /// Takes a connection with the bytes that were read from it, and who is at its other end.
 pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
 
+/// What becomes of a connection that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The shard reads its first request.
+    Head,
+    /// It is handed over unread: something comes before the first request.
+    HandOver,
+}
+
 /// What the edge gives a shard.
 pub struct Edge {
+    pub first: First,
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
@@ -111,6 +123,8 @@ pub struct Shard {
     poller: Poller,
     listener: Option<accept::Listener>,
     slots: Slab<Slot>,
+    /// Slots of streams by their numbers.
+    by_number: HashMap<u64, u32>,
     generation: u32,
     feeds: Feeds,
     /// Feeds with something to serve.
@@ -155,7 +169,7 @@ impl Shard {
         let poller = Poller::new()?;
         let listener = listener.map(accept::Listener::new).transpose()?;
         if let Some(listener) = &listener {
-            poller.add(listener, LISTENER, EventFlags::IN)?;
+            poller.add(listener, LISTENER, poller::ACCEPT)?;
         }
         Ok(Shard {
             index,
@@ -163,6 +177,7 @@ impl Shard {
             poller,
             listener,
             slots: Slab::new(),
+            by_number: HashMap::new(),
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
@@ -243,6 +258,9 @@ impl Shard {
             Command::Drain(window) => self.drain(window),
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
+            }
+            Command::Direct(number, frame, answer) => {
+                let _ = answer.send(self.direct(number, &frame));
             }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));

@@ -313,7 +313,7 @@ fn id(reader: &mut Reader) -> Result<EventId, Undecodable> {
 }
 
 fn channel(reader: &mut Reader) -> Result<ChannelName, Undecodable> {
-    ChannelName::parse(reader.text()?)
+    ChannelName::restore(reader.text()?)
         .map_err(|_| Undecodable::Malformed("a channel's name is not legal"))
 }
 

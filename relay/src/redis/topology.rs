@@ -35,12 +35,14 @@ impl SlotMap {
         }
     }
 
+    /// Parts are in the order of their slots.
     pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
-        let part = self
+        let slot = slot.number();
+        let after = self
             .parts
-            .iter()
-            .find(|(slots, _)| slots.contains(&slot.number()));
-        part.map(|(_, node)| node)
+            .partition_point(|(slots, _)| *slots.start() <= slot);
+        let (slots, node) = self.parts.get(after.checked_sub(1)?)?;
+        slots.contains(&slot).then_some(node)
     }
 
     /// Each node once.

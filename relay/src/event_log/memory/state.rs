@@ -411,11 +411,7 @@ impl State {
                 .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
             names.extend(
                 moved
-                    .filter(|(_, name)| {
-                        patterns
-                            .iter()
-                            .any(|pattern| pattern.matches(name.as_str()))
-                    })
+                    .filter(|(_, name)| patterns.iter().any(|pattern| name.is_in(pattern)))
                     .map(|(_, name)| name.clone()),
             );
         }

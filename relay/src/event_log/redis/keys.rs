@@ -147,7 +147,7 @@ pub fn literal_start(pattern: &str) -> &str {
 
 /// A name as a channel; `None` for reserved ones, which no reader is shown.
 pub fn public(name: &str) -> Option<ChannelName> {
-    ChannelName::parse(name).ok()
+    ChannelName::restore(name).ok()
 }
 
 #[cfg(test)]

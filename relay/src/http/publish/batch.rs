@@ -45,6 +45,11 @@ impl Batch {
         Batch::collect(parsed, limits)
     }
 
+    /// How many events there are, right or wrong.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     fn collect(
         parsed: impl Iterator<Item = (usize, Result<Event, Problem>)>,
         limits: &Limits,
@@ -99,9 +104,10 @@ mod tests {
     fn limits() -> Limits {
         let config = relay_config::Config::default();
         Limits {
-            settings: config.effective("c"),
+            max_event_bytes: config.event.max_bytes.as_usize(),
             max_attributes: 64,
             max_events: 3,
+            target: super::super::Target::Channel,
         }
     }
 

@@ -28,7 +28,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use relay_config::Overflow;
 use std::{
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::SystemTime,
 };
@@ -52,10 +52,24 @@ pub struct Attached {
     outcome: Result<Places, ReadError>,
 }
 
-/// Head of the response on a socket that the shard owns, up to the date.
+/// Head of the response of a stream over HTTP/1.1, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
     cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
     transfer-encoding: chunked\r\ndate: ";
+
+/// The head of the answer that opens a stream, for whoever writes it to a connection; `lines` are the
+/// request's own.
+pub fn stream_head(lines: &[u8]) -> Vec<u8> {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    [
+        RESPONSE_HEAD.as_bytes(),
+        date.as_bytes(),
+        b"\r\n",
+        lines,
+        b"\r\n",
+    ]
+    .concat()
+}
 
 impl Shard {
     /// The connection in a slot, whose head was a subscribe, becomes a stream.
@@ -97,6 +111,7 @@ impl Shard {
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
         self.count_in();
+        self.shared.hub.carried.fetch_add(1, Ordering::Relaxed);
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
@@ -119,6 +134,7 @@ impl Shard {
             counts: Counts::default(),
             opened: self.now,
             info: Arc::new(opening.info.clone()),
+            _permit: opening.permit.clone(),
         }
     }
 
@@ -211,8 +227,7 @@ impl Shard {
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
     pub(super) fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
-        let mut policies = selectors
-            .iter()
+        let mut policies = Selector::asked(selectors)
             .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
         if policies.all(|policy| policy == first) {
@@ -225,6 +240,7 @@ impl Shard {
     /// The stream begins, or waits for what it needs to begin.
     fn start(&mut self, index: u32, opening: Opening) {
         let token = self.token_of(index);
+        self.by_number.insert(opening.info.number, index);
         self.log_opened(&opening.info);
         if let Some(expires) = opening.expires {
             self.plan_expiry(token, expires, unix_millis());
@@ -397,7 +413,9 @@ impl Shard {
 
     /// Marks the feed finished if all its channels have ended by now.
     pub(super) fn check_finished(&mut self, feed: u32, through: &Places) {
-        let selectors = self.feeds.get(feed).key.selectors.clone();
+        let selectors: Vec<Selector> = Selector::asked(&self.feeds.get(feed).key.selectors)
+            .cloned()
+            .collect();
         if self.shared.log.finished(&selectors, through) {
             self.feeds.get_mut(feed).finished = Finished::Yes;
         }
@@ -407,11 +425,7 @@ impl Shard {
 /// What comes before the events on a socket that the shard owns; `lines` are the request's own.
 pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, lines: &[u8]) {
     if let Sink::Socket(_) = sink {
-        bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
-        bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(lines);
-        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&stream_head(lines));
     }
 }
 
@@ -430,6 +444,6 @@ fn connected(info: &StreamInfo) -> ConnectedData<'_> {
         connection: &info.id,
         client: info.client.as_deref(),
         time: rfc3339(info.opened),
-        channels: info.channels.iter().map(ToString::to_string).collect(),
+        channels: info.asked().map(ToString::to_string).collect(),
     }
 }

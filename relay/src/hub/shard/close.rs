@@ -9,7 +9,7 @@ use crate::{
     frame::{Frame, Framing, LAST_CHUNK},
     hub::{
         open::{CloseReason, StreamInfo},
-        sink::Finish,
+        sink::{Finish, Sink},
     },
     stats::DropReason,
 };
@@ -61,6 +61,7 @@ impl Shard {
         let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {
             return;
         };
+        self.by_number.remove(&stream.info.number);
         stream.sink.finish(match reason {
             CloseReason::Ended
             | CloseReason::Draining
@@ -70,6 +71,9 @@ impl Shard {
             _ => Finish::Cut,
         });
         self.count_out();
+        if matches!(stream.sink, Sink::Body(_)) {
+            self.shared.hub.carried.fetch_sub(1, Ordering::Relaxed);
+        }
         self.shared.hub.stats.closed.of(reason).add(1);
         self.shared
             .hub
@@ -148,7 +152,7 @@ impl Shard {
             client = info.client.as_deref(),
             remote = info.remote.map(tracing::field::display),
             transport = info.transport.as_str(),
-            channels = info.channels.len(),
+            channels = info.asked().count(),
             "stream opened"
         );
     }

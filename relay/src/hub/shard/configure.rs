@@ -54,8 +54,8 @@ impl Shard {
     }
 
     fn names_a_closed_channel(&self, stream: &Stream) -> bool {
-        stream.info.channels.iter().any(|selector| match selector {
-            Selector::Channel(name) => !self.may_be_seen(name.as_str()),
+        Selector::asked(&stream.info.channels).any(|selector| match selector {
+            Selector::Channel(name) => !self.may_be_seen(name),
             Selector::Pattern(_) => false,
         })
     }

@@ -3,6 +3,7 @@
 use crate::{
     channel::{ChannelName, Selector},
     cursor::{Place, Places},
+    event_log::Entry,
     hub::feed::{ByteLog, FeedKey},
     partition::PartitionSet,
 };
@@ -229,9 +230,9 @@ impl Feeds {
         out.extend(self.by_channel.get(channel).into_iter().flatten());
         out.extend(self.with_patterns.iter().filter(|index| {
             let selectors = &self.feeds[**index as usize].key.selectors;
-            selectors.iter().any(
-                |selector| matches!(selector, Selector::Pattern(p) if p.matches(channel.as_str())),
-            )
+            selectors
+                .iter()
+                .any(|selector| matches!(selector, Selector::Pattern(p) if channel.is_in(p)))
         }));
     }
 
@@ -241,6 +242,11 @@ impl Feeds {
 }
 
 impl Feed {
+    /// Whether its streams want an event of one of its channels.
+    pub fn accepts(&self, entry: &Entry) -> bool {
+        self.key.accepts(entry)
+    }
+
     /// Whether an event is new to the feed. Asked in order of ids, perhaps twice for one event.
     pub fn considers(&mut self, at: Place) -> bool {
         let before = self.log.before().in_partition(at.partition);

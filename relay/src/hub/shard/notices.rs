@@ -40,8 +40,7 @@ impl Shard {
             return Some(Vec::new());
         };
         let mut concerned = channels.iter().filter(|channel| {
-            selectors.iter().any(|selector| selector.matches(channel))
-                && self.may_be_seen(channel.as_str())
+            selectors.iter().any(|selector| selector.matches(channel)) && self.may_be_seen(channel)
         });
         let first = concerned.next()?.clone();
         let rest = concerned.take(gap::MAX_CHANNELS - 1).cloned();

@@ -129,7 +129,8 @@ impl Shard {
             self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
             bytes.extend_from_slice(Frame::control(None, "gap", &trimmed(&gap)).bytes(key.framing));
         }
-        let (mut frames, mut filtered) = (0, 0);
+        // what came for this stream alone while it waited for the page
+        let (mut frames, mut filtered) = (backlog.frames, 0);
         for entry in &page.entries {
             let Some(before) = cursor.in_partition(entry.partition) else {
                 continue; // of a partition that was not asked for
@@ -139,11 +140,11 @@ impl Shard {
                 ..before
             };
             cursor.set(place);
-            if !self.may_be_seen(entry.channel.as_str()) {
+            if !self.may_be_seen(&entry.channel) {
                 continue;
             }
             let ends = entry.event.ending == Ending::Ends;
-            let accepted = key.filter.accepts(&entry.event.attributes);
+            let accepted = key.accepts(entry);
             if !accepted && !ends {
                 filtered += 1;
                 continue;
@@ -182,8 +183,7 @@ impl Shard {
     /// A gap without the channels that are closed to subscribers; none if nothing else is missing.
     fn visible(&self, mut gap: Gap) -> Option<Gap> {
         let listed = gap.channels.len();
-        gap.channels
-            .retain(|channel| self.may_be_seen(channel.as_str()));
+        gap.channels.retain(|channel| self.may_be_seen(channel));
         let all_closed = gap.channels.is_empty() && listed > 0 && listed < gap::MAX_CHANNELS;
         (!all_closed).then_some(gap)
     }

@@ -7,6 +7,7 @@ use super::{
     stream::{Flow, Stream, Then},
 };
 use crate::{
+    channel::ChannelName,
     cursor::Places,
     event::{Ending, Event},
     frame::Frame,
@@ -32,7 +33,7 @@ impl Shard {
     pub(super) fn deliver(&mut self, delivery: &Delivery) {
         let entry = &delivery.entry;
         self.through.advance(delivery.place);
-        if !self.may_be_seen(entry.channel.as_str()) {
+        if !self.may_be_seen(&entry.channel) {
             return;
         }
         let mut concerned = std::mem::take(&mut self.concerned);
@@ -43,7 +44,7 @@ impl Shard {
             if !feed.considers(delivery.place) {
                 continue;
             }
-            let accepted = feed.key.filter.accepts(&entry.event.attributes);
+            let accepted = feed.accepts(entry);
             let ends = entry.event.ending == Ending::Ends;
             if !accepted && !ends {
                 feed.filtered += 1;
@@ -76,8 +77,10 @@ impl Shard {
 
     /// Whether streams may get what a channel has: a pattern may match channels that are closed to
     /// subscribers.
-    pub(super) fn may_be_seen(&self, channel: &str) -> bool {
-        !self.closed_channels || self.shared.config.effective(channel).subscribe == Access::Allow
+    pub(super) fn may_be_seen(&self, channel: &ChannelName) -> bool {
+        !self.closed_channels
+            || channel.is_reserved()
+            || self.shared.config.effective(channel.as_str()).subscribe == Access::Allow
     }
 
     /// All members of the feed are served, and what nobody needs any more is forgotten.

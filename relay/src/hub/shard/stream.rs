@@ -8,6 +8,7 @@ use crate::{
         open::{CloseReason, Notices, StreamInfo},
         sink::Sink,
     },
+    limits::Permit,
 };
 use relay_config::HeartbeatAs;
 use std::{sync::Arc, time::Instant};
@@ -31,6 +32,8 @@ pub struct Stream {
     pub counts: Counts,
     pub opened: Instant,
     pub info: Arc<StreamInfo>,
+    /// Given back with the stream.
+    pub _permit: Option<Arc<Permit>>,
 }
 
 impl Stream {
