@@ -12,9 +12,11 @@ mod byte_size;
 mod channels;
 mod claim;
 mod config;
+mod cookie;
 mod cors;
 mod delivery;
 mod error;
+mod forward;
 mod http;
 mod jwks;
 mod jwt;
@@ -49,9 +51,11 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
 pub use claim::{ClaimPath, ClaimPathError, PatternTemplate, TemplateError};
 pub use config::Config;
+pub use cookie::Cookie;
 pub use cors::{Cors, CorsMethod};
 pub use delivery::{Heartbeat, HeartbeatAs, Overflow, Stream};
 pub use error::{LoadError, Located, Unknown};
+pub use forward::Forward;
 pub use http::Http;
 pub use jwks::Jwks;
 pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
@@ -64,8 +68,8 @@ pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
-    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
-    RedisTarget, RedisTls,
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
+    RedisServer, RedisTarget, RedisTls,
 };
 pub use reload::Changes;
 pub use revocations::Revocations;

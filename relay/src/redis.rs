@@ -25,6 +25,7 @@ mod info;
 mod line;
 mod login;
 mod node;
+pub mod preflight;
 mod reply;
 mod script;
 mod session;
@@ -140,6 +141,11 @@ impl Redis {
                 follower,
             }),
         }
+    }
+
+    /// One slot of each node that owns any.
+    fn first_slots(&self) -> Vec<Slot> {
+        self.map().map(|map| map.first_slots()).unwrap_or_default()
     }
 
     /// The map of this moment, if there is one.

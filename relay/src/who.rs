@@ -17,7 +17,7 @@ impl Who {
     pub fn token(&self) -> Option<&str> {
         match &self.evidence {
             Evidence::Token(name) => Some(name),
-            Evidence::Open | Evidence::Anonymous | Evidence::Jwt { .. } => None,
+            Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Jwt { .. } => None,
         }
     }
 
@@ -25,7 +25,7 @@ impl Who {
     pub fn jti(&self) -> Option<&str> {
         match &self.evidence {
             Evidence::Jwt { id, .. } => id.as_deref(),
-            Evidence::Open | Evidence::Anonymous | Evidence::Token(_) => None,
+            Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Token(_) => None,
         }
     }
 
@@ -36,6 +36,7 @@ impl Who {
             Evidence::Anonymous => "anonymous",
             Evidence::Token(_) => "token",
             Evidence::Jwt { .. } => "jwt",
+            Evidence::Forward => "forward",
         }
     }
 }

@@ -4,6 +4,8 @@
 mod commands;
 #[path = "redis/connecting.rs"]
 mod connecting;
+#[path = "redis/preflight.rs"]
+mod preflight;
 #[path = "support/redis.rs"]
 mod servers;
 #[path = "redis/subscriptions.rs"]

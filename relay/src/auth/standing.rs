@@ -7,7 +7,7 @@ impl Authenticator {
     /// Whether whoever opened a stream may still have it. Of a signed token only the issuer is known
     /// any more: it ends with its own time, or is revoked.
     pub fn still_allows(&self, stream: &StreamInfo) -> bool {
-        let Rules::Guarded(guarded) = &self.0 else {
+        let Rules::Guarded(guarded) = &self.rules else {
             return true;
         };
         match &stream.who.evidence {
@@ -16,6 +16,8 @@ impl Authenticator {
                 let mut tokens = guarded.tokens.iter();
                 tokens.any(|token| token.name == *name && covers(&token.grant, stream))
             }
+            // only the other application knows, and is asked when the client comes back
+            Evidence::Forward => guarded.forward.is_some(),
             Evidence::Jwt { issuer, .. } => {
                 let mut issuers = guarded.issuers.iter();
                 issuers.any(|known| known.name == *issuer)
@@ -39,17 +41,17 @@ impl Authenticator {
         if newer.is_open() {
             return false;
         }
-        let known = hashes(&newer.0);
-        hashes(&self.0).iter().any(|hash| !known.contains(hash))
+        let known = hashes(&newer.rules);
+        hashes(&self.rules).iter().any(|hash| !known.contains(hash))
     }
 
     /// When a token ends as the settings say now; `None` for who showed another credential.
     pub fn expiry(&self, who: &Who) -> Option<Option<UnixMillis>> {
-        let (Rules::Guarded(guarded), Evidence::Token(name)) = (&self.0, &who.evidence) else {
+        let (Rules::Guarded(guarded), Evidence::Token(name)) = (&self.rules, &who.evidence) else {
             return None;
         };
         let mut tokens = guarded.tokens.iter();
-        let token = tokens.find(|token| token.name == *name)?;
+        let token = tokens.find(|token| *token.name == **name)?;
         Some(token.grant.expires)
     }
 }

@@ -50,7 +50,7 @@ impl Revoked {
         let token = match &who.evidence {
             Evidence::Token(name) => Some(Revoked::Token(name.clone())),
             Evidence::Jwt { id, .. } => id.clone().map(Revoked::Jti),
-            Evidence::Open | Evidence::Anonymous => None,
+            Evidence::Open | Evidence::Anonymous | Evidence::Forward => None,
         };
         subject.into_iter().chain(token)
     }

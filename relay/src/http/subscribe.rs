@@ -4,7 +4,7 @@ use super::{
     App,
     access::Caller,
     forwarded::Client,
-    identity, plaintext,
+    hardening, identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
@@ -29,7 +29,7 @@ use relay_config::{Access, Config, HeartbeatAs};
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Subscribe<'a> {
     pub query: &'a str,
     pub last_event_id: Option<&'a [u8]>,
@@ -68,7 +68,7 @@ const MAX_USER_AGENT: usize = 200;
 impl Subscribe<'_> {
     /// The answer, if who asks can be told without waiting.
     pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
-        let identity = identity::identify_at_once(app, self.credential)?;
+        let identity = identity::identify_at_once(app, &self.credential)?;
         Some(self.answer(app, identity))
     }
 
@@ -98,6 +98,7 @@ impl Subscribe<'_> {
         let settings = app.settings();
         plaintext::check(&settings.proxies, self.client)?;
         settings.openness.allows(&self.caller, &settings.cors)?;
+        identity::may_use(app, &self.caller, &self.credential)?;
         let identity = identity?;
         let wanted = Wanted::parse(self.query, &settings.config)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
@@ -127,7 +128,7 @@ impl Subscribe<'_> {
             notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
-                Framing::Chunked => settings.cors.lines(self.caller.origin),
+                Framing::Chunked => self.lines(app),
                 Framing::Bare => Box::default(), // the answer is hyper's
             },
             info: StreamInfo {
@@ -147,6 +148,17 @@ impl Subscribe<'_> {
             permit: None,
         };
         Ok((opening, identity))
+    }
+
+    /// Lines of the head of an answer that the shard writes.
+    fn lines(&self, app: &App) -> Box<[u8]> {
+        let mut lines = app.settings().cors.lines(self.caller.origin).into_vec();
+        if let Some(hsts) = hardening::hsts(app, self.client) {
+            lines.extend_from_slice(b"strict-transport-security: ");
+            lines.extend_from_slice(hsts.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.into()
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {
@@ -233,7 +245,8 @@ impl Wanted {
             "connected" => self.greeting = parse_greeting(&value)?,
             "degraded" => self.notices = parse_notices(&value)?,
             "client" => self.client = Some(parse_client(&value)?),
-            _ if name.starts_with('_') => {} // what scripts add against caches
+            _ if Some(name) == token_parameter(config) => {} // it was looked at already
+            _ if name.starts_with('_') => {}                 // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
                 Some(attribute) => {
                     self.accept(attribute, &value, config.stream.max_filter_values)?
@@ -288,6 +301,10 @@ pub fn open_to_subscribers(config: &Config, channel: &ChannelName) -> Result<(),
     let detail =
         format!("channel `{channel}` is closed to subscribers by a rule of the configuration");
     Err(Problem::new(Kind::ChannelClosed, detail))
+}
+
+fn token_parameter(config: &Config) -> Option<&str> {
+    config.auth.as_ref()?.query_parameter.as_deref()
 }
 
 fn parse_from(value: &str) -> Result<Cursor, Problem> {

@@ -56,6 +56,16 @@ impl SlotMap {
         nodes
     }
 
+    /// One slot of each node.
+    pub(super) fn first_slots(&self) -> Vec<Slot> {
+        let first = |node: &Arc<Node>| {
+            let mut parts = self.parts.iter();
+            let part = parts.find(|(_, owner)| owner.address() == node.address());
+            part.and_then(|(slots, _)| Slot::new(*slots.start()))
+        };
+        self.nodes().into_iter().filter_map(first).collect()
+    }
+
     /// The same nodes as far as they stay; what owns nothing any more is left out.
     fn next(&self, parts: &[Part], connector: &Arc<Connector>) -> SlotMap {
         let mut made: Vec<Arc<Node>> = self.nodes().into_iter().cloned().collect();
