@@ -13,7 +13,26 @@ use crate::error::LoadError;
 const LIVE: &[&str] = &[
     "auth.anonymous.publish",
     "auth.anonymous.subscribe",
+    "auth.cookie.name",
+    "auth.forward.caFile",
+    "auth.forward.cache",
+    "auth.forward.cacheEntries",
+    "auth.forward.claims.attributes",
+    "auth.forward.claims.filters",
+    "auth.forward.claims.manage",
+    "auth.forward.claims.publish",
+    "auth.forward.claims.subject",
+    "auth.forward.claims.subscribe",
+    "auth.forward.concurrency",
+    "auth.forward.grant.manage",
+    "auth.forward.grant.publish",
+    "auth.forward.grant.subscribe",
+    "auth.forward.headers",
+    "auth.forward.lifetime",
+    "auth.forward.timeout",
+    "auth.forward.url",
     "auth.jwt",
+    "auth.queryParameter",
     "auth.tokens",
     "channels",
     "cors.credentials",
@@ -169,7 +188,9 @@ impl Config {
     pub fn files(&self) -> Vec<&Path> {
         let issuers = self.auth.iter().flat_map(|auth| &auth.jwt);
         let keys = issuers.flat_map(|jwt| &jwt.keys);
+        let forward = self.auth.iter().filter_map(|auth| auth.forward.as_ref());
         keys.flat_map(|key| [&key.secret_file, &key.public_key_file])
+            .chain(forward.map(|forward| &forward.ca_file))
             .filter_map(|file| file.as_deref())
             .collect()
     }
