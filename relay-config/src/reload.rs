@@ -79,6 +79,7 @@ const LIVE: &[&str] = &[
     "logging.level",
     "proxies.header",
     "proxies.plaintext",
+    "proxies.proxyProtocol",
     "proxies.trusted",
     "retention.age",
     "retention.bytes",

@@ -164,6 +164,10 @@ impl Context {
                 None => First::Head,
                 Some(_) => First::HandOver,
             },
+            preface: {
+                let app = self.app.clone();
+                Box::new(move |peer| app.settings().proxies.preface(peer))
+            },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
             refuses: Box::new(move |stream| {
                 app.control.refuses(&stream.who, unix_millis())
