@@ -124,7 +124,9 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
         ("tls.key", json!("k.pem")),
     );
     match path {
-        "proxies.plaintext" => vec![("proxies.trusted", json!(["10.0.0.0/8"]))],
+        "proxies.plaintext" | "proxies.proxyProtocol" => {
+            vec![("proxies.trusted", json!(["10.0.0.0/8"]))]
+        }
         "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
         "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
         path if path.starts_with("tls.") => vec![certificate, key],
