@@ -256,6 +256,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// How long ago what the tail gets now was published, as far as this process can tell.
     fn lag(&self) -> Duration;
 
+    /// Channels may have other limits from here on. A log that is told them with each append has
+    /// nothing to do.
+    fn limits_changed(&self) {}
+
     /// Drops what is too old and forgets idle channels; called about once a second.
     fn sweep(&self) -> BoxFuture<'_, ()>;
 

@@ -68,6 +68,11 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 impl ServeOptions {
+    /// The configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// File, then environment, then these options.
     pub fn config(&self) -> Result<Config, OptionsError> {
         let mut config = load(self.config.as_deref())?;

@@ -12,6 +12,7 @@ use crate::{
     },
     partition::{Partition, Partitioning},
     redis::Redis,
+    settings::Live,
 };
 use relay_config::{Config, RedisMode};
 use std::{sync::Arc, time::Duration};
@@ -20,7 +21,8 @@ use std::{sync::Arc, time::Duration};
 const RING_BYTES: usize = 16 << 20;
 
 pub async fn open(
-    config: &Arc<Config>,
+    config: &Config,
+    live: &Arc<Live>,
     settings: &relay_config::Redis,
     tail: Arc<dyn Tail>,
 ) -> Result<RedisLog, ServeError> {
@@ -31,7 +33,7 @@ pub async fn open(
     };
     let partitioning = partitioning.expect("as many as there may be");
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
-    let options = options(config.clone(), settings.prefix.clone(), partitioning);
+    let options = options(config, live.clone(), settings.prefix.clone(), partitioning);
     Ok(RedisLog::open(&redis, options, tail).await?)
 }
 
@@ -40,12 +42,17 @@ fn wrong(problems: &[relay_config::Problem]) -> ServeError {
     ServeError::RedisSettings(lines.join("; "))
 }
 
-fn options(config: Arc<Config>, prefix: String, partitioning: Partitioning) -> RedisOptions {
+fn options(
+    config: &Config,
+    live: Arc<Live>,
+    prefix: String,
+    partitioning: Partitioning,
+) -> RedisOptions {
     let max_keys = usize::try_from(config.idempotency.max_keys).unwrap_or(usize::MAX);
     RedisOptions {
         prefix,
         partitioning,
-        longest_age: longest_age(&config),
+        longest_age: longest_age(config),
         max_channels: MAX_CHANNELS / partitioning.count(),
         idempotency_window: config.idempotency.window.std(),
         max_idempotency_keys: max_keys.div_ceil(partitioning.count()),
@@ -53,7 +60,7 @@ fn options(config: Arc<Config>, prefix: String, partitioning: Partitioning) -> R
         canary: Some(canary::EVERY),
         time: Time::Server,
         retention: Arc::new(move |channel| {
-            let retention = config.effective(channel).retention;
+            let retention = live.settings().config.effective(channel).retention;
             Retention {
                 events: usize::try_from(retention.events).unwrap_or(usize::MAX),
                 age: retention.age.std(),
