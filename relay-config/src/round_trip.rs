@@ -195,12 +195,14 @@ fn http() -> impl Strategy<Value = Http> {
     (
         (any::<bool>(), any::<bool>(), any::<u32>()),
         (span(), span(), bytes(), bytes()),
+        (span(), of(span())),
         (any::<usize>(), of(any::<usize>())),
     )
         .prop_map(
             |(
                 (http1, http2, max_concurrent_streams),
                 (head_timeout, idle_timeout, max_head_bytes, max_body_bytes),
+                (body_timeout, hsts),
                 (max_batch_events, threads),
             )| Http {
                 http1,
@@ -208,6 +210,8 @@ fn http() -> impl Strategy<Value = Http> {
                 max_concurrent_streams,
                 head_timeout,
                 idle_timeout,
+                body_timeout,
+                hsts,
                 max_head_bytes,
                 max_body_bytes,
                 max_batch_events,

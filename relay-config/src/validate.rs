@@ -258,6 +258,10 @@ impl Config {
             ONE_MILLI..=MAX_INTERVAL,
         );
         problems.time("http.idleTimeout", http.idle_timeout, ONE_MILLI..=ONE_HOUR);
+        problems.time("http.bodyTimeout", http.body_timeout, ONE_MILLI..=ONE_HOUR);
+        if let Some(hsts) = http.hsts {
+            problems.time("http.hsts", hsts, Timespan::default()..=Timespan::MAX);
+        }
         // Below 8Ki hyper's HTTP/1 buffer cannot be set; above 1Mi it is a way to use up memory.
         let head = ByteSize::from_kib(8)..=ByteSize::from_mib(1);
         problems.add_if(

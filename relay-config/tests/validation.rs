@@ -100,6 +100,7 @@ fn each_rule_names_its_field() {
         ),
         ("proxies: {trusted: [10.0.0.0/33]}", "proxies.trusted[0]"),
         ("proxies: {plaintext: refuse}", "proxies.plaintext"),
+        ("proxies: {proxyProtocol: accept}", "proxies.proxyProtocol"),
         ("limits: {total: {streams: 0}}", "limits.total.streams"),
         (
             "limits: {perAddress: {publishBytesPerSecond: 0}}",
@@ -169,6 +170,7 @@ fn each_rule_names_its_field() {
         ),
         ("http: {headTimeout: 0s}", "http.headTimeout"),
         ("http: {idleTimeout: 0s}", "http.idleTimeout"),
+        ("http: {bodyTimeout: 0s}", "http.bodyTimeout"),
         ("http: {maxHeadBytes: 8191}", "http.maxHeadBytes"),
         ("http: {maxHeadBytes: 1025Ki}", "http.maxHeadBytes"),
         ("http: {maxBatchEvents: 0}", "http.maxBatchEvents"),

@@ -15,6 +15,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),
         "limits.ipv4Prefix" => return json!(24),
         "limits.ipv6Prefix" => return json!(56),
+        "http.hsts" => return json!("8760h"),
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
@@ -123,7 +124,9 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
         ("tls.key", json!("k.pem")),
     );
     match path {
-        "proxies.plaintext" => vec![("proxies.trusted", json!(["10.0.0.0/8"]))],
+        "proxies.plaintext" | "proxies.proxyProtocol" => {
+            vec![("proxies.trusted", json!(["10.0.0.0/8"]))]
+        }
         "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
         "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
         path if path.starts_with("tls.") => vec![certificate, key],

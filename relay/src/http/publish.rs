@@ -139,6 +139,7 @@ async fn accept(
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
+        time: app.config.http.body_timeout.std(),
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
@@ -175,6 +176,7 @@ pub async fn one_event(
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
+        time: app.config.http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
     allowed?;

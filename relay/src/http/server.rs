@@ -162,6 +162,10 @@ impl Context {
                 None => First::Head,
                 Some(_) => First::HandOver,
             },
+            preface: {
+                let app = self.app.clone();
+                Box::new(move |peer| app.proxies.preface(peer))
+            },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
             refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             hand_over: Box::new(move |socket, bytes, peer| {

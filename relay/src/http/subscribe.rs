@@ -4,7 +4,7 @@ use super::{
     App,
     access::Caller,
     forwarded::Client,
-    identity, plaintext,
+    hardening, identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
@@ -127,7 +127,7 @@ impl Subscribe<'_> {
             notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
-                Framing::Chunked => app.cors.lines(self.caller.origin),
+                Framing::Chunked => self.lines(app),
                 Framing::Bare => Box::default(), // the answer is hyper's
             },
             info: StreamInfo {
@@ -147,6 +147,17 @@ impl Subscribe<'_> {
             permit: None,
         };
         Ok((opening, identity))
+    }
+
+    /// Lines of the head of an answer that the shard writes.
+    fn lines(&self, app: &App) -> Box<[u8]> {
+        let mut lines = app.cors.lines(self.caller.origin).into_vec();
+        if let Some(hsts) = hardening::hsts(app, self.client) {
+            lines.extend_from_slice(b"strict-transport-security: ");
+            lines.extend_from_slice(hsts.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.into()
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {
