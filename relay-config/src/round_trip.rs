@@ -418,17 +418,18 @@ fn tls() -> impl Strategy<Value = Tls> {
 }
 
 prop_compose! {
+    // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
-        (data, retention, event, idempotency) in log(),
-        (logging, heartbeat, drain, demo) in process(),
-        auth in auth(),
+        (data, retention, event, idempotency) in log().boxed(),
+        (logging, heartbeat, drain, demo) in process().boxed(),
+        auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
-        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()),
-        stream in stream(),
-        http in http(),
-        (tcp, tls) in (tcp(), of(tls())),
+        (cors, proxies, limits) in (protection::cors().boxed(), protection::proxies().boxed(), protection::limits().boxed()),
+        stream in stream().boxed(),
+        http in http().boxed(),
+        (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
