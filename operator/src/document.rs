@@ -1,5 +1,7 @@
 //! The relay's configuration, as the resource asks for it.
 
+mod jwt;
+
 use relay_config::{self as config, ByteSize, Config, Timespan};
 use serde_json::Value;
 
@@ -78,7 +80,7 @@ pub fn configuration(
     let mut config = Config {
         listen: ([0, 0, 0, 0], PUBLIC_PORT as u16).into(),
         admin_listen: ([0, 0, 0, 0], ADMIN_PORT as u16).into(),
-        auth: Some(auth(credentials)),
+        auth: Some(auth(credentials, &mut unread)),
         max_log_bytes: unread.bytes("maxLogBytes", &spec.max_log_bytes),
         drain: config::Drain {
             propagation: leaving.propagation,
@@ -193,6 +195,9 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
     if let Some(from) = &spec.cors {
         cors(&mut config.cors, from, unread);
     }
+    if let Some(from) = &spec.proxies {
+        config.proxies = proxies(from);
+    }
     let Some(limits) = &spec.limits else { return };
     let age = limits.stream_age.as_ref();
     let age = age.map(|age| unread.span("limits.streamAge", age));
@@ -233,6 +238,22 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
     );
 }
 
+fn proxies(from: &crd::Proxies) -> config::Proxies {
+    config::Proxies {
+        trusted: from.trusted.clone(),
+        header: match from.header {
+            crd::ForwardedHeader::XForwardedFor => config::ForwardedHeader::XForwardedFor,
+            crd::ForwardedHeader::Forwarded => config::ForwardedHeader::Forwarded,
+        },
+        plaintext: match from.plaintext {
+            crd::Plaintext::Allow => config::Plaintext::Allow,
+            crd::Plaintext::Refuse => config::Plaintext::Refuse,
+            crd::Plaintext::Redirect => config::Plaintext::Redirect,
+        },
+        ..config::Proxies::default()
+    }
+}
+
 fn cors(to: &mut config::Cors, from: &crd::Cors, unread: &mut Unread) {
     to.origins.clone_from(&from.origins);
     let methods = from.methods.as_ref();
@@ -257,7 +278,7 @@ fn method(method: crd::Method) -> config::CorsMethod {
     }
 }
 
-fn auth(credentials: &Credentials<'_>) -> config::Auth {
+fn auth(credentials: &Credentials<'_>, unread: &mut Unread) -> config::Auth {
     match credentials {
         Credentials::Generated(tokens) => generated(tokens),
         Credentials::Named(auth, hashes) => config::Auth {
@@ -267,6 +288,7 @@ fn auth(credentials: &Credentials<'_>) -> config::Auth {
                 .zip(*hashes)
                 .map(|(token, hash)| named(token, hash))
                 .collect(),
+            jwt: jwt::issuers(&auth.jwt, unread),
             anonymous: auth
                 .anonymous
                 .as_ref()

@@ -50,7 +50,7 @@ fn render(resource: &Path) -> String {
 }
 
 fn objects(rendered: &str) -> Vec<Value> {
-    let documents = rendered.split("---\n");
+    let documents = rendered.split("\n---\n");
     documents
         .map(|text| serde_saphyr::from_str(text).unwrap())
         .collect()
@@ -166,6 +166,10 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
         (
             "{limits: {queueBytes: 1Gi}}",
             "spec.limits.queueBytes: is 1Gi, more than all streams together may have",
+        ),
+        (
+            "{proxies: {trusted: [everybody]}}",
+            "spec.proxies.trusted[0]: `everybody` is no network",
         ),
         (
             "{channels: [{match: 'a*', publish: deny}]}",

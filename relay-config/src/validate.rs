@@ -71,7 +71,7 @@ impl Config {
         problems.size("revocations.max", self.revocations.max);
         cors::check(&mut problems, &self.cors);
         proxies::check(&mut problems, &self.proxies);
-        limits::check(&mut problems, &self.limits);
+        limits::check(&mut problems, &self.limits, self.stream.max_connections);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -128,6 +128,14 @@ impl Config {
             ONE_MILLI..=MAX_INTERVAL,
         );
         problems.bytes("data.compactAt", self.data.compact_at);
+        if let Some(redis) = &self.redis {
+            problems.0.extend(redis.target().err().unwrap_or_default());
+            problems.add_if(
+                self.data.dir.is_some(),
+                "redis",
+                "and data.dir exclude each other: with Redis the log is there; leave one of them out",
+            );
+        }
         problems.count("retention.events", self.retention.events);
         problems.time(
             "retention.age",

@@ -8,6 +8,7 @@ mod identity;
 pub mod jwt;
 mod mapping;
 mod refused;
+mod standing;
 mod static_token;
 
 pub use carriers::Parts;

@@ -11,15 +11,15 @@ mod table;
 use exposition::{Family, Scrape};
 use relay_config::Config;
 use sse_relay::{
-    auth::Authenticator,
     cursor::Epoch,
     event_log::{
         Retention,
         memory::{MemoryLog, MemoryOptions},
     },
-    http::{App, access::Openness},
+    http::App,
     hub::{Hub, open::CloseReason},
     metrics::{self, Format},
+    settings::{Live, Settings},
     stats::Stats,
 };
 use std::{
@@ -49,10 +49,9 @@ fn app() -> App {
         }),
     };
     let log = MemoryLog::new(options, Epoch::from_random(1), hub.clone());
-    let config = Arc::new(Config::default());
-    let openness = Openness::of(&config).unwrap();
-    let auth = Authenticator::new(config.auth.as_ref()).expect("no files to read");
-    App::new(hub, Arc::new(log), config, openness, auth, "r".to_owned())
+    let settings = Settings::new(Config::default()).expect("no files to read");
+    let live = Arc::new(Live::new(settings));
+    App::new(hub, Arc::new(log), live, "r".to_owned())
 }
 
 fn scrape(format: Format) -> Vec<Family> {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 /// A certificate that is known in advance.
 pub struct KnownCertificate {
-    name: Arc<str>,
-    by: By,
-    grant: Grant,
+    pub name: Arc<str>,
+    pub(super) by: By,
+    pub grant: Grant,
 }
 
 /// What it is known by.
-enum By {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum By {
     Subject(Box<str>),
     Further(Box<str>),
     /// By nothing, which only a rule is that was not validated.

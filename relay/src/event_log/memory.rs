@@ -259,10 +259,21 @@ impl EventLog for MemoryLog {
         states.fold(LogTotals::default(), LogTotals::and)
     }
 
-    fn sweep(&self) {
+    fn limits_changed(&self) {
+        for state in &self.states {
+            state.lock().limits_changed();
+        }
+    }
+
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, ()> {
         for state in &self.states {
             state.lock().sweep((self.options.clock)());
         }
+        Box::pin(ready(()))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

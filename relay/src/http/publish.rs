@@ -137,9 +137,9 @@ async fn accept(
     let identity = identity::sender(app, parts.into()).await;
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
-        bytes: app.config.http.max_body_bytes.as_usize(),
-        silence: app.config.http.idle_timeout.std(),
-        time: app.config.http.body_timeout.std(),
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
+        time: app.config().http.body_timeout.std(),
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
@@ -174,16 +174,16 @@ pub async fn one_event(
     allowed: Result<(), Problem>,
 ) -> Result<Event, Problem> {
     let bounds = body::Bounds {
-        bytes: app.config.http.max_body_bytes.as_usize(),
-        silence: app.config.http.idle_timeout.std(),
-        time: app.config.http.body_timeout.std(),
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
+        time: app.config().http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
     allowed?;
     let (format, bytes) = (format(headers)?, bytes?);
     let limits = Limits {
-        max_event_bytes: app.config.event.max_bytes.as_usize(),
-        max_attributes: app.config.event.max_attributes,
+        max_event_bytes: app.config().event.max_bytes.as_usize(),
+        max_attributes: app.config().event.max_attributes,
         max_events: 1,
         target: Target::Stream,
     };
@@ -219,7 +219,7 @@ fn admit(
         Target::Subject | Target::Stream => identity::may(identity, Right::Direct)?,
     }
     query::only(parts.uri.query(), &[])?;
-    let settings = app.config.effective(channel.as_str());
+    let settings = app.config().effective(channel.as_str());
     if target == Target::Channel && settings.publish == Access::Deny {
         let detail =
             format!("channel `{channel}` is closed to publishers by a rule of the configuration");
@@ -227,8 +227,8 @@ fn admit(
     }
     let limits = Limits {
         max_event_bytes: settings.max_event_bytes.as_usize(),
-        max_attributes: app.config.event.max_attributes,
-        max_events: app.config.http.max_batch_events,
+        max_attributes: app.config().event.max_attributes,
+        max_events: app.config().http.max_batch_events,
         target,
     };
     let (format, key) = (format(headers)?, idempotency_key(headers)?);

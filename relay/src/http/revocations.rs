@@ -139,7 +139,7 @@ impl Wanted {
             }
         };
         let until = match self.until {
-            None => now.saturating_add(app.config.revocations.keep.as_millis()),
+            None => now.saturating_add(app.config().revocations.keep.as_millis()),
             Some(text) => time::parse(&text)
                 .and_then(|time| u64::try_from(time.as_millisecond()).ok())
                 .filter(|until| *until > now)
@@ -159,7 +159,7 @@ impl Wanted {
 
 /// A slip in a name would leave the token as good as it was.
 fn known_token(app: &App, name: &str) -> Result<Arc<str>, Problem> {
-    let known = app.config.auth.as_ref().is_some_and(|auth| {
+    let known = app.config().auth.as_ref().is_some_and(|auth| {
         let tokens = auth.tokens.iter().map(|token| &token.name);
         let certificates = auth.certificates.iter().map(|rule| &rule.name);
         tokens.chain(certificates).any(|known| known == name)

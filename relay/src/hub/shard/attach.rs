@@ -227,7 +227,7 @@ impl Shard {
     }
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
-    fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
+    pub(super) fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
         let mut policies = Selector::asked(selectors)
             .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
@@ -250,7 +250,7 @@ impl Shard {
         // revoked on the way here: the command that ends streams did not find this one
         if self.slot_of(token) == Some(index)
             && let Some(stream) = self.stream(index)
-            && (self.edge.refuses)(&stream.info.who)
+            && (self.edge.refuses)(&stream.info)
         {
             self.dismiss(index, EndReason::Revoked);
         }
@@ -280,7 +280,8 @@ impl Shard {
         let Cursor::After(places) = cursor else {
             return false;
         };
-        if !places.is_past(joined) {
+        let same_epochs = places.within(joined.partitions()).same_epochs(joined);
+        if same_epochs && !places.is_past(joined) {
             return false;
         }
         let mut known = joined.clone();

@@ -67,6 +67,13 @@ impl Shard {
             let Some(index) = self.slot_of(token) else {
                 continue;
             };
+            // the configuration may say another time by now, which was planned then
+            let said = self
+                .stream(index)
+                .and_then(|stream| self.shared.auth.expiry(&stream.info.who));
+            if said.is_some_and(|said| said != Some(expires)) {
+                continue;
+            }
             match step {
                 Step::Look => self.plan_expiry(token, expires, unix_millis()),
                 Step::Tell => self.tell_expiry(index, expires),
