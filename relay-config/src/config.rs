@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
@@ -16,6 +17,7 @@ use crate::process::{Demo, Drain, Logging};
 use crate::proxies::Proxies;
 use crate::revocations::Revocations;
 use crate::tcp::Tcp;
+use crate::tickets::Tickets;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +38,10 @@ pub struct Config {
     pub auth: Option<Auth>,
     /// Credentials that are refused before they end.
     pub revocations: Revocations,
+    /// Short-lived credentials for the address of a stream.
+    pub tickets: Tickets,
+    /// Where refusals and uses of power are written down.
+    pub audit: Audit,
     /// Pages of other origins that may use the relay from a browser.
     pub cors: Cors,
     /// The proxies in front of the relay, and what is believed of what they say about clients.
@@ -80,6 +86,8 @@ impl Default for Config {
             insecure_open: false,
             auth: None,
             revocations: Revocations::default(),
+            tickets: Tickets::default(),
+            audit: Audit::default(),
             cors: Cors::default(),
             proxies: Proxies::default(),
             environment: "production".to_owned(),

@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O: texts and variables are arguments.
 
+mod audit;
 mod auth;
 mod byte_size;
 mod channels;
@@ -35,12 +36,14 @@ mod schema;
 mod service_links;
 mod shape;
 mod tcp;
+mod tickets;
 mod timespan;
 mod tree;
 mod validate;
 mod variables;
 mod web_address;
 
+pub use audit::{Audit, AuditTarget};
 pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
@@ -66,6 +69,7 @@ pub use redis::{
 pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
+pub use tickets::{TicketBinding, Tickets};
 pub use timespan::{Timespan, TimespanError};
 pub use validate::Problem;
 pub use variables::{NOT_CONFIGURATION, PREFIX, variable_names};

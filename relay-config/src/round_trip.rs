@@ -11,10 +11,10 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, Config, Data, Demo, Drain,
-    EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks,
-    Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride, Revocations, Right,
-    StaticToken, Stream, Tcp, Timespan,
+    Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, ChannelRule, Claims, Config,
+    Data, Demo, Drain, EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http,
+    Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride,
+    Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets, Timespan,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -349,6 +349,29 @@ fn tcp() -> impl Strategy<Value = Tcp> {
     })
 }
 
+fn tickets() -> impl Strategy<Value = Tickets> {
+    let bind = vec(
+        prop::sample::select(vec![TicketBinding::Address, TicketBinding::UserAgent]),
+        0..3,
+    );
+    (span(), span(), bind, any::<usize>()).prop_map(|(redeem_within, reopen_within, bind, max)| {
+        Tickets {
+            redeem_within,
+            reopen_within,
+            bind,
+            max,
+        }
+    })
+}
+
+fn audit() -> impl Strategy<Value = Audit> {
+    let targets = vec![AuditTarget::Log, AuditTarget::File, AuditTarget::Off];
+    (prop::sample::select(targets), of(text())).prop_map(|(target, file)| Audit {
+        target,
+        file: file.map(Into::into),
+    })
+}
+
 prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
@@ -357,6 +380,7 @@ prop_compose! {
         (logging, heartbeat, drain, demo) in process(),
         auth in auth(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
+        (tickets, audit) in (tickets(), audit()),
         (cors, proxies) in (protection::cors(), protection::proxies()),
         stream in stream(),
         http in http(),
@@ -364,7 +388,7 @@ prop_compose! {
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
-            revocations: Revocations { keep: revocation_keep, max: revocation_max },
+            revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
             auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
         }
     }

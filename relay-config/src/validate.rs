@@ -6,6 +6,7 @@ mod proxies;
 
 use std::fmt;
 
+use crate::audit::AuditTarget;
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
@@ -63,6 +64,12 @@ impl Config {
             ONE_SECOND..=Timespan::MAX,
         );
         problems.size("revocations.max", self.revocations.max);
+        self.check_tickets(&mut problems);
+        problems.add_if(
+            (self.audit.target == AuditTarget::File) != self.audit.file.is_some(),
+            "audit.file",
+            "is for `target: file`, which takes one; write both or neither",
+        );
         cors::check(&mut problems, &self.cors);
         proxies::check(&mut problems, &self.proxies);
         self.check_log(&mut problems);
@@ -89,6 +96,17 @@ impl Config {
         if let Err(error) = self.logging.level.parse::<LogFilter>() {
             problems.add("logging.level", error.to_string());
         }
+    }
+
+    fn check_tickets(&self, problems: &mut Problems) {
+        let tickets = &self.tickets;
+        for (path, time) in [
+            ("tickets.redeemWithin", tickets.redeem_within),
+            ("tickets.reopenWithin", tickets.reopen_within),
+        ] {
+            problems.time(path, time, ONE_SECOND..=ONE_HOUR);
+        }
+        problems.size("tickets.max", tickets.max);
     }
 
     fn check_log(&self, problems: &mut Problems) {

@@ -24,6 +24,8 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
                              "claims": {"publish": "sse", "subject": "sub"}, "grant": {}});
             return json!([jwt]);
         }
+        "audit.target" => return json!("off"),
+        "tickets.bind" => return json!(["address"]),
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),
         "event.maxBytes" => return json!("512Ki"),

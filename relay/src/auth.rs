@@ -5,11 +5,13 @@ mod identity;
 pub mod jwt;
 mod refused;
 mod static_token;
+mod ticket;
 
 pub use credential::{Credential, MAX_TOKEN};
 pub use identity::{Evidence, Identity};
 pub use refused::{Denied, Refused, Unavailable};
 pub use static_token::hash_of;
+pub use ticket::{Minted, TicketId};
 
 use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant, stats::Stats};
 use futures_util::future::join_all;
@@ -217,7 +219,7 @@ impl Guarded {
 }
 
 /// Those of the texts that are patterns.
-fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
+pub fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
     let parsed = texts.iter().map(|text| ChannelPattern::parse(text));
     parsed.filter_map(Result::ok).collect()
 }

@@ -11,6 +11,7 @@ mod dashboard;
 mod direct;
 mod disconnect;
 mod events;
+mod extend;
 pub mod forwarded;
 mod history;
 mod identity;
@@ -25,9 +26,10 @@ mod selection;
 pub mod server;
 mod status;
 pub mod subscribe;
+mod tickets;
 pub mod time;
 
-use crate::{auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
+use crate::{audit::Audit, auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
 use access::{Caller, Openness};
 use axum::{
     Router,
@@ -64,6 +66,7 @@ pub enum Phase {
 pub struct App {
     pub hub: Arc<Hub>,
     pub control: Control,
+    pub audit: Audit,
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub openness: Openness,
@@ -83,6 +86,7 @@ impl App {
         config: Arc<Config>,
         openness: Openness,
         auth: Authenticator,
+        audit: Audit,
         replica: String,
     ) -> App {
         App {
@@ -91,6 +95,7 @@ impl App {
             log,
             openness,
             auth,
+            audit,
             cors: Cors::new(&config.cors),
             proxies: Proxies::new(&config.proxies),
             config,
@@ -116,7 +121,7 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
     let events = post(publish::publish).get(history::history);
     let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
@@ -129,6 +134,11 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
         ("/v1/connections/{connection}/events", post(direct::direct)),
+        (
+            "/v1/connections/{connection}/credential",
+            post(extend::extend),
+        ),
+        ("/v1/tickets", post(tickets::mint)),
         ("/v1/subjects/{subject}/events", post(publish::to_subject)),
         ("/v1/revocations", revocations),
         ("/v1/revocations/{revocation}", delete(revocations::restore)),

@@ -1,6 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
 use crate::{
+    audit::{Audit, AuditError},
     auth::{AuthError, Authenticator},
     clock::unix_millis,
     cursor::Epoch,
@@ -46,6 +47,8 @@ pub enum ServeError {
     },
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(
@@ -95,6 +98,7 @@ pub async fn serve(
     raise_open_files();
     let openness = Openness::of(&config)?;
     let auth = Authenticator::new(config.auth.as_ref())?;
+    let audit = Audit::open(&config.audit)?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
@@ -111,6 +115,7 @@ pub async fn serve(
         config.clone(),
         openness,
         auth,
+        audit,
         replica_id(),
     ));
     let (stop, stopped) = watch::channel(false);
@@ -118,7 +123,7 @@ pub async fn serve(
     // none of these ends by itself; should one, the relay is not whole any more
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_admin(app.clone(), admin)?);
-    tasks.spawn(sweep(app.log.clone()));
+    tasks.spawn(sweep(app.clone()));
     tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
@@ -296,11 +301,13 @@ fn serve_admin(
     })
 }
 
-async fn sweep(log: Arc<dyn EventLog>) {
+async fn sweep(app: Arc<App>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        log.sweep();
+        app.log.sweep();
+        app.control.sweep(unix_millis());
+        app.audit.flush();
     }
 }
 

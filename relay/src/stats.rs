@@ -138,6 +138,22 @@ labels!(Refusal {
     HeadTimeout => "head-timeout",
 });
 
+/// What was done with a ticket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketUse {
+    Minted,
+    /// It opened its stream for the first time.
+    Redeemed,
+    /// It opened its stream again.
+    Reopened,
+}
+
+labels!(TicketUse {
+    Minted => "minted",
+    Redeemed => "redeemed",
+    Reopened => "reopened",
+});
+
 /// Why a request was refused for want of a credential or a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuthRefusal {
@@ -209,6 +225,7 @@ pub struct Stats {
     pub closed: Family<CloseReason>,
     /// Events for one stream alone.
     pub direct: Family<Directed>,
+    pub tickets: Family<TicketUse>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     /// Fetches of the keys of issuers.

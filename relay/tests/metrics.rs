@@ -11,6 +11,7 @@ mod table;
 use exposition::{Family, Scrape};
 use relay_config::Config;
 use sse_relay::{
+    audit::Audit,
     auth::Authenticator,
     cursor::Epoch,
     event_log::{
@@ -51,7 +52,16 @@ fn app() -> App {
     let config = Arc::new(Config::default());
     let openness = Openness::of(&config).unwrap();
     let auth = Authenticator::new(config.auth.as_ref()).expect("no files to read");
-    App::new(hub, Arc::new(log), config, openness, auth, "r".to_owned())
+    let audit = Audit::open(&config.audit).expect("no file to open");
+    App::new(
+        hub,
+        Arc::new(log),
+        config,
+        openness,
+        auth,
+        audit,
+        "r".to_owned(),
+    )
 }
 
 fn scrape(format: Format) -> Vec<Family> {

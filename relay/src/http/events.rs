@@ -6,7 +6,7 @@ use super::{
     identity::{self, Identified},
     problem::{Kind, Problem},
     server::Arrival,
-    subscribe::{Answer, Subscribe},
+    subscribe::{Answer, Intent, Subscribe},
 };
 use crate::{
     frame::{Frame, Framing},
@@ -47,6 +47,10 @@ pub fn subscribe<'a, B>(
             _ => Transport::Http10,
         },
         framing,
+        intent: match *request.method() {
+            Method::HEAD => Intent::Look,
+            _ => Intent::Open,
+        },
     }
 }
 
@@ -62,7 +66,7 @@ pub async fn events(
     let asked = subscribe(&request, client, Framing::Bare);
     let identity = match request.extensions().get::<Identified>() {
         Some(Identified(known)) => known.clone(),
-        None => identity::identify(&app, asked.credential).await,
+        None => asked.identify(&app).await,
     };
     match asked.answer(&app, identity) {
         Answer::Refused(problem) => problem.into_response(),

@@ -1,7 +1,7 @@
 //! Every refusal: one closed set of types, each with its status and a sentence that says what to do
 //! (RFC 9457, `application/problem+json`).
 
-use crate::{auth::Refused, stats::AuthRefusal};
+use crate::{auth::Refused, stats::AuthRefusal, who::Who};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -36,6 +36,7 @@ pub enum Kind {
     TooManyChannels,
     AuthUnavailable,
     TooManyRevocations,
+    TooManyTickets,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -72,6 +73,7 @@ impl Kind {
         Kind::TooManyChannels,
         Kind::AuthUnavailable,
         Kind::TooManyRevocations,
+        Kind::TooManyTickets,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -196,6 +198,11 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "as many revocations hold as may",
             ),
+            Kind::TooManyTickets => (
+                "too-many-tickets",
+                S::SERVICE_UNAVAILABLE,
+                "as many tickets are good as may",
+            ),
             Kind::Unavailable => (
                 "unavailable",
                 S::SERVICE_UNAVAILABLE,
@@ -238,6 +245,15 @@ pub struct Problem {
     pub detail: String,
     /// For the metric of refusals, where a credential or a right was missing.
     refusal: Option<AuthRefusal>,
+    /// Whose request it was, for the audit log.
+    who: Option<Box<Who>>,
+}
+
+/// What an answer says of a denial, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    pub reason: &'static str,
+    pub who: Option<Box<Who>>,
 }
 
 /// Seconds after which a client may try again when the relay cannot serve now.
@@ -257,12 +273,20 @@ impl Problem {
             kind,
             detail: detail.into(),
             refusal: None,
+            who: None,
         }
     }
 
     pub fn because(self, refusal: AuthRefusal) -> Problem {
         Problem {
             refusal: Some(refusal),
+            ..self
+        }
+    }
+
+    pub fn of(self, who: Who) -> Problem {
+        Problem {
+            who: Some(Box::new(who)),
             ..self
         }
     }
@@ -282,6 +306,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let json = self.to_json();
         let mut response = self.kind.answer(&json);
+        let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        if denied.contains(&self.kind.status()) {
+            response.extensions_mut().insert(Denial {
+                reason: self.refusal.map_or(self.kind.slug(), AuthRefusal::as_str),
+                who: self.who,
+            });
+        }
         if let Some(refusal) = self.refusal {
             if let Some(challenge) = challenge(refusal) {
                 let headers = response.headers_mut();

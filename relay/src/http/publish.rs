@@ -9,11 +9,13 @@ mod raw;
 use super::{
     App,
     channel_path::{ChannelPath, SubjectPath},
+    forwarded::Client,
     identity,
     problem::{Kind, Problem},
     query,
 };
 use crate::{
+    audit::{Action, Entry},
     auth::Identity,
     channel::ChannelName,
     cursor::Place,
@@ -21,6 +23,7 @@ use crate::{
     event_log::{AppendError, Appended, IdempotencyKey, MAX_IDEMPOTENCY_KEY, Publication},
     grant::Right,
     stats::PublishOutcome,
+    who::Who,
 };
 use axum::{
     body::Body,
@@ -132,6 +135,8 @@ async fn accept(
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
     let identity = identity::identify(app, identity::credential(headers)).await;
+    let to_subject = matches!(channel, Ok((_, Target::Subject)));
+    let sender = identity.as_ref().ok().filter(|_| to_subject).map(Who::from);
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
@@ -145,14 +150,25 @@ async fn accept(
         key,
         fingerprint: fingerprint(headers, &bytes),
     });
-    match understand(format, headers, &bytes, &limits)? {
+    let accepted = match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
             let appended = append(app, &channel, vec![event], idempotency).await?;
             let id = appended.places().first().map(Place::to_string);
-            Ok(Accepted::Json(status_of(&appended), json!({ "id": id })))
+            Accepted::Json(status_of(&appended), json!({ "id": id }))
         }
-        Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await,
+        Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await?,
+    };
+    if let Some(sender) = &sender {
+        let client = parts.extensions.get::<Client>();
+        app.audit.record(&Entry {
+            action: Action::SentToSubject,
+            who: Some(sender),
+            address: client.and_then(|client| client.address),
+            target: channel.as_str(),
+            outcome: "published",
+        });
     }
+    Ok(accepted)
 }
 
 /// One event for a stream, which is not appended to the log. What is decided before its body goes
@@ -161,14 +177,14 @@ pub async fn one_event(
     app: &App,
     headers: &HeaderMap,
     body: Body,
-    allowed: Result<(), Problem>,
-) -> Result<Event, Problem> {
+    allowed: Result<Identity, Problem>,
+) -> Result<(Identity, Event), Problem> {
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
-    allowed?;
+    let identity = allowed?;
     let (format, bytes) = (format(headers)?, bytes?);
     let limits = Limits {
         max_event_bytes: app.config.event.max_bytes.as_usize(),
@@ -179,7 +195,7 @@ pub async fn one_event(
     match format {
         Format::Lines | Format::CloudEventBatch => Err(one_at_a_time()),
         _ => match understand(format, headers, &bytes, &limits)? {
-            Understood::One(event) => Ok(event),
+            Understood::One(event) => Ok((identity, event)),
             Understood::Many(_) => Err(one_at_a_time()),
         },
     }

@@ -10,6 +10,7 @@ mod close;
 mod direct;
 mod end;
 mod expiry;
+mod extend;
 mod feeds;
 pub mod head;
 mod held;
@@ -27,7 +28,7 @@ mod tick;
 use super::{
     Hub,
     inbox::{Command, Inbox},
-    open::{CloseReason, Opening},
+    open::{CloseReason, Life, Opening, StreamInfo},
 };
 use crate::{
     cursor::Places,
@@ -73,6 +74,9 @@ pub type Decide = dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision;
 /// Takes a connection with the bytes that were read from it, and who is at its other end.
 pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
 
+/// Is told what happens to a stream.
+pub type Watch = dyn Fn(&StreamInfo, Life);
+
 /// What the edge gives a shard.
 pub struct Edge {
     pub decide: Box<Decide>,
@@ -80,6 +84,8 @@ pub struct Edge {
     pub hand_over: Box<HandOver>,
     /// Whether who was allowed a stream has been refused since.
     pub refuses: Box<dyn Fn(&Who) -> bool>,
+    /// Is told of streams.
+    pub watch: Box<Watch>,
 }
 
 /// What all shards are made from.
@@ -248,6 +254,9 @@ impl Shard {
             Command::Drain(window) => self.drain(window),
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
+            }
+            Command::Extend(number, extension, answer) => {
+                let _ = answer.send(self.extend(number, &extension));
             }
             Command::Direct(number, frame, answer) => {
                 let _ = answer.send(self.direct(number, &frame));

@@ -205,7 +205,8 @@ impl Inside {
         let openness = Openness::of(&config).unwrap();
         let auth = Authenticator::new(config.auth.as_ref()).unwrap();
         let replica = "inside".to_owned();
-        let app = App::new(hub, log.clone(), config, openness, auth, replica);
+        let audit = sse_relay::audit::Audit::open(&config.audit).unwrap();
+        let app = App::new(hub, log.clone(), config, openness, auth, audit, replica);
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -67,6 +67,14 @@ impl Shard {
             let Some(index) = self.slot_of(token) else {
                 continue;
             };
+            let present = self.stream(index).and_then(|stream| stream.expires);
+            if present != Some(expires) {
+                // extended since: the notice has no meaning any more, and the end is planned anew
+                if let (Step::Look | Step::Close, Some(expires)) = (step, present) {
+                    self.plan_expiry(token, expires, unix_millis());
+                }
+                continue;
+            }
             match step {
                 Step::Look => self.plan_expiry(token, expires, unix_millis()),
                 Step::Tell => self.tell_expiry(index, expires),
