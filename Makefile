@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools servers deny
+.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools servers kubernetes deny
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools servers ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers kubernetes ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -67,3 +67,7 @@ servers:
 deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \
 	  $(CARGO) install cargo-deny --locked --version $(DENY_VERSION)
+
+# What the operator's tests run against: built once, some minutes, unless KUBEBUILDER_ASSETS is set.
+kubernetes:
+	@test -n "$$KUBEBUILDER_ASSETS" || sh scripts/kubernetes.sh >/dev/null

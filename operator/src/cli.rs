@@ -2,6 +2,7 @@
 
 mod explain;
 mod render;
+pub mod run;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the relays of a cluster
+    Run(run::Args),
     /// Print the CustomResourceDefinition
     Crd,
     /// Print the objects of an SseRelay, without a cluster
@@ -60,9 +63,10 @@ pub(crate) fn read(path: &PathBuf) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// What `cli` asks to be printed.
-pub fn output(cli: Cli) -> anyhow::Result<String> {
-    match cli.command {
+/// What `command` asks to be printed; nothing for `run`, which is served instead.
+pub fn output(command: Command) -> anyhow::Result<String> {
+    match command {
+        Command::Run(args) => run::run(args).map(|()| String::new()),
         Command::Crd => Ok(crate::crd::yaml()),
         Command::Render(args) => render::render(&args),
         Command::Explain { controller } => Ok(explain::explain(controller)),

@@ -12,6 +12,7 @@ mod setting;
 
 pub use setting::{Https, Idle, Note, Profile, Setting, Severity, Wishes};
 
+use kube::core::GroupVersionKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,33 @@ impl Controller {
         }
     }
 
+    /// The kinds of its own that its profile may have objects of.
+    #[must_use]
+    pub fn kinds(self) -> Vec<GroupVersionKind> {
+        match self {
+            Self::Gce => vec![
+                GroupVersionKind::gvk("cloud.google.com", "v1", "BackendConfig"),
+                GroupVersionKind::gvk("networking.gke.io", "v1beta1", "FrontendConfig"),
+            ],
+            Self::Kong => vec![GroupVersionKind::gvk(
+                "configuration.konghq.com",
+                "v1beta1",
+                "KongUpstreamPolicy",
+            )],
+            Self::IngressNginx
+            | Self::F5Nginx
+            | Self::Traefik
+            | Self::HaproxyTechnologies
+            | Self::HaproxyIngress
+            | Self::AwsAlb
+            | Self::Agic
+            | Self::Contour
+            | Self::Istio
+            | Self::Cilium
+            | Self::Generic => Vec::new(),
+        }
+    }
+
     /// What it needs.
     #[must_use]
     pub fn profile(self, wishes: &Wishes<'_>) -> Profile {
@@ -164,6 +192,26 @@ mod tests {
         for controller in Controller::ALL {
             let json = serde_json::to_value(controller).unwrap();
             assert_eq!(json, controller.as_str());
+        }
+    }
+
+    #[test]
+    fn a_profile_has_objects_of_its_own_kinds_only() {
+        let annotations = std::collections::BTreeMap::new();
+        for controller in Controller::ALL {
+            let profile = controller.profile(&Wishes {
+                name: "live",
+                namespace: "default",
+                drain_seconds: 70,
+                https: Https::Redirect,
+                annotations: &annotations,
+            });
+            let kinds: Vec<GroupVersionKind> = profile
+                .objects
+                .iter()
+                .map(|object| object.types.clone().unwrap().try_into().unwrap())
+                .collect();
+            assert_eq!(kinds, controller.kinds(), "{}", controller.as_str());
         }
     }
 

@@ -4,14 +4,21 @@
 //! [`desired`] are pure and say what must be there, `apply` makes it so, and `status` (pure) says
 //! how it went. This crate shares only `relay-config` with the relay.
 
+pub mod apply;
 pub mod cli;
+pub mod controller;
 pub mod controller_profile;
 pub mod crd;
 pub mod desired;
 pub mod document;
+pub mod health;
+pub mod lease;
+pub mod metrics;
 pub mod names;
 pub mod resolve;
 pub mod sizing;
+pub mod status;
 pub mod tokens;
 pub mod unknown;
+pub mod upgrade;
 pub mod validate;

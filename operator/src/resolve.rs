@@ -1,5 +1,9 @@
 //! What a resource refers to, as it was found. What is found here decides nothing.
 
+mod read;
+
+pub use read::resolve;
+
 use std::collections::BTreeMap;
 
 use crate::controller_profile::Controller;

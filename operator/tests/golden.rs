@@ -46,7 +46,7 @@ fn render(resource: &Path) -> String {
         "--relay-image=sse-relay",
         resource.to_str().unwrap(),
     ];
-    output(Cli::parse_from(arguments)).unwrap()
+    output(Cli::parse_from(arguments).command).unwrap()
 }
 
 fn objects(rendered: &str) -> Vec<Value> {
@@ -176,7 +176,7 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
         let text = format!("kind: SseRelay\nmetadata: {{name: live}}\nspec: {spec}\n");
         std::fs::write(&file, format!("apiVersion: sserelay.dev/v1alpha1\n{text}")).unwrap();
         let arguments = ["sse-relay-operator", "render", file.to_str().unwrap()];
-        let error = output(Cli::parse_from(arguments)).unwrap_err();
+        let error = output(Cli::parse_from(arguments).command).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(message), "{error}");
     }

@@ -12,12 +12,14 @@ use crate::channels::ChannelRule;
 use crate::cors::Cors;
 use crate::delivery::{Heartbeat, Stream};
 use crate::http::Http;
+use crate::limits::Limits;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
 use crate::proxies::Proxies;
 use crate::revocations::Revocations;
 use crate::tcp::Tcp;
 use crate::tickets::Tickets;
+use crate::tls::Tls;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +31,9 @@ pub struct Config {
     /// Address and port for health, metrics and administration.
     #[schemars(with = "String", example = "0.0.0.0:8081")]
     pub admin_listen: SocketAddr,
+    /// TLS on `listen`, with HTTP/1.1 and HTTP/2. Without this section it is plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Whether to listen beyond the loopback interface although no credentials are configured,
     /// so that everybody who reaches the port may publish and subscribe.
     pub insecure_open: bool,
@@ -46,6 +51,8 @@ pub struct Config {
     pub cors: Cors,
     /// The proxies in front of the relay, and what is believed of what they say about clients.
     pub proxies: Proxies,
+    /// How much this replica does at once and in a second.
+    pub limits: Limits,
     /// Name of the environment, the label `env` in logs.
     pub environment: String,
     /// What the process writes about itself.
@@ -83,6 +90,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            tls: None,
             insecure_open: false,
             auth: None,
             revocations: Revocations::default(),
@@ -90,6 +98,7 @@ impl Default for Config {
             audit: Audit::default(),
             cors: Cors::default(),
             proxies: Proxies::default(),
+            limits: Limits::default(),
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),

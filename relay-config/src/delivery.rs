@@ -64,7 +64,8 @@ pub struct Stream {
     /// The longest life of a stream. It ends in the last tenth of it, and its client resumes: the
     /// only sign of a client that is gone behind a proxy that goes on reading.
     pub max_age: Timespan,
-    /// Number of streams of the process; no bound by default.
+    /// Number of connections of the process, whatever they are for; no bound by default. Keep
+    /// `limits.total.streams` below it, so that publishers always find room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
 }

@@ -19,6 +19,7 @@ mod error;
 mod http;
 mod jwks;
 mod jwt;
+mod limits;
 mod load;
 mod log;
 mod log_filter;
@@ -38,6 +39,7 @@ mod shape;
 mod tcp;
 mod tickets;
 mod timespan;
+mod tls;
 mod tree;
 mod validate;
 mod variables;
@@ -55,6 +57,7 @@ pub use error::{LoadError, Located, Unknown};
 pub use http::Http;
 pub use jwks::Jwks;
 pub use jwt::{Algorithm, Claims, Expiry, GrantTemplate, Jwt, JwtKey};
+pub use limits::{AttributeLimit, Limit, Limits, ToBrowsers};
 pub use log::{Data, EventLimits, Fsync, Idempotency, Retention};
 pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
@@ -63,14 +66,15 @@ pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
 pub use redis::{
-    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisSentinel, RedisServer,
-    RedisTarget, RedisTls,
+    Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
+    RedisServer, RedisTarget, RedisTls,
 };
 pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
 pub use tickets::{TicketBinding, Tickets};
 pub use timespan::{Timespan, TimespanError};
+pub use tls::{ClientAuth, Tls, TlsVersion};
 pub use validate::Problem;
 pub use variables::{NOT_CONFIGURATION, PREFIX, variable_names};
 pub use web_address::AddressError;

@@ -1,5 +1,6 @@
 //! The Redis servers that replicas share their event log through.
 
+mod acl;
 mod target;
 
 use schemars::JsonSchema;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::timespan::Timespan;
 
+pub use acl::RedisRole;
 pub use target::{RedisAddress, RedisMode, RedisServer, RedisTarget};
 
 /// The Redis (7.0 and later) or Valkey that replicas share their event log through: exactly one

@@ -11,10 +11,11 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, ChannelRule, Claims, Config,
-    Data, Demo, Drain, EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http,
-    Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention, RetentionOverride,
-    Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets, Timespan,
+    Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, ChannelRule, Claims,
+    ClientAuth, Config, Data, Demo, Drain, EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat,
+    HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention,
+    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
+    Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -372,6 +373,31 @@ fn audit() -> impl Strategy<Value = Audit> {
     })
 }
 
+fn tls() -> impl Strategy<Value = Tls> {
+    let versions = prop::sample::select(vec![TlsVersion::Tls12, TlsVersion::Tls13]);
+    let asking = vec![ClientAuth::None, ClientAuth::Optional, ClientAuth::Required];
+    (
+        (text(), text(), of(text())),
+        (versions, prop::sample::select(asking)),
+        (span(), any::<usize>()),
+    )
+        .prop_map(
+            |(
+                (certificate, key, client_ca),
+                (min_version, client_auth),
+                (handshake_timeout, max_handshakes),
+            )| Tls {
+                certificate,
+                key,
+                min_version,
+                client_auth,
+                client_ca,
+                handshake_timeout,
+                max_handshakes,
+            },
+        )
+}
+
 prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
@@ -381,15 +407,15 @@ prop_compose! {
         auth in auth(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
         (tickets, audit) in (tickets(), audit()),
-        (cors, proxies) in (protection::cors(), protection::proxies()),
+        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()),
         stream in stream(),
         http in http(),
-        tcp in tcp(),
+        (tcp, tls) in (tcp(), of(tls())),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
-            auth, cors, proxies, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cors;
 mod jwt;
+mod limits;
 mod proxies;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::delivery::Overflow;
 use crate::log_filter::LogFilter;
 use crate::pattern::ChannelPattern;
 use crate::timespan::Timespan;
+use crate::tls::{ClientAuth, Tls};
 
 /// The longest of each time of draining: how long Kubernetes is asked to wait at most.
 const MAX_DRAIN: Timespan = Timespan::from_secs(600);
@@ -66,12 +68,13 @@ impl Config {
         problems.size("revocations.max", self.revocations.max);
         self.check_tickets(&mut problems);
         problems.add_if(
-            (self.audit.target == AuditTarget::File) != self.audit.file.is_some(),
+            self.audit.target == AuditTarget::File && self.audit.file.is_none(),
             "audit.file",
-            "is for `target: file`, which takes one; write both or neither",
+            "is missing; name the file that `target: file` appends to",
         );
         cors::check(&mut problems, &self.cors);
         proxies::check(&mut problems, &self.proxies);
+        limits::check(&mut problems, &self.limits);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
@@ -80,6 +83,9 @@ impl Config {
         self.check_stream(&mut problems);
         self.check_http(&mut problems);
         self.check_tcp(&mut problems);
+        if let Some(tls) = &self.tls {
+            check_tls(&mut problems, "tls", tls);
+        }
         self.check_drain(&mut problems);
         self.check_demo(&mut problems);
         problems.into_result()
@@ -374,6 +380,37 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
             "write a time such as 2027-01-01T00:00:00Z (RFC 3339)",
         );
     }
+}
+
+fn check_tls(problems: &mut Problems, path: &str, tls: &Tls) {
+    let field = |name: &str| format!("{path}.{name}");
+    let files = [
+        ("certificate", Some(&tls.certificate)),
+        ("key", Some(&tls.key)),
+        ("clientCa", tls.client_ca.as_ref()),
+    ];
+    for (name, file) in files {
+        let wrong = file.is_some_and(|file| file.is_empty() || file.contains('\0'));
+        problems.add_if(wrong, &field(name), "write the path of a PEM file");
+    }
+    match (tls.client_auth, &tls.client_ca) {
+        (ClientAuth::Optional | ClientAuth::Required, None) => problems.add(
+            field("clientCa"),
+            "is missing; name a file with the authorities whose clients are believed",
+        ),
+        (ClientAuth::None, Some(_)) => problems.add(
+            field("clientCa"),
+            "has no effect without `clientAuth: optional` or `required`; write one of them, or \
+             remove it",
+        ),
+        _ => {}
+    }
+    problems.time(
+        &field("handshakeTimeout"),
+        tls.handshake_timeout,
+        ONE_MILLI..=MAX_INTERVAL,
+    );
+    problems.size(&field("maxHandshakes"), tls.max_handshakes);
 }
 
 fn check_patterns(problems: &mut Problems, path: &str, patterns: &[String]) {

@@ -39,7 +39,6 @@ fn each_rule_names_its_field() {
         ("tickets: {reopenWithin: 2h}", "tickets.reopenWithin"),
         ("tickets: {max: 0}", "tickets.max"),
         ("audit: {target: file}", "audit.file"),
-        ("audit: {file: a}", "audit.file"),
         ("revocations: {max: 0}", "revocations.max"),
         ("retention: {events: 0}", "retention.events"),
         ("retention: {age: 0s}", "retention.age"),
@@ -105,6 +104,27 @@ fn each_rule_names_its_field() {
         ),
         ("proxies: {trusted: [10.0.0.0/33]}", "proxies.trusted[0]"),
         ("proxies: {plaintext: refuse}", "proxies.plaintext"),
+        ("limits: {total: {streams: 0}}", "limits.total.streams"),
+        (
+            "limits: {perAddress: {publishBytesPerSecond: 0}}",
+            "limits.perAddress.publishBytesPerSecond",
+        ),
+        (
+            "limits: {perAttribute: [{attribute: team}]}",
+            "limits.perAttribute[0]",
+        ),
+        (
+            "limits: {perAttribute: [{attribute: '', streams: 1}]}",
+            "limits.perAttribute[0].attribute",
+        ),
+        (
+            "limits: {perAttribute: [{attribute: a, streams: 1}, {attribute: a, opensPerSecond: 1}]}",
+            "limits.perAttribute[1]",
+        ),
+        ("limits: {ipv4Prefix: 7}", "limits.ipv4Prefix"),
+        ("limits: {ipv6Prefix: 129}", "limits.ipv6Prefix"),
+        ("limits: {burst: 11m}", "limits.burst"),
+        ("limits: {maxTracked: 0}", "limits.maxTracked"),
         ("cors: {methods: []}", "cors.methods"),
         ("cors: {headers: ['a b']}", "cors.headers[0]"),
         ("cors: {exposedHeaders: ['*']}", "cors.exposedHeaders[0]"),
@@ -130,6 +150,21 @@ fn each_rule_names_its_field() {
         ("stream: {writeTimeout: 0s}", "stream.writeTimeout"),
         ("stream: {maxAge: 999ms}", "stream.maxAge"),
         ("tcp: {keepAlive: 0s}", "tcp.keepAlive"),
+        ("tls: {certificate: \"\", key: k}", "tls.certificate"),
+        ("tls: {certificate: c, key: \"\"}", "tls.key"),
+        (
+            "tls: {certificate: c, key: k, clientAuth: optional}",
+            "tls.clientCa",
+        ),
+        ("tls: {certificate: c, key: k, clientCa: a}", "tls.clientCa"),
+        (
+            "tls: {certificate: c, key: k, handshakeTimeout: 0s}",
+            "tls.handshakeTimeout",
+        ),
+        (
+            "tls: {certificate: c, key: k, maxHandshakes: 0}",
+            "tls.maxHandshakes",
+        ),
         ("tcp: {userTimeout: 2h}", "tcp.userTimeout"),
         ("http: {http1: false, http2: false}", "http.http1"),
         (

@@ -12,6 +12,9 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
         "cors.origins" => return json!(["https://a.example"]),
         "proxies.trusted" => return json!(["10.0.0.0/8"]),
+        "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),
+        "limits.ipv4Prefix" => return json!(24),
+        "limits.ipv6Prefix" => return json!(56),
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
@@ -33,6 +36,8 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "http.maxHeadBytes" => return json!("32Ki"),
         "stream.maxQueueBytes" => return json!("2Mi"),
         "drain.timeout" => return json!("60s"),
+        "tls.minVersion" => return json!("1.3"),
+        "tls.clientCa" => return json!("ca.pem"),
         _ => {}
     }
     if let Some(choices) = schema["oneOf"].as_array() {
@@ -93,17 +98,18 @@ fn every_leaf_of_the_schema_is_set_by_its_variable() {
         let pointer = format!("/{}", path.replace('.', "/"));
         let default = defaults.pointer(&pointer).unwrap_or(&Value::Null);
         let wanted = other_value(&path, &schema, default);
-        let text = wanted.as_str().map_or(wanted.to_string(), str::to_owned);
-        let mut vars = BTreeMap::from([(name.clone(), text)]);
-        if let Some((path, wanted)) = meaningless_without(&path) {
-            vars.insert(variable(path), wanted.to_string());
+        let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        let mut vars = BTreeMap::new();
+        for (path, wanted) in meaningless_without(&path) {
+            vars.insert(variable(path), text(&wanted));
         }
+        vars.insert(name.clone(), text(&wanted));
         let config = Config::from_sources(None, &vars).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut expected = defaults.clone();
-        set(&mut expected, &path, wanted);
-        if let Some((path, wanted)) = meaningless_without(&path) {
+        for (path, wanted) in meaningless_without(&path) {
             set(&mut expected, path, wanted);
         }
+        set(&mut expected, &path, wanted);
         let expected: Config = serde_json::from_value(expected).unwrap();
         assert_ne!(expected, Config::default(), "{name}: the test sets nothing");
         assert_eq!(config, expected, "{name}");
@@ -111,8 +117,18 @@ fn every_leaf_of_the_schema_is_set_by_its_variable() {
 }
 
 /// What else must be set, and to what, where a field alone would have no effect and is refused.
-fn meaningless_without(path: &str) -> Option<(&'static str, Value)> {
-    (path == "proxies.plaintext").then(|| ("proxies.trusted", json!(["10.0.0.0/8"])))
+fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
+    let (certificate, key) = (
+        ("tls.certificate", json!("c.pem")),
+        ("tls.key", json!("k.pem")),
+    );
+    match path {
+        "proxies.plaintext" => vec![("proxies.trusted", json!(["10.0.0.0/8"]))],
+        "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
+        "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
+        path if path.starts_with("tls.") => vec![certificate, key],
+        _ => Vec::new(),
+    }
 }
 
 fn set(value: &mut Value, path: &str, wanted: Value) {

@@ -8,4 +8,5 @@ pub mod client;
 pub mod listen;
 pub mod options;
 pub mod publish;
+pub mod redis_acl;
 pub mod token;

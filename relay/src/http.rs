@@ -16,6 +16,7 @@ pub mod forwarded;
 mod history;
 mod identity;
 mod json_body;
+mod limited;
 mod paging;
 mod plaintext;
 pub mod problem;
@@ -29,7 +30,10 @@ pub mod subscribe;
 mod tickets;
 pub mod time;
 
-use crate::{audit::Audit, auth::Authenticator, control::Control, event_log::EventLog, hub::Hub};
+use crate::{
+    audit::Audit, auth::Authenticator, control::Control, event_log::EventLog, hub::Hub,
+    limits::Limits,
+};
 use access::{Caller, Openness};
 use axum::{
     Router,
@@ -73,6 +77,7 @@ pub struct App {
     pub auth: Authenticator,
     pub cors: Cors,
     pub proxies: Proxies,
+    pub limits: Arc<Limits>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -98,6 +103,7 @@ impl App {
             audit,
             cors: Cors::new(&config.cors),
             proxies: Proxies::new(&config.proxies),
+            limits: Limits::new(&config.limits),
             config,
             replica,
             started: Instant::now(),
@@ -314,6 +320,7 @@ async fn options(request: Request, next: Next) -> Response {
 /// What every answer gets.
 async fn finish(State(app): State<Arc<App>>, mut response: Response) -> Response {
     identity::count(&app, &response);
+    limited::count(&app, &response);
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

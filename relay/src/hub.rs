@@ -38,6 +38,8 @@ pub struct Hub {
     inboxes: Vec<Arc<Inbox>>,
     /// Connections and streams by shard.
     loads: Vec<AtomicUsize>,
+    /// Streams whose connection counts besides: hyper carries them.
+    pub carried: AtomicUsize,
     /// By partition: everything up to this id stands in the inboxes of the shards that want it.
     heads: [AtomicU64; Partition::MAX],
     numbers: AtomicU64,
@@ -60,6 +62,7 @@ impl Hub {
             interest: RwLock::default(),
             inboxes: (0..shards).map(|_| Arc::default()).collect(),
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            carried: AtomicUsize::new(0),
             heads: Default::default(),
             numbers: AtomicU64::new(1),
             queue_bytes: AtomicUsize::new(0),
@@ -132,12 +135,11 @@ impl Hub {
         &self.loads[shard]
     }
 
-    /// Connections and streams that shards own, in all.
+    /// Connections in all, each once, whatever streams it carries.
     pub fn connections(&self) -> usize {
-        self.loads
-            .iter()
-            .map(|load| load.load(Ordering::Relaxed))
-            .sum()
+        let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
+        let counted: usize = loads.sum();
+        counted.saturating_sub(self.carried.load(Ordering::Relaxed))
     }
 
     /// Bytes that begin and cease to wait for streams of a shard.

@@ -35,6 +35,8 @@ enum Command {
     /// Make tokens, and say what one allows
     #[command(subcommand)]
     Token(cli::token::Command),
+    /// Print the rights that a user of Redis needs
+    RedisAcl(cli::redis_acl::Args),
     /// Write shell completions to standard output
     Completions {
         /// For which shell
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Publish(args) => client(cli::publish::run(args)),
         Command::Check(args) => cli::check::run(&args),
         Command::Token(command) => cli::token::run(&command),
+        Command::RedisAcl(args) => cli::redis_acl::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -132,14 +132,25 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         tickets,
         refused,
         auth_refused,
+        limited,
         jwks_fetches,
         log_retries,
+        handshakes,
+        reloads,
+        certificate_expires,
         writes,
         short_writes,
         latency,
     } = stats;
     let (buckets, sum) = latency.get();
-    vec![
+    let certificate = certificate_expires.get().map(|at| {
+        Metric::gauge(
+            "sse_relay_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that new connections get, in Unix time.",
+            at / 1000,
+        )
+    });
+    let mut metrics = vec![
         Metric::family(
             "sse_relay_publishes",
             "Publishes, by what became of them.",
@@ -220,6 +231,24 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             auth_refused,
         ),
         Metric::family(
+            "sse_relay_limited",
+            "Requests refused past a limit, by whose limit it was and of what.",
+            "limit",
+            limited,
+        ),
+        Metric::family(
+            "sse_relay_tls_handshakes",
+            "TLS handshakes, by what became of them.",
+            "outcome",
+            handshakes,
+        ),
+        Metric::family(
+            "sse_relay_certificate_reloads",
+            "Changes of the certificate's files, by what became of them.",
+            "outcome",
+            reloads,
+        ),
+        Metric::family(
             "sse_relay_jwks_fetches",
             "Fetches of the keys of issuers of signed tokens, by what became of them.",
             "result",
@@ -250,5 +279,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
                 sum,
             },
         ),
-    ]
+    ];
+    metrics.extend(certificate);
+    metrics
 }

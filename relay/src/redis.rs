@@ -25,10 +25,12 @@ mod info;
 mod line;
 mod login;
 mod node;
+pub mod preflight;
 mod reply;
 mod script;
 mod session;
 mod slot;
+mod subscriber;
 mod tls;
 mod topology;
 
@@ -39,6 +41,7 @@ pub use reply::Reply;
 pub use script::Script;
 pub use session::{MAX_IN_FLIGHT, Session};
 pub use slot::{SLOTS, Slot};
+pub use subscriber::{Event, Events, MAX_EVENT_BYTES, MAX_EVENTS, Message, Subscriptions};
 
 use connect::Connector;
 use info::ServerMode;
@@ -62,6 +65,7 @@ pub struct Redis {
 
 struct Shared {
     map: watch::Receiver<topology::State>,
+    connector: Arc<Connector>,
     /// Asks for the map, where it can change.
     follower: Option<JoinHandle<()>>,
 }
@@ -97,8 +101,8 @@ impl Redis {
         Ok(match target.mode {
             RedisMode::Standalone { address, database } => {
                 let connector = connector(database, ServerMode::Single);
-                let map = SlotMap::whole(Node::start(address, connector));
-                Redis::of(watch::channel(Ok(Arc::new(map))).1, None)
+                let map = SlotMap::whole(Node::start(address, connector.clone()));
+                Redis::of(watch::channel(Ok(Arc::new(map))).1, connector, None)
             }
             RedisMode::Sentinel {
                 service,
@@ -121,14 +125,32 @@ impl Redis {
 
     fn following(oracle: Oracle, connector: Arc<Connector>, trouble: Arc<Notify>) -> Redis {
         let (sender, map) = watch::channel(Err(Arc::new(ConnectError::Starting)));
-        let follower = tokio::spawn(follow(oracle, connector, trouble, sender));
-        Redis::of(map, Some(follower))
+        let follower = tokio::spawn(follow(oracle, connector.clone(), trouble, sender));
+        Redis::of(map, connector, Some(follower))
     }
 
-    fn of(map: watch::Receiver<topology::State>, follower: Option<JoinHandle<()>>) -> Redis {
+    fn of(
+        map: watch::Receiver<topology::State>,
+        connector: Arc<Connector>,
+        follower: Option<JoinHandle<()>>,
+    ) -> Redis {
         Redis {
-            shared: Arc::new(Shared { map, follower }),
+            shared: Arc::new(Shared {
+                map,
+                connector,
+                follower,
+            }),
         }
+    }
+
+    /// One slot of each node that owns any.
+    fn first_slots(&self) -> Vec<Slot> {
+        self.map().map(|map| map.first_slots()).unwrap_or_default()
+    }
+
+    /// The map of this moment, if there is one.
+    fn map(&self) -> Option<Arc<SlotMap>> {
+        self.shared.map.borrow().clone().ok()
     }
 
     fn owner(&self, slot: Slot) -> Result<Arc<Node>, CommandError> {

@@ -19,8 +19,10 @@ use crate::{
     listener,
     source::demo::{self, DemoError, Sampler},
     stats::Stats,
+    tls::{self, ServerTls, TlsError},
 };
 use relay_config::{Config, Fsync};
+use rustix::process::{Resource, getrlimit};
 use std::{
     convert::Infallible,
     io,
@@ -45,6 +47,8 @@ pub enum ServeError {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -106,7 +110,9 @@ pub async fn serve(
         admin: admin.local_addr()?,
     };
     let config = Arc::new(config);
-    let hub = Hub::new(threads(&config), Arc::new(Stats::default()));
+    let stats = Arc::<Stats>::default();
+    let tls = tls(&config, &stats)?;
+    let hub = Hub::new(threads(&config), stats);
     let (log, writer) = open_log(&config, &hub)?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(
@@ -119,11 +125,18 @@ pub async fn serve(
         replica_id(),
     ));
     let (stop, stopped) = watch::channel(false);
-    let mut threads = http::server::start(&app, &http::router(app.clone()), listener, &stopped)?;
+    let mut threads = http::server::start(
+        &app,
+        &http::router(app.clone()),
+        listener,
+        tls.as_ref(),
+        &stopped,
+    )?;
     // none of these ends by itself; should one, the relay is not whole any more
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_admin(app.clone(), admin)?);
     tasks.spawn(sweep(app.clone()));
+    tasks.spawn(tls::watch::watch(tls.into_iter().collect())?);
     tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
@@ -133,6 +146,7 @@ pub async fn serve(
     tracing::info!(
         event = "relay.started",
         listen = %addresses.public,
+        tls = app.config.tls.is_some(),
         admin = %addresses.admin,
         threads = app.hub.shards(),
         open_to = if app.auth.is_open() { openness.as_str() } else { "credentials" },
@@ -210,7 +224,7 @@ fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServeErro
 
 /// The soft limit of open files becomes the hard one: each stream is a file.
 fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+    use rustix::process::setrlimit;
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {
         current: limit.maximum,
@@ -224,6 +238,14 @@ fn raise_open_files() {
             "the limit of open files stays as it is"
         );
     }
+}
+
+fn tls(config: &Config, stats: &Arc<Stats>) -> Result<Option<Arc<ServerTls>>, TlsError> {
+    let open_files = getrlimit(Resource::Nofile).current;
+    let tls = config.tls.as_ref().map(|settings| {
+        ServerTls::new(settings, &config.http, open_files, stats.clone()).map(Arc::new)
+    });
+    tls.transpose()
 }
 
 fn threads(config: &Config) -> usize {

@@ -6,6 +6,7 @@ use crate::{
     frame::GapReason,
     hub::open::{CloseReason, Directed},
     label::{Label, labels},
+    limits::Hit,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -211,6 +212,52 @@ impl Label for AuthRefusal {
     }
 }
 
+/// What became of a TLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandshakeOutcome {
+    Completed,
+    /// The two sides have nothing in common, or a certificate was refused, or it was no TLS.
+    Failed,
+    /// It, or the request after it, did not come in time.
+    Timeout,
+    /// Too many others began one.
+    Displaced,
+}
+
+labels!(HandshakeOutcome {
+    Completed => "completed",
+    Failed => "failed",
+    Timeout => "timeout",
+    Displaced => "displaced",
+});
+
+/// What became of changed certificate files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CertificateReload {
+    Loaded,
+    /// They are broken; the old ones go on.
+    Failed,
+}
+
+labels!(CertificateReload {
+    Loaded => "loaded",
+    Failed => "failed",
+});
+
+/// A moment, once it is known.
+#[derive(Default, Debug)]
+pub struct Moment(parking_lot::Mutex<Option<crate::cursor::UnixMillis>>);
+
+impl Moment {
+    pub fn set(&self, at: crate::cursor::UnixMillis) {
+        *self.0.lock() = Some(at);
+    }
+
+    pub fn get(&self) -> Option<crate::cursor::UnixMillis> {
+        *self.0.lock()
+    }
+}
+
 /// Everything that is counted, from the start of the process.
 #[derive(Default, Debug)]
 pub struct Stats {
@@ -228,6 +275,11 @@ pub struct Stats {
     pub tickets: Family<TicketUse>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
+    pub limited: Family<Hit>,
+    pub handshakes: Family<HandshakeOutcome>,
+    pub reloads: Family<CertificateReload>,
+    /// When the certificate ends that new connections get; the first to end, of several.
+    pub certificate_expires: Moment,
     /// Fetches of the keys of issuers.
     pub jwks_fetches: Family<FetchResult>,
     pub log_retries: Family<LogOperation>,

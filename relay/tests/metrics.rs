@@ -33,6 +33,7 @@ use std::{
 fn app() -> App {
     let stats = Arc::new(Stats::default());
     stats.closed.of(CloseReason::Slow).add(2);
+    stats.certificate_expires.set(4_102_444_800_000);
     stats.latency.observe(Duration::from_millis(3), 5);
     stats.latency.observe(Duration::from_secs(99), 1);
     let hub = Hub::new(1, stats);

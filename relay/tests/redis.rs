@@ -4,8 +4,12 @@
 mod commands;
 #[path = "redis/connecting.rs"]
 mod connecting;
+#[path = "redis/preflight.rs"]
+mod preflight;
 #[path = "support/redis.rs"]
 mod servers;
+#[path = "redis/subscriptions.rs"]
+mod subscriptions;
 #[path = "redis/topology.rs"]
 mod topology;
 #[path = "redis/versions.rs"]

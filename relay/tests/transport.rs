@@ -14,29 +14,20 @@ mod relay;
 
 use client::{End, Request, Subscriber, Version};
 use network::{Island, Proxy};
-use relay::{Event, Publisher, Relay, eventually, exchange};
+use relay::{Event, Publisher, Relay, eventually};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::sleep};
 
 const VERSIONS: [Version; 3] = [Version::Http10, Version::Http11, Version::Http2];
 
-/// A sample of `/metrics`.
-async fn sample(relay: &Relay, name: &str) -> u64 {
-    let scrape = exchange(relay.admin, "GET /metrics", "").await.unwrap();
-    let mut lines = scrape.body.lines();
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.unwrap_or_else(|| panic!("{name} in {}", scrape.body));
-    value.parse().unwrap()
-}
-
 /// Waits until so many streams ended for a reason, and nothing is left of them.
 async fn all_ended(relay: &Relay, reason: &str, count: u64) {
     let name = format!("sse_relay_streams_closed_total{{reason=\"{reason}\"}}");
     eventually(&format!("{count} streams ended as {reason}"), async || {
-        sample(relay, &name).await >= count
+        relay.sample(&name).await >= count
     })
     .await;
-    assert_eq!(sample(relay, &name).await, count, "{}", relay.log());
+    assert_eq!(relay.sample(&name).await, count, "{}", relay.log());
     assert_eq!(relay.status("/streams").await, 0, "{}", relay.log());
 }
 
@@ -112,13 +103,13 @@ async fn a_connection_that_takes_nothing_for_the_write_timeout_is_closed() {
     let (_, ()) = tokio::join!(well.data(20), publish_much(&relay));
     let reason = "sse_relay_streams_closed_total{reason=\"stalled\"}";
     eventually("those who read nothing are gone", async || {
-        sample(&relay, reason).await == 3
+        relay.sample(reason).await == 3
     })
     .await;
     assert_eq!(relay.status("/streams").await, 1, "who reads is served");
     // an HTTP/2 connection may have other streams: it goes on as long as it answers pings
     eventually("two of three connections are gone", async || {
-        sample(&relay, "sse_relay_connections").await == 2
+        relay.sample("sse_relay_connections").await == 2
     })
     .await;
 }
@@ -201,6 +192,8 @@ async fn a_stream_that_reaches_its_age_ends_well_and_its_client_resumes_exactly(
         let got: Vec<String> = got.into_iter().map(|event| event.data).collect();
         assert_eq!(got, expected);
     }
-    let aged = sample(&relay, "sse_relay_streams_closed_total{reason=\"max-age\"}").await;
+    let aged = relay
+        .sample("sse_relay_streams_closed_total{reason=\"max-age\"}")
+        .await;
     assert!(aged >= 3, "{aged}");
 }

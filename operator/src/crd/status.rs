@@ -168,8 +168,6 @@ pub enum Reason {
     HeartbeatTooSlow,
     /// A kind that is needed is not installed in the cluster.
     KindNotInstalled,
-    /// There is no way in from outside.
-    NotAskedFor,
     /// The operator waits for the relay that it upgrades at present.
     WaitsForUpgrade,
 }

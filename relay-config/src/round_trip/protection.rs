@@ -1,10 +1,14 @@
 //! Any settings of what protects the relay.
 
 use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::*;
 
-use super::{span, text};
-use crate::{Cors, CorsMethod, ForwardedHeader, Plaintext, Proxies};
+use super::{bytes, span, text};
+use crate::{
+    AttributeLimit, Cors, CorsMethod, ForwardedHeader, Limit, Limits, Plaintext, Proxies,
+    ToBrowsers,
+};
 
 pub(super) fn cors() -> impl Strategy<Value = Cors> {
     use CorsMethod::{Delete, Get, Head, Post};
@@ -42,4 +46,54 @@ pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
             header,
             plaintext,
         })
+}
+
+fn limit() -> impl Strategy<Value = Limit> {
+    (
+        of(any::<u32>()),
+        of(any::<u32>()),
+        of(any::<u32>()),
+        of(bytes()),
+    )
+        .prop_map(
+            |(streams, opens_per_second, publishes_per_second, publish_bytes_per_second)| Limit {
+                streams,
+                opens_per_second,
+                publishes_per_second,
+                publish_bytes_per_second,
+            },
+        )
+}
+
+pub(super) fn limits() -> impl Strategy<Value = Limits> {
+    let rule = (text(), limit()).prop_map(|(attribute, limit)| AttributeLimit {
+        attribute,
+        streams: limit.streams,
+        opens_per_second: limit.opens_per_second,
+        publishes_per_second: limit.publishes_per_second,
+        publish_bytes_per_second: limit.publish_bytes_per_second,
+    });
+    let answers = prop::sample::select(vec![ToBrowsers::Retry, ToBrowsers::Status]);
+    (
+        (limit(), limit(), limit(), vec(rule, 0..3)),
+        (any::<u8>(), any::<u8>(), span()),
+        (any::<usize>(), answers),
+    )
+        .prop_map(
+            |(
+                (total, per_subject, per_address, per_attribute),
+                (ipv4_prefix, ipv6_prefix, burst),
+                (max_tracked, to_browsers),
+            )| Limits {
+                total,
+                per_subject,
+                per_address,
+                per_attribute,
+                ipv4_prefix,
+                ipv6_prefix,
+                burst,
+                max_tracked,
+                to_browsers,
+            },
+        )
 }

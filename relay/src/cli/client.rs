@@ -7,7 +7,11 @@ use reqwest::{
     Client, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde::Deserialize;
 use std::{fmt, fs, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -42,12 +46,14 @@ pub enum Failure {
     Header { what: &'static str },
     #[error("cannot read the token file {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: io::Error },
+    #[error("cannot use {}: {why}", path.display())]
+    Certificate { path: PathBuf, why: String },
     #[error("the token is empty")]
     NoToken,
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
     #[error(
-        "found no certificate authorities on this system to check the server with; name a file of them in SSL_CERT_FILE"
+        "found no certificate authorities on this system to check the server with; name a file of them with --ca"
     )]
     NoAuthorities,
     #[error("cannot connect to {to}: {why}")]
@@ -92,6 +98,7 @@ impl Failure {
             | Failure::NotJson(_)
             | Failure::Header { .. }
             | Failure::TokenFile { .. }
+            | Failure::Certificate { .. }
             | Failure::NoToken => 2,
             Failure::Refused { .. } => 3,
             Failure::Connect { .. } => 4,
@@ -249,15 +256,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whom a command trusts, and which certificate it shows.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct TlsArgs {
+    /// PEM file of the authorities to trust instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// PEM file of a certificate to show, for a relay that asks for one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+}
+
 /// A client for one server. Redirects are followed, and a token is not sent on to another host;
 /// proxies are taken from the environment.
-pub fn http_client(url: &Url, token: Option<Token>) -> Result<Client, Failure> {
+pub fn http_client(url: &Url, token: Option<Token>, tls: &TlsArgs) -> Result<Client, Failure> {
     let mut headers = HeaderMap::new();
     if let Some(Token(value)) = token {
         headers.insert(AUTHORIZATION, value);
     }
     Client::builder()
-        .tls_backend_preconfigured(tls(url)?)
+        .tls_backend_preconfigured(tls_config(url, tls)?)
         .default_headers(headers)
         .user_agent(concat!("sse-relay/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -268,18 +289,57 @@ pub fn http_client(url: &Url, token: Option<Token>) -> Result<Client, Failure> {
         .map_err(|error| Failure::Client(root_cause(error)))
 }
 
-/// Trusts whom the system trusts, which may include an organisation's own authority.
-fn tls(url: &Url) -> Result<ClientConfig, Failure> {
-    let mut roots = RootCertStore::empty();
-    let (usable, _unusable) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if usable == 0 && url.scheme() == "https" {
-        return Err(Failure::NoAuthorities);
-    }
+fn tls_config(url: &Url, args: &TlsArgs) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::Client(error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|error| Failure::Client(error.to_string()))?
+        .with_root_certificates(trusted(url, args.ca.as_ref())?);
+    let (Some(certificate), Some(key)) = (&args.certificate, &args.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let wrong = |path: &PathBuf, why: String| Failure::Certificate {
+        path: path.clone(),
+        why,
+    };
+    let chain = certificates(certificate)?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
+    builder
+        .with_client_auth_cert(chain, secret)
+        .map_err(|error| wrong(certificate, error.to_string()))
+}
+
+/// Whom the system trusts, which may include an organisation's own authority; or whom a file names.
+fn trusted(url: &Url, file: Option<&PathBuf>) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    let authorities = match file {
+        Some(path) => certificates(path)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let (usable, _unusable) = roots.add_parsable_certificates(authorities);
+    match file {
+        Some(path) if usable == 0 => Err(Failure::Certificate {
+            path: path.clone(),
+            why: "none of its certificates is an authority's".to_owned(),
+        }),
+        None if usable == 0 && url.scheme() == "https" => Err(Failure::NoAuthorities),
+        _ => Ok(roots),
+    }
+}
+
+/// The certificates of a PEM file, at least one.
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let wrong = |why: String| Failure::Certificate {
+        path: path.clone(),
+        why,
+    };
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+    let all: Result<Vec<_>, _> = all.collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(wrong("it has no certificate in PEM".to_owned())),
+        Ok(all) => Ok(all),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 /// Of a request that got no answer, which counts as no connection, or of one that was sent around.

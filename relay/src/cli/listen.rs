@@ -6,7 +6,7 @@ pub mod target;
 
 use super::{
     backoff::Backoff,
-    client::{self, Failure, Problem, Token},
+    client::{self, Failure, Problem, TlsArgs, Token},
 };
 use crate::{
     event::RESERVED_TYPES,
@@ -78,6 +78,8 @@ pub struct Args {
     /// A file with the token. Without it the token is taken from SSE_RELAY_TOKEN, if that is set.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 /// The whole command: events on standard output, what happens on standard error.
@@ -120,7 +122,7 @@ pub async fn listen<W: AsyncWrite + Unpin>(
 ) -> Result<(), Failure> {
     let url = target::stream_url(&args)?;
     let mut listener = Listener {
-        http: client::http_client(&url, token)?,
+        http: client::http_client(&url, token, &args.tls)?,
         to: client::shown(&url),
         url,
         backoff: Backoff::new(FIRST_WAIT, args.max_wait),

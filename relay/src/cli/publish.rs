@@ -4,7 +4,7 @@ pub mod batch;
 pub mod delivery;
 pub mod envelope;
 
-use super::client::{self, Failure, Token};
+use super::client::{self, Failure, TlsArgs, Token};
 use crate::channel::ChannelName;
 use batch::Lines;
 use bytes::Bytes;
@@ -69,6 +69,8 @@ pub struct Args {
     /// A file with the token. Without it the token is taken from SSE_RELAY_TOKEN, if that is set.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 fn parse_channel(text: &str) -> Result<ChannelName, String> {
@@ -107,7 +109,7 @@ where
     T: FnMut(Note),
 {
     let url = events_url(&args)?;
-    let http = client::http_client(&url, token)?;
+    let http = client::http_client(&url, token, &args.tls)?;
     let delivery = Delivery::new(http, url, args.timeout, tell);
     let ids = Ids(out);
     if args.ndjson {

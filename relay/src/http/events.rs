@@ -4,6 +4,7 @@ use super::{
     App, Phase, caller,
     forwarded::Client,
     identity::{self, Identified},
+    limited,
     problem::{Kind, Problem},
     server::Arrival,
     subscribe::{Answer, Intent, Subscribe},
@@ -69,7 +70,10 @@ pub async fn events(
         None => asked.identify(&app).await,
     };
     match asked.answer(&app, identity) {
-        Answer::Refused(problem) => problem.into_response(),
+        Answer::Refused(problem) => match problem.exceeded() {
+            Some(exceeded) if limited::comes_back(&app, &request) => limited::later(&app, exceeded),
+            _ => problem.into_response(),
+        },
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),
         Answer::Open(opening) => {
@@ -99,13 +103,19 @@ fn stream_response(body: Body) -> Response {
 /// A browser's EventSource never comes back after an error's status, but it does after a stream that
 /// ends (WHATWG HTML 9.2.3); programs get the real status.
 fn turn_away(app: &App, request: &Request) -> Response {
-    if !request.headers().contains_key("sec-fetch-mode") {
+    if !limited::comes_back(app, request) {
         return Problem::new(
             Kind::Draining,
             "open the stream again; another replica will answer",
         )
         .into_response();
     }
-    let farewell = Frame::retry(retry(&app.config.stream));
-    stream_response(Body::from(farewell.bytes(Framing::Bare).to_vec()))
+    farewell(retry(&app.config.stream))
+}
+
+/// A stream that only says when to come back, in milliseconds.
+pub fn farewell(retry: u32) -> Response {
+    stream_response(Body::from(
+        Frame::retry(retry).bytes(Framing::Bare).to_vec(),
+    ))
 }

@@ -1,7 +1,12 @@
 //! Every refusal: one closed set of types, each with its status and a sentence that says what to do
 //! (RFC 9457, `application/problem+json`).
 
-use crate::{auth::Refused, stats::AuthRefusal, who::Who};
+use crate::{
+    auth::Refused,
+    limits::{Exceeded, hit::Scope},
+    stats::AuthRefusal,
+    who::Who,
+};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -43,6 +48,10 @@ pub enum Kind {
     HttpVersion,
     MalformedRequest,
     HeadTooLarge,
+    /// The client asks for more than it may have.
+    LimitReached,
+    /// The relay does as much as it may.
+    Overloaded,
 }
 
 impl Kind {
@@ -80,6 +89,8 @@ impl Kind {
         Kind::HttpVersion,
         Kind::MalformedRequest,
         Kind::HeadTooLarge,
+        Kind::LimitReached,
+        Kind::Overloaded,
     ];
 
     pub fn slug(self) -> &'static str {
@@ -233,6 +244,16 @@ impl Kind {
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the request's head is too large",
             ),
+            Kind::LimitReached => (
+                "limit-reached",
+                S::TOO_MANY_REQUESTS,
+                "this is more than one client may ask",
+            ),
+            Kind::Overloaded => (
+                "overloaded",
+                S::SERVICE_UNAVAILABLE,
+                "the relay does as much as it may",
+            ),
         }
     }
 }
@@ -245,6 +266,8 @@ pub struct Problem {
     pub detail: String,
     /// For the metric of refusals, where a credential or a right was missing.
     refusal: Option<AuthRefusal>,
+    /// Which limit was reached, if one was.
+    exceeded: Option<Exceeded>,
     /// Whose request it was, for the audit log.
     who: Option<Box<Who>>,
 }
@@ -274,7 +297,24 @@ impl Problem {
             detail: detail.into(),
             refusal: None,
             who: None,
+            exceeded: None,
         }
+    }
+
+    /// What the client has too much of is its own fault, or nobody's.
+    pub fn limited(exceeded: Exceeded) -> Problem {
+        let kind = match exceeded.scope {
+            Scope::Total => Kind::Overloaded,
+            Scope::Subject | Scope::Address | Scope::Attribute => Kind::LimitReached,
+        };
+        Problem {
+            exceeded: Some(exceeded),
+            ..Problem::new(kind, exceeded.to_string())
+        }
+    }
+
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
     }
 
     pub fn because(self, refusal: AuthRefusal) -> Problem {
@@ -319,6 +359,11 @@ impl IntoResponse for Problem {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             response.extensions_mut().insert(refusal);
+        }
+        if let Some(exceeded) = self.exceeded {
+            let seconds = HeaderValue::from(exceeded.retry_after_seconds());
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            response.extensions_mut().insert(exceeded);
         }
         response
     }

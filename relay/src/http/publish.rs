@@ -22,6 +22,7 @@ use crate::{
     event::{Ending, Event},
     event_log::{AppendError, Appended, IdempotencyKey, MAX_IDEMPOTENCY_KEY, Publication},
     grant::Right,
+    limits::Publisher,
     stats::PublishOutcome,
     who::Who,
 };
@@ -109,6 +110,7 @@ async fn answer(
         Ok(Accepted::Json(StatusCode::OK, _)) => PublishOutcome::Repeated,
         Ok(Accepted::Json(..)) => PublishOutcome::Accepted,
         Ok(Accepted::Nothing(_)) => PublishOutcome::Refused,
+        Err(problem) if problem.exceeded().is_some() => PublishOutcome::Refused,
         Err(problem) if problem.kind.status().is_server_error() => PublishOutcome::Failed,
         Err(_) => PublishOutcome::Refused,
     };
@@ -144,8 +146,10 @@ async fn accept(
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
-    let (channel, limits, format, key) = admitted?;
+    let (channel, limits, format, key, publisher) = admitted?;
     let bytes = bytes?;
+    let unannounced = (bytes.len() as u64).saturating_sub(announced(headers));
+    app.limits.charge(&publisher, 0, unannounced);
     let idempotency = key.map(|key| IdempotencyKey {
         key,
         fingerprint: fingerprint(headers, &bytes),
@@ -156,7 +160,11 @@ async fn accept(
             let id = appended.places().first().map(Place::to_string);
             Accepted::Json(status_of(&appended), json!({ "id": id }))
         }
-        Understood::Many(batch) => append_batch(app, &channel, batch, idempotency).await?,
+        Understood::Many(batch) => {
+            app.limits
+                .charge(&publisher, batch.len().saturating_sub(1) as u64, 0);
+            append_batch(app, &channel, batch, idempotency).await?
+        }
     };
     if let Some(sender) = &sender {
         let client = parts.extensions.get::<Client>();
@@ -208,7 +216,7 @@ fn one_at_a_time() -> Problem {
     )
 }
 
-type Admitted = (ChannelName, Limits, Format, Option<Box<str>>);
+type Admitted = (ChannelName, Limits, Format, Option<Box<str>>, Publisher);
 
 /// Everything that can be decided before the body is read.
 fn admit(
@@ -236,7 +244,24 @@ fn admit(
         max_events: app.config.http.max_batch_events,
         target,
     };
-    Ok((channel, limits, format(headers)?, idempotency_key(headers)?))
+    let (format, key) = (format(headers)?, idempotency_key(headers)?);
+    let client = parts
+        .extensions
+        .get::<Client>()
+        .copied()
+        .unwrap_or_default();
+    let publisher = app
+        .limits
+        .publish(identity, client.address, announced(headers))
+        .map_err(Problem::limited)?;
+    Ok((channel, limits, format, key, publisher))
+}
+
+/// How long a body says that it is; nothing for one that comes in chunks.
+fn announced(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {

@@ -4,7 +4,9 @@
 //! comes here with the bytes that were read. A subscribe that turns up here goes back to the shard
 //! before any byte of an answer.
 
+mod carry;
 mod rewind;
+mod secure;
 mod wire;
 
 use super::{
@@ -23,8 +25,9 @@ use crate::{
         inbox::Command,
         open::{Opening, Transport},
         parting::Parting,
-        shard::{Decision, Edge, Shard, Shared, head},
+        shard::{Decision, Edge, First, Shard, Shared, head},
     },
+    tls::ServerTls,
 };
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -49,7 +52,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     sync::{oneshot, watch},
 };
@@ -83,6 +86,7 @@ pub fn start(
     app: &Arc<App>,
     router: &Router,
     listener: TcpListener,
+    tls: Option<&Arc<ServerTls>>,
     stop: &watch::Receiver<bool>,
 ) -> io::Result<Threads> {
     let mut listener = Some(listener);
@@ -92,6 +96,7 @@ pub fn start(
             app: app.clone(),
             router: router.clone(),
             shard,
+            tls: tls.cloned(),
             stop: stop.clone(),
         };
         alive.push(start_one(context, listener.take())?);
@@ -141,6 +146,7 @@ struct Context {
     app: Arc<App>,
     router: Router,
     shard: usize,
+    tls: Option<Arc<ServerTls>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -154,13 +160,25 @@ impl Context {
         let (index, deciding) = (self.shard, self.clone());
         let (app, watching) = (self.app.clone(), self.app.clone());
         let edge = Edge {
+            first: match &self.tls {
+                None => First::Head,
+                Some(_) => First::HandOver,
+            },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
             refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             watch: Box::new(move |stream, life| {
                 watching.control.watch(stream, life, unix_millis());
             }),
             hand_over: Box::new(move |socket, bytes, peer| {
-                tokio::spawn(self.clone().serve(socket, bytes, peer));
+                let context = self.clone();
+                match &self.tls {
+                    None => drop(tokio::spawn(context.serve(socket, bytes, peer))),
+                    Some(tls) => drop(tokio::spawn(context.serve_secure(
+                        socket,
+                        peer,
+                        tls.clone(),
+                    ))),
+                }
             }),
         };
         Shard::new(index, shared, edge, listener)
@@ -211,31 +229,40 @@ impl Context {
         let mut load = Load {
             context: Some(self.clone()),
         };
-        let Ok(socket) = TcpStream::from_std(std::net::TcpStream::from(socket)) else {
+        let Some((wire, parting)) = self.wire(socket).await else {
             return;
         };
-        // a fresh registration knows no readiness: hyper's answer to a malformed head would be dropped unflushed
-        if socket.writable().await.is_err() {
-            return;
-        }
         let http = &self.app.config.http;
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+        let remote = Remote { peer, parting };
         if is_http2 && http.http2 {
-            self.serve_http2(socket, bytes, peer).await;
+            self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
-            refuse(socket, version_is_off()).await;
+            refuse(wire, version_is_off()).await;
         } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
-            refuse(socket, problem).await;
-        } else if let Some((socket, opening)) = self.serve_http1(socket, bytes, peer).await {
+            refuse(wire, problem).await;
+        } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, remote).await
+            && let Ok(socket) = wire.into_inner().into_std()
+        {
             load.context = None; // the stream's from now on
             self.app
                 .hub
                 .inbox(self.shard)
-                .send(Command::TakeOver(socket, opening));
+                .send(Command::TakeOver(socket.into(), opening));
         }
     }
 
-    async fn serve_http2(&self, socket: TcpStream, bytes: Bytes, peer: Option<SocketAddr>) {
+    /// On this thread's runtime from now on; `None` when it is closed already.
+    async fn wire(&self, socket: OwnedFd) -> Option<(Wire<TcpStream>, Arc<Parting>)> {
+        let socket = TcpStream::from_std(std::net::TcpStream::from(socket)).ok()?;
+        // a fresh registration knows no readiness: hyper's answer to a malformed head would be dropped unflushed
+        socket.writable().await.ok()?;
+        let patience = self.app.config.stream.write_timeout.std();
+        let parting = Arc::default();
+        Some((Wire::new(socket, patience, Arc::clone(&parting)), parting))
+    }
+
+    async fn serve_http2<S: Io>(&self, io: S, bytes: Bytes, remote: Remote) {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
@@ -244,9 +271,8 @@ impl Context {
                 u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
             )
             .keep_alive_interval(Some(HTTP2_PING));
-        let parting = Arc::default();
-        let service = self.service(peer, &parting, None);
-        let io = self.wire(bytes, socket, &parting);
+        let service = self.service(remote, None);
+        let io = Rewind::new(bytes, TokioIo::new(io));
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -265,12 +291,12 @@ impl Context {
     }
 
     /// Serves requests until the connection ends, or is a stream's.
-    async fn serve_http1(
+    async fn serve_http1<S: Io>(
         &self,
-        socket: TcpStream,
+        io: S,
         bytes: Bytes,
-        peer: Option<SocketAddr>,
-    ) -> Option<(OwnedFd, Box<Opening>)> {
+        remote: Remote,
+    ) -> Option<(S, Box<Opening>)> {
         let http = &self.app.config.http;
         let stopping = *self.stop.borrow();
         let mut builder = http1::Builder::new();
@@ -279,9 +305,10 @@ impl Context {
             .header_read_timeout(http.idle_timeout.std())
             .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
-        let (taken, parting) = (Taken::default(), Arc::default());
-        let service = self.service(peer, &parting, Some(taken.clone()));
-        let mut connection = builder.serve_connection(self.wire(bytes, socket, &parting), service);
+        let taken = Taken::default();
+        let service = self.service(remote, Some(taken.clone()));
+        let mut connection =
+            builder.serve_connection(Rewind::new(bytes, TokioIo::new(io)), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = stopping;
@@ -301,47 +328,38 @@ impl Context {
             }
         })
         .await;
-        let wire = connection.into_parts().io.into_inner();
-        let socket = wire.into_inner().into_inner();
+        let io = connection.into_parts().io.into_inner().into_inner();
         match opening {
-            Some(opening) => Some((socket.into_std().ok()?.into(), opening)),
+            Some(opening) => Some((io, opening)),
             None => {
-                linger(socket).await;
+                linger(io).await;
                 None
             }
         }
     }
 
-    fn wire(
-        &self,
-        bytes: Bytes,
-        socket: TcpStream,
-        parting: &Arc<Parting>,
-    ) -> Rewind<Wire<TokioIo<TcpStream>>> {
-        let patience = self.app.config.stream.write_timeout.std();
-        Rewind::new(
-            bytes,
-            Wire::new(TokioIo::new(socket), patience, parting.clone()),
-        )
-    }
-
-    fn service(
-        &self,
-        peer: Option<SocketAddr>,
-        parting: &Arc<Parting>,
-        taken: Option<Taken>,
-    ) -> ConnectionService {
-        let arrival = Arrival {
-            shard: self.shard,
-            parting: parting.clone(),
-        };
+    fn service(&self, remote: Remote, taken: Option<Taken>) -> ConnectionService {
         ConnectionService {
             context: self.clone(),
-            peer,
-            arrival,
+            peer: remote.peer,
+            arrival: Arrival {
+                shard: self.shard,
+                parting: remote.parting,
+            },
             taken,
         }
     }
+}
+
+/// What a connection is served over.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// Who is at the other end of a connection, and what says why it ended.
+struct Remote {
+    peer: Option<SocketAddr>,
+    parting: Arc<Parting>,
 }
 
 /// How often an HTTP/2 connection is asked whether it is still there.
@@ -353,7 +371,7 @@ const MIN_BUFFER: usize = 8192;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: impl Io) {
     if socket.shutdown().await.is_err() {
         return;
     }
@@ -397,7 +415,7 @@ fn unreadable(bytes: &[u8], max: usize) -> Option<Problem> {
 }
 
 /// Answers without hyper, and closes.
-async fn refuse(mut socket: TcpStream, problem: Problem) {
+async fn refuse(mut socket: impl Io, problem: Problem) {
     let (status, body) = (problem.kind.status(), problem.to_json().to_string());
     let answer = format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -95,13 +95,22 @@ impl Subscribe<'_> {
 
     /// The answer to this one, or to one whom nobody knows.
     pub fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
-        match self.wanted(app, identity) {
-            Err(problem) => Answer::Refused(problem),
-            Ok(opening) if self.has_everything(app, &opening) => Answer::NothingMore,
-            Ok(opening) => match self.redeem(app, &opening) {
-                Ok(()) => Answer::Open(Box::new(opening)),
-                Err(problem) => Answer::Refused(problem),
-            },
+        let (mut opening, identity) = match self.wanted(app, identity) {
+            Err(problem) => return Answer::Refused(problem),
+            Ok(wanted) => wanted,
+        };
+        if self.has_everything(app, &opening) {
+            return Answer::NothingMore;
+        }
+        match app.limits.open(&identity, self.client.address) {
+            Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
+            Ok(permit) => {
+                opening.permit = permit;
+                match self.redeem(app, &opening) {
+                    Ok(()) => Answer::Open(Box::new(opening)),
+                    Err(problem) => Answer::Refused(problem),
+                }
+            }
         }
     }
 
@@ -179,7 +188,11 @@ impl Subscribe<'_> {
         Ok(())
     }
 
-    fn wanted(&self, app: &App, identity: Result<Identity, Problem>) -> Result<Opening, Problem> {
+    fn wanted(
+        &self,
+        app: &App,
+        identity: Result<Identity, Problem>,
+    ) -> Result<(Opening, Identity), Problem> {
         plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
         let identity = identity?;
@@ -203,7 +216,7 @@ impl Subscribe<'_> {
         let number = app.hub.next_number();
         let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
-        Ok(Opening {
+        let opening = Opening {
             key: FeedKey {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
@@ -232,7 +245,9 @@ impl Subscribe<'_> {
                 channels: selectors,
                 filter,
             },
-        })
+            permit: None,
+        };
+        Ok((opening, identity))
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {

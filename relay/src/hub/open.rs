@@ -6,11 +6,12 @@ use crate::{
     client_address::ClientAddress,
     cursor::{Cursor, UnixMillis},
     label::labels,
+    limits::Permit,
     who::Who,
 };
 use relay_config::HeartbeatAs;
 use serde::{Deserialize, Serialize};
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Opening {
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
     pub head: Box<[u8]>,
     pub info: StreamInfo,
+    /// Its place among those that may be open.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// A reconnection time in milliseconds, with jitter, so that clients that were cut together come

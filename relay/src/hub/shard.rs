@@ -25,6 +25,8 @@ mod slow;
 mod stream;
 mod tick;
 
+pub use attach::stream_head;
+
 use super::{
     Hub,
     inbox::{Command, Inbox},
@@ -45,7 +47,6 @@ use poller::{Poller, Token};
 use relay_config::{Access, Config};
 use replay::Reading;
 use retry::Retries;
-use rustix::event::epoll::EventFlags;
 use slab::Slab;
 use std::{
     collections::{HashMap, VecDeque},
@@ -77,8 +78,18 @@ pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
 /// Is told what happens to a stream.
 pub type Watch = dyn Fn(&StreamInfo, Life);
 
+/// What becomes of a connection that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The shard reads its first request.
+    Head,
+    /// It is handed over unread: something comes before the first request.
+    HandOver,
+}
+
 /// What the edge gives a shard.
 pub struct Edge {
+    pub first: First,
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
@@ -162,7 +173,7 @@ impl Shard {
         let poller = Poller::new()?;
         let listener = listener.map(accept::Listener::new).transpose()?;
         if let Some(listener) = &listener {
-            poller.add(listener, LISTENER, EventFlags::IN)?;
+            poller.add(listener, LISTENER, poller::ACCEPT)?;
         }
         Ok(Shard {
             index,

@@ -177,6 +177,8 @@ pub enum ConnectError {
     Unresponsive,
     #[error("the server's replication id has changed")]
     OtherReplicationId,
+    #[error("the slot has moved to another node")]
+    Moved,
     #[error("the node serves nothing any more")]
     Retired,
     #[error("the server does not speak as Redis does: {0}")]
@@ -222,6 +224,7 @@ impl ConnectError {
             ConnectError::Closed => "closed",
             ConnectError::Unresponsive => "unresponsive",
             ConnectError::OtherReplicationId => "other-replication-id",
+            ConnectError::Moved => "moved",
             ConnectError::Retired => "retired",
             ConnectError::Tls(_) => "tls",
             ConnectError::NotCluster => "not-cluster",

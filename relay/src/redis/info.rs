@@ -64,7 +64,7 @@ pub(super) fn server(info: &str) -> Result<ServerMode, ConnectError> {
 }
 
 /// The value of `name:value` on a line of its own.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }

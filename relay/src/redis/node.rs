@@ -134,7 +134,7 @@ fn changed(state: &watch::Sender<State>, error: &ConnectError) -> bool {
 }
 
 /// The pause after so many failures in a row, between half and all of it: `spread` is 0 to 1.
-fn pause(failures: u32, spread: f64) -> Duration {
+pub(super) fn pause(failures: u32, spread: f64) -> Duration {
     let whole = FIRST_PAUSE
         .saturating_mul(1 << failures.min(10))
         .min(LONGEST_PAUSE);

@@ -35,12 +35,14 @@ impl SlotMap {
         }
     }
 
+    /// Parts are in the order of their slots.
     pub(super) fn owner(&self, slot: Slot) -> Option<&Arc<Node>> {
-        let part = self
+        let slot = slot.number();
+        let after = self
             .parts
-            .iter()
-            .find(|(slots, _)| slots.contains(&slot.number()));
-        part.map(|(_, node)| node)
+            .partition_point(|(slots, _)| *slots.start() <= slot);
+        let (slots, node) = self.parts.get(after.checked_sub(1)?)?;
+        slots.contains(&slot).then_some(node)
     }
 
     /// Each node once.
@@ -52,6 +54,16 @@ impl SlotMap {
             }
         }
         nodes
+    }
+
+    /// One slot of each node.
+    pub(super) fn first_slots(&self) -> Vec<Slot> {
+        let first = |node: &Arc<Node>| {
+            let mut parts = self.parts.iter();
+            let part = parts.find(|(_, owner)| owner.address() == node.address());
+            part.and_then(|(slots, _)| Slot::new(*slots.start()))
+        };
+        self.nodes().into_iter().filter_map(first).collect()
     }
 
     /// The same nodes as far as they stay; what owns nothing any more is left out.

@@ -3,12 +3,12 @@
 use super::relay::PATIENCE;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http2;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sse_relay::sse_parser::{Item, Parser};
 use std::{collections::VecDeque, net::SocketAddr};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
@@ -19,6 +19,11 @@ pub enum Version {
     Http11,
     Http2,
 }
+
+/// What a stream may come over.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
 
 /// How a stream ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,7 +170,7 @@ impl Subscriber {
         subscriber
     }
 
-    async fn http2(socket: TcpStream, to: SocketAddr, request: &Request) -> Subscriber {
+    async fn http2<S: Io>(socket: S, to: SocketAddr, request: &Request) -> Subscriber {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
             .await
             .unwrap();
@@ -189,6 +194,33 @@ impl Subscriber {
             status,
             String::new(),
         )
+    }
+
+    /// Over whatever connection there is, HTTP/1.1 too by a client that knows more than this one.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub async fn over<S: Io>(io: S, to: SocketAddr, request: &Request) -> Subscriber {
+        if request.version == Version::Http2 {
+            return timeout(PATIENCE, Subscriber::http2(io, to, request))
+                .await
+                .expect("an answer in time");
+        }
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
+        let task = tokio::spawn(async {
+            let _ = connection.await;
+        });
+        let mut get = hyper::Request::get(format!("/v1/events?{}", request.query));
+        get = get.header("Host", to.to_string());
+        for (name, value) in &request.headers {
+            get = get.header(*name, value);
+        }
+        let asked = sender.send_request(get.body(Empty::<Bytes>::new()).unwrap());
+        let response = timeout(PATIENCE, asked).await.expect("in time").unwrap();
+        let status = response.status().as_u16();
+        let wire = Wire::Body {
+            body: response.into_body(),
+            _connection: Connection(task),
+        };
+        Subscriber::new(wire, status, String::new())
     }
 
     fn take(&mut self, bytes: &[u8]) {

@@ -163,8 +163,22 @@ impl Relay {
     }
 
     pub fn signal(&self) {
+        self.send(rustix::process::Signal::TERM);
+    }
+
+    pub fn send(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(self.process.as_ref().unwrap());
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// A sample of `/metrics`.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub async fn sample(&self, name: &str) -> u64 {
+        let scrape = exchange(self.admin, "GET /metrics", "").await.unwrap();
+        let mut lines = scrape.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("{name} in {}", scrape.body));
+        value.parse().unwrap()
     }
 
     pub async fn exit(&mut self) -> ExitStatus {

@@ -13,7 +13,7 @@ use sse_relay::redis::{Command, CommandError, NotExecuted, Primary, Redis, Slot}
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
-fn with_sentinels(sentinels: &Sentinels, password: &Path) -> Settings {
+pub fn with_sentinels(sentinels: &Sentinels, password: &Path) -> Settings {
     Settings {
         sentinel: Some(RedisSentinel {
             service: SERVICE.into(),
@@ -28,14 +28,14 @@ fn with_sentinels(sentinels: &Sentinels, password: &Path) -> Settings {
     }
 }
 
-fn password() -> (TempDir, std::path::PathBuf) {
+pub fn password() -> (TempDir, std::path::PathBuf) {
     let folder = TempDir::new().expect("a directory");
     let file = folder.path().join("password");
     fs::write(&file, SENTINEL_PASSWORD).expect("the file is written");
     (folder, file)
 }
 
-fn with_cluster(nodes: Vec<String>) -> Settings {
+pub fn with_cluster(nodes: Vec<String>) -> Settings {
     Settings {
         cluster: Some(RedisCluster { nodes }),
         ..Settings::default()

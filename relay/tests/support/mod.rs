@@ -35,11 +35,17 @@ impl Relay {
 
     /// Starts it with so many file descriptors.
     pub fn start_with_descriptors(count: u32) -> Relay {
+        Relay::start_with_descriptors_and(count, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_with_descriptors_and(count: u32, env: &[(&str, &str)]) -> Relay {
         let mut shell = Command::new("sh");
         let program = env!("CARGO_BIN_EXE_sse-relay");
         let script = format!("ulimit -n {count}; exec '{program}' \"$@\"");
         shell.args(["-c", &script, "sh"]);
-        Relay::spawn(shell, &[("SSE_RELAY_HTTP__THREADS", "2")], &[])
+        let env = [&[("SSE_RELAY_HTTP__THREADS", "2")], env].concat();
+        Relay::spawn(shell, &env, &[])
     }
 
     fn spawn(mut command: Command, env: &[(&str, &str)], args: &[&str]) -> Relay {

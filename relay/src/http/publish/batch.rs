@@ -45,6 +45,11 @@ impl Batch {
         Batch::collect(parsed, limits)
     }
 
+    /// How many events there are, right or wrong.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
     fn collect(
         parsed: impl Iterator<Item = (usize, Result<Event, Problem>)>,
         limits: &Limits,

@@ -1,7 +1,6 @@
 //! A connection that is given up when it takes nothing for too long, and that says why it ended.
 
 use crate::hub::{open::CloseReason, parting::Parting};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -10,7 +9,10 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 pub struct Wire<T> {
     io: T,
@@ -29,6 +31,10 @@ impl<T> Wire<T> {
             waiting: None,
             parting,
         }
+    }
+
+    pub fn get_ref(&self) -> &T {
+        &self.io
     }
 
     pub fn into_inner(self) -> T {
@@ -68,18 +74,18 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: Read + Unpin> Read for Wire<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         read.map_err(|error| self.noted(error))
     }
 }
 
-impl<T: Write + Unpin> Write for Wire<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,13 +122,12 @@ impl<T: Write + Unpin> Write for Wire<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper_util::rt::TokioIo;
     use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    async fn write(wire: &mut Wire<TokioIo<DuplexStream>>) -> io::Result<usize> {
+    async fn write(wire: &mut Wire<DuplexStream>) -> io::Result<usize> {
         poll_fn(|cx| Pin::new(&mut *wire).poll_write(cx, b"0123")).await
     }
 
@@ -130,7 +135,7 @@ mod tests {
     async fn a_write_that_waits_too_long_ends_the_connection_and_says_so() {
         let (here, mut there) = duplex(4);
         let parting = Arc::<Parting>::default();
-        let mut wire = Wire::new(TokioIo::new(here), PATIENCE, parting.clone());
+        let mut wire = Wire::new(here, PATIENCE, parting.clone());
         assert_eq!(write(&mut wire).await.unwrap(), 4);
         // room comes just in time, and the time begins anew
         for _ in 0..2 {

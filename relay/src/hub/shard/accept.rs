@@ -1,14 +1,13 @@
 //! New connections, and their first request.
 
 use super::{
-    Command, Connection, Decision, Head, LISTENER, Shard,
+    Command, Connection, Decision, First, Head, LISTENER, Shard,
     head::{self, Parsed},
-    poller::{READ_WRITE, Token},
+    poller::{ACCEPT, READ_WRITE, Token},
 };
 use crate::stats::Refusal;
 use bytes::Bytes;
 use rustix::{
-    event::epoll::EventFlags,
     io::Errno,
     net::{RecvFlags, SocketFlags, recv},
 };
@@ -93,10 +92,7 @@ impl Shard {
     /// After what else there is to do: more may wait than one go accepts.
     fn accept_soon(&mut self) {
         if let Some(listener) = &self.listener
-            && self
-                .poller
-                .again(listener, LISTENER, EventFlags::IN)
-                .is_err()
+            && self.poller.again(listener, LISTENER, ACCEPT).is_err()
         {
             self.accept_later();
         }
@@ -135,6 +131,9 @@ impl Shard {
 
     fn refuse(&mut self, socket: &OwnedFd, why: Refusal) {
         self.shared.hub.stats.refused.of(why).add(1);
+        if self.edge.first == First::HandOver {
+            return; // nobody there reads plain text
+        }
         // closing a socket with unread bytes is a reset, which can overtake the answer
         let _ = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT);
         let _ = rustix::net::send(socket, OVERLOADED, rustix::net::SendFlags::NOSIGNAL);
@@ -173,6 +172,9 @@ impl Shard {
         let peer = rustix::net::getpeername(&socket)
             .ok()
             .and_then(|addr| SocketAddr::try_from(addr?).ok());
+        if self.edge.first == First::HandOver {
+            return (self.edge.hand_over)(socket, Bytes::new(), peer);
+        }
         let deadline = self.now + self.shared.config.http.head_timeout.std();
         let head = Head {
             socket,

@@ -28,7 +28,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use relay_config::Overflow;
 use std::{
     os::fd::OwnedFd,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::SystemTime,
 };
@@ -52,10 +52,24 @@ pub struct Attached {
     outcome: Result<Places, ReadError>,
 }
 
-/// Head of the response on a socket that the shard owns, up to the date.
+/// Head of the response of a stream over HTTP/1.1, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
     cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
     transfer-encoding: chunked\r\ndate: ";
+
+/// The head of the answer that opens a stream, for whoever writes it to a connection; `lines` are the
+/// request's own.
+pub fn stream_head(lines: &[u8]) -> Vec<u8> {
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    [
+        RESPONSE_HEAD.as_bytes(),
+        date.as_bytes(),
+        b"\r\n",
+        lines,
+        b"\r\n",
+    ]
+    .concat()
+}
 
 impl Shard {
     /// The connection in a slot, whose head was a subscribe, becomes a stream.
@@ -97,6 +111,7 @@ impl Shard {
     /// A stream that hyper carries: HTTP/2, or HTTP/1.0.
     pub(super) fn carry(&mut self, pipe: Arc<Pipe>, opening: Opening) {
         self.count_in();
+        self.shared.hub.carried.fetch_add(1, Ordering::Relaxed);
         let stream = self.new_stream(Sink::Body(pipe.clone()), &opening);
         let (index, token) = self.insert(Connection::Stream(stream));
         pipe.belongs_to(token);
@@ -120,6 +135,7 @@ impl Shard {
             opened: self.now,
             expires: opening.expires,
             info: Arc::new(opening.info.clone()),
+            _permit: opening.permit.clone(),
         }
     }
 
@@ -411,11 +427,7 @@ impl Shard {
 /// What comes before the events on a socket that the shard owns; `lines` are the request's own.
 pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, lines: &[u8]) {
     if let Sink::Socket(_) = sink {
-        bytes.extend_from_slice(RESPONSE_HEAD.as_bytes());
-        bytes.extend_from_slice(httpdate::fmt_http_date(SystemTime::now()).as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(lines);
-        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&stream_head(lines));
     }
 }
 

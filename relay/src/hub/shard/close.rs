@@ -9,7 +9,7 @@ use crate::{
     frame::{Frame, Framing, LAST_CHUNK},
     hub::{
         open::{CloseReason, Life, StreamInfo},
-        sink::Finish,
+        sink::{Finish, Sink},
     },
     stats::DropReason,
 };
@@ -72,6 +72,9 @@ impl Shard {
             _ => Finish::Cut,
         });
         self.count_out();
+        if matches!(stream.sink, Sink::Body(_)) {
+            self.shared.hub.carried.fetch_sub(1, Ordering::Relaxed);
+        }
         self.shared.hub.stats.closed.of(reason).add(1);
         self.shared
             .hub

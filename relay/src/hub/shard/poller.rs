@@ -21,6 +21,10 @@ pub struct Ready {
 /// Events of one call; more come with the next.
 const BATCH: usize = 512;
 
+/// What a listener is watched for. Edge-triggered like all others: one that is reported until it is
+/// empty stands in the epoll's list all the time, and asking for it [again](Poller::again) would not
+/// be a change.
+pub const ACCEPT: EventFlags = EventFlags::IN.union(EventFlags::ET);
 /// What a subscriber's or a new connection's socket is watched for, edge-triggered.
 pub const READ: EventFlags = EventFlags::IN
     .union(EventFlags::RDHUP)

@@ -8,6 +8,7 @@ use crate::{
         open::{CloseReason, Notices, StreamInfo},
         sink::Sink,
     },
+    limits::Permit,
 };
 use relay_config::HeartbeatAs;
 use std::{sync::Arc, time::Instant};
@@ -33,6 +34,8 @@ pub struct Stream {
     /// When the grant that allows it ends.
     pub expires: Option<UnixMillis>,
     pub info: Arc<StreamInfo>,
+    /// Given back with the stream.
+    pub _permit: Option<Arc<Permit>>,
 }
 
 impl Stream {

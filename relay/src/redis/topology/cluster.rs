@@ -2,7 +2,7 @@
 
 use super::Part;
 use crate::redis::{
-    Command, ConnectError, Reply, SLOTS, connect::Connector, error::told, line::Line,
+    Command, ConnectError, Reply, SLOTS, connect::Connector, error::told, info::field, line::Line,
 };
 use relay_config::{RedisAddress, RedisServer};
 use std::sync::Arc;
@@ -94,11 +94,6 @@ impl Cluster {
             parts,
         })
     }
-}
-
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// First slot, last slot and primary of each part, in the order of slots. `asked` stands for a

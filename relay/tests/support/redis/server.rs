@@ -41,7 +41,15 @@ impl Server {
     /// A server with users: each line is one of an ACL file. `default` is off unless a line says
     /// otherwise, and `admin` with the password `admin` may do everything.
     pub fn start_with_users(users: &[&str], options: &[(&str, &str)]) -> Server {
-        let mut server = Server::prepare("redis-server", options);
+        Server::start_program_with_users("redis-server", users, options)
+    }
+
+    pub fn start_program_with_users(
+        program: &str,
+        users: &[&str],
+        options: &[(&str, &str)],
+    ) -> Server {
+        let mut server = Server::prepare(program, options);
         let file = server.folder.path().join("users.acl");
         let mut lines = vec!["user default off", "user admin on >admin ~* &* +@all"];
         lines.extend(users);

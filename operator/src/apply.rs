@@ -1,0 +1,258 @@
+//! Makes what is there what must be there: writes what differs, removes what is left over, touches
+//! nothing that belongs to somebody else.
+
+pub mod difference;
+mod trouble;
+
+pub use trouble::{Trouble, classify};
+
+use std::collections::HashSet;
+
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+
+use crate::controller_profile::Controller;
+use crate::names::{APPLIED, Names, OPERATOR};
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// How many objects were written.
+    pub written: usize,
+    /// How many were removed.
+    pub removed: usize,
+    /// Objects of which somebody else had changed what is ours, and who.
+    pub healed: Vec<Healed>,
+    /// What could not be done.
+    pub troubles: Vec<Trouble>,
+    /// The Deployment as it is now.
+    pub deployment: Option<DynamicObject>,
+}
+
+/// An object that was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Healed {
+    /// Its kind and name.
+    pub object: String,
+    /// Field managers that had changed it.
+    pub by: Vec<String>,
+}
+
+/// Whose objects these are.
+pub struct Owner<'a> {
+    /// The relay's names.
+    pub names: &'a Names,
+    /// Its UID: an object belongs to it if it says so by this.
+    pub uid: &'a str,
+    /// What served its Ingress when it was last looked at.
+    pub before: Option<Controller>,
+}
+
+/// Kinds that every relay may have; Secrets are looked for by name, so that nobody needs the right
+/// to list them for this.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("", "v1", "ConfigMap"),
+    ("", "v1", "ServiceAccount"),
+    ("", "v1", "Service"),
+    ("policy", "v1", "PodDisruptionBudget"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+    ("networking.k8s.io", "v1", "Ingress"),
+    ("apps", "v1", "Deployment"),
+];
+
+/// Writes `desired`, in order, and removes what else `owner` has.
+pub async fn apply(client: &Client, owner: &Owner<'_>, desired: &[DynamicObject]) -> Applied {
+    let mut applied = Applied::default();
+    let live = live(client, owner, desired, &mut applied).await;
+    for object in desired {
+        if kind(object) == "Deployment" && applied.troubles.iter().any(|t| !t.of_route) {
+            // pods must not start with half of what they need
+            continue;
+        }
+        let known = live.iter().find(|there| same(there, object));
+        if let Err(trouble) = one(client, owner, object, known, &mut applied).await {
+            applied.troubles.push(trouble);
+        }
+    }
+    for object in &live {
+        let wanted = desired.iter().any(|wanted| same(wanted, object));
+        if !wanted && belongs(object, owner.uid) {
+            match remove(client, object).await {
+                Ok(()) => applied.removed += 1,
+                Err(error) => applied.troubles.push(classify(object, &error)),
+            }
+        }
+    }
+    applied
+}
+
+fn kind(object: &DynamicObject) -> &str {
+    object.types.as_ref().map_or("", |types| &types.kind)
+}
+
+fn same(one: &DynamicObject, other: &DynamicObject) -> bool {
+    one.types == other.types && one.metadata.name == other.metadata.name
+}
+
+/// Whether `object` says that it is controlled by the relay with this UID.
+#[must_use]
+pub fn belongs(object: &DynamicObject, uid: &str) -> bool {
+    let owners = object.metadata.owner_references.iter().flatten();
+    owners
+        .filter(|owner| owner.controller == Some(true))
+        .any(|owner| owner.uid == uid)
+}
+
+fn api(client: &Client, namespace: &str, kind: &GroupVersionKind) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(kind))
+}
+
+fn gvk(object: &DynamicObject) -> GroupVersionKind {
+    let types = object.types.clone().unwrap_or_default();
+    GroupVersionKind::try_from(types).unwrap_or_else(|_| GroupVersionKind::gvk("", "v1", ""))
+}
+
+fn api_of(client: &Client, object: &DynamicObject) -> Api<DynamicObject> {
+    let namespace = object.namespace().unwrap_or_default();
+    api(client, &namespace, &gvk(object))
+}
+
+/// Objects that carry the relay's labels, and its Secret.
+async fn live(
+    client: &Client,
+    owner: &Owner<'_>,
+    desired: &[DynamicObject],
+    applied: &mut Applied,
+) -> Vec<DynamicObject> {
+    let mut kinds: Vec<GroupVersionKind> = KINDS
+        .iter()
+        .map(|(group, version, kind)| GroupVersionKind::gvk(group, version, kind))
+        .collect();
+    kinds.extend(owner.before.into_iter().flat_map(Controller::kinds));
+    kinds.extend(desired.iter().map(gvk).filter(|gvk| gvk.kind != "Secret"));
+    let mut seen = HashSet::new();
+    kinds.retain(|kind| seen.insert(kind.clone()));
+    let selector = ListParams::default().labels(&owner.names.owned_text());
+    let mut found = Vec::new();
+    for kind in kinds {
+        let types = Some(kube::core::TypeMeta {
+            api_version: kind.api_version(),
+            kind: kind.kind.clone(),
+        });
+        match api(client, &owner.names.namespace, &kind)
+            .list(&selector)
+            .await
+        {
+            Ok(list) => found.extend(list.into_iter().map(|mut object| {
+                object.types.clone_from(&types);
+                object
+            })),
+            // a kind that is not installed has no objects; writing one will say so
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => {
+                let mut object = DynamicObject::new("", &ApiResource::from_gvk(&kind));
+                object.types = types;
+                applied.troubles.push(classify(&object, &error));
+            }
+        }
+    }
+    let secret = GroupVersionKind::gvk("", "v1", "Secret");
+    let secret = api(client, &owner.names.namespace, &secret);
+    match secret.get_opt(&owner.names.tokens()).await {
+        Ok(secret) => found.extend(secret),
+        Err(error) => {
+            let object = DynamicObject::new(&owner.names.tokens(), &secret_resource());
+            applied.troubles.push(classify(&object, &error));
+        }
+    }
+    found
+}
+
+fn secret_resource() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"))
+}
+
+async fn one(
+    client: &Client,
+    owner: &Owner<'_>,
+    object: &DynamicObject,
+    known: Option<&DynamicObject>,
+    applied: &mut Applied,
+) -> Result<(), Trouble> {
+    let api = api_of(client, object);
+    let name = object.name_any();
+    let looked;
+    let there = match known {
+        Some(known) => Some(known),
+        None => {
+            looked = api.get_opt(&name).await.map_err(|e| classify(object, &e))?;
+            looked.as_ref()
+        }
+    };
+    if let Some(there) = there {
+        if !belongs(there, owner.uid) {
+            return Err(Trouble::taken(object, there));
+        }
+        if unchanged(object, there) {
+            keep(applied, object, there);
+            return Ok(());
+        }
+    }
+    let (written, by) = write(&api, object)
+        .await
+        .map_err(|e| classify(object, &e))?;
+    applied.written += 1;
+    if !by.is_empty() {
+        applied.healed.push(Healed {
+            object: format!("{} {name}", kind(object)),
+            by,
+        });
+    }
+    keep(applied, object, &written);
+    Ok(())
+}
+
+fn keep(applied: &mut Applied, object: &DynamicObject, there: &DynamicObject) {
+    if kind(object) == "Deployment" {
+        applied.deployment = Some(there.clone());
+    }
+}
+
+fn unchanged(object: &DynamicObject, there: &DynamicObject) -> bool {
+    let hash = |object: &DynamicObject| object.annotations().get(APPLIED).cloned();
+    hash(object) == hash(there) && difference::contains(there, object)
+}
+
+/// Server-side apply. Whoever else wrote our fields is overruled, and named.
+async fn write(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+) -> Result<(DynamicObject, Vec<String>), kube::Error> {
+    let name = object.name_any();
+    let gentle = PatchParams::apply(OPERATOR);
+    match api.patch(&name, &gentle, &Patch::Apply(object)).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let by = trouble::conflicting_managers(&status);
+            let firm = gentle.force();
+            let written = api.patch(&name, &firm, &Patch::Apply(object)).await?;
+            Ok((written, by))
+        }
+        other => other.map(|written| (written, Vec::new())),
+    }
+}
+
+async fn remove(client: &Client, object: &DynamicObject) -> Result<(), kube::Error> {
+    let params = DeleteParams::background().preconditions(Preconditions {
+        uid: object.uid(),
+        resource_version: None,
+    });
+    let deleted = api_of(client, object)
+        .delete(&object.name_any(), &params)
+        .await;
+    match deleted {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,130 @@
+//! What stood against a write, in words that say what to do.
+
+use kube::ResourceExt;
+use kube::core::{DynamicObject, Status};
+
+use crate::crd::Reason;
+
+/// What stood against writing, reading or removing one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, and what to do.
+    pub message: String,
+    /// Whether only the way in from outside suffers.
+    pub of_route: bool,
+}
+
+impl Trouble {
+    /// `wanted` cannot be written since `there` belongs to somebody else.
+    pub(super) fn taken(wanted: &DynamicObject, there: &DynamicObject) -> Self {
+        let owners = there.metadata.owner_references.iter().flatten();
+        let owner = owners
+            .map(|owner| format!("{} {}", owner.kind, owner.name))
+            .next();
+        let owner = owner.unwrap_or_else(|| "nobody that it names".to_owned());
+        Self::of(
+            wanted,
+            Reason::NameTaken,
+            format!(
+                "{} exists already and belongs to {owner}; it is left alone. Remove it, or give this relay another name",
+                title(wanted)
+            ),
+        )
+    }
+
+    fn of(object: &DynamicObject, reason: Reason, message: String) -> Self {
+        let group = object.types.as_ref().map_or("", |types| &types.api_version);
+        let own = ["v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"];
+        let ingress = object.types.as_ref().is_some_and(|t| t.kind == "Ingress");
+        Self {
+            reason,
+            message,
+            of_route: ingress || !own.contains(&group),
+        }
+    }
+}
+
+fn title(object: &DynamicObject) -> String {
+    let kind = object.types.as_ref().map_or("object", |types| &types.kind);
+    format!("{kind} `{}`", object.name_any())
+}
+
+/// What `error` means for `object`.
+#[must_use]
+pub fn classify(object: &DynamicObject, error: &kube::Error) -> Trouble {
+    let title = title(object);
+    let (reason, message) = match error {
+        kube::Error::Api(status) => refused(&title, status),
+        other => (
+            Reason::Unavailable,
+            format!(
+                "{title}: the API server did not answer; it is tried again ({})",
+                brief(&other.to_string())
+            ),
+        ),
+    };
+    Trouble::of(object, reason, message)
+}
+
+fn refused(title: &str, status: &Status) -> (Reason, String) {
+    let said = brief(&status.message);
+    match status.code {
+        403 if said.contains("exceeded quota") => (
+            Reason::QuotaExceeded,
+            format!(
+                "{title}: a quota of the namespace is used up ({said}); raise it, or ask for less"
+            ),
+        ),
+        401 | 403 => (
+            Reason::Forbidden,
+            format!(
+                "{title}: the operator may not do this ({said}); install its chart's roles, or serve this namespace with it"
+            ),
+        ),
+        404 => (
+            Reason::KindNotInstalled,
+            format!(
+                "{title}: its kind is not installed in this cluster, or its namespace is gone ({said}); install it, or choose another ingress.controller"
+            ),
+        ),
+        400 | 422 => (
+            Reason::Rejected,
+            format!("{title}: the API server refuses it ({said}); correct the resource"),
+        ),
+        _ => (
+            Reason::Unavailable,
+            format!(
+                "{title}: the API server answers {} ({said}); it is tried again",
+                status.code
+            ),
+        ),
+    }
+}
+
+/// At most 500 characters of what somebody else wrote, in one line.
+fn brief(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(500)
+        .collect()
+}
+
+/// Who owns the fields that an apply was refused for: the API server names each as
+/// `conflict with "manager" using apps/v1`.
+pub(super) fn conflicting_managers(status: &Status) -> Vec<String> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut managers: Vec<String> = causes
+        .filter_map(|cause| cause.message.split('"').nth(1))
+        .map(ToOwned::to_owned)
+        .collect();
+    managers.sort();
+    managers.dedup();
+    if managers.is_empty() {
+        managers.push("somebody".to_owned());
+    }
+    managers
+}

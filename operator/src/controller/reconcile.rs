@@ -1,0 +1,250 @@
+//! One look at one relay: resolve, validate, desired, apply, status.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::relays::Watched;
+use super::told::{tell, tell_healed};
+use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after};
+use crate::apply::{Applied, Owner, apply};
+use crate::crd::{Pinned, SseRelay, SseRelayStatus};
+use crate::desired::desired;
+use crate::metrics::Outcome;
+use crate::names::{OPERATOR, PAUSED, owner};
+use crate::resolve::resolve;
+use crate::status::{Rollout, Waits, Went, rollout, status, transitions};
+use crate::upgrade::{Upgrade, pinned, upgrade};
+use crate::validate::{Valid, validate};
+
+/// Why a look at a relay came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server could not be asked, or refused.
+    #[error("the API server: {0}")]
+    Api(#[from] kube::Error),
+    /// The stored resource is not what its definition says: they are of different versions.
+    #[error("the resource cannot be read: {0}")]
+    Unreadable(String),
+    /// Something could not be written; the status says what.
+    #[error("not everything could be written: {0}")]
+    Incomplete(String),
+}
+
+/// At most so many pods are looked at for one that cannot start.
+const PODS: u32 = 50;
+
+/// Looks at `watched`, and counts how it went.
+pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let result = match &watched.0 {
+        Ok(relay) => look(relay, &context).await,
+        Err(invalid) => Err(Error::Unreadable(invalid.error.clone())),
+    };
+    let outcome = match &result {
+        Ok((outcome, _)) => *outcome,
+        Err(Error::Incomplete(_)) => Outcome::incomplete,
+        Err(Error::Api(_) | Error::Unreadable(_)) => Outcome::failed,
+    };
+    context.shown.metrics.reconciled(outcome, started.elapsed());
+    result.map(|(_, action)| action)
+}
+
+/// When to look again after `error`.
+pub fn on_error(watched: Arc<Watched>, error: &Error, context: Arc<Context>) -> Action {
+    let relay = ObjectRef::from_obj(&*watched).erase();
+    let key = ObjectRef::new(&relay.name).within(relay.namespace.as_deref().unwrap_or_default());
+    let wait = context.backoff.lock().failed(&key);
+    tracing::warn!(event = "reconcile.failed", relay = %key, %error, ?wait, "trying again");
+    after(wait)
+}
+
+async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), Error> {
+    let key = ObjectRef::from_obj(relay);
+    if relay.metadata.deletion_timestamp.is_some() {
+        forget(context, &key);
+        return Ok((Outcome::unchanged, Action::await_change()));
+    }
+    if relay
+        .annotations()
+        .get(PAUSED)
+        .is_some_and(|value| value == "true")
+    {
+        report(relay, context, &Went::Paused).await?;
+        return Ok((Outcome::paused, Action::await_change()));
+    }
+    let (pinned, waits) = version(relay, context, &key).await?;
+    let resolved = resolve(&context.client, relay, pinned.clone()).await?;
+    let valid = match validate(relay, &resolved) {
+        Ok(valid) => valid,
+        Err(faults) => {
+            report(relay, context, &Went::Faults(&faults)).await?;
+            context.backoff.lock().forget(&key);
+            // what must change is watched: the resource, its Secrets
+            return Ok((Outcome::invalid, after(LOOK_AGAIN)));
+        }
+    };
+    let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
+    let applied = apply(&context.client, &owned_by(relay, &valid), &objects).await;
+    finish(relay, context, &key, &valid, &pinned, waits, applied).await
+}
+
+fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid) -> Owner<'a> {
+    let effective = relay
+        .status
+        .as_ref()
+        .and_then(|status| status.effective.as_ref());
+    Owner {
+        names: &valid.names,
+        uid: relay.metadata.uid.as_deref().unwrap_or_default(),
+        before: effective.and_then(|effective| effective.ingress_controller),
+    }
+}
+
+async fn finish(
+    relay: &SseRelay,
+    context: &Context,
+    key: &ObjectRef<SseRelay>,
+    valid: &Valid,
+    pinned: &Pinned,
+    waits: Waits,
+    applied: Applied,
+) -> Result<(Outcome, Action), Error> {
+    let rivals = rivals(context, key, &applied);
+    tell_healed(&context.recorder, relay, &applied.healed).await;
+    let changes = applied.written + applied.removed;
+    context.shown.metrics.wrote(changes, applied.healed.len());
+    let rollout = observe(context, valid, &applied).await?;
+    let went = Went::Done {
+        valid,
+        pinned,
+        troubles: &applied.troubles,
+        rollout: &rollout,
+        rivals: &rivals,
+        waits,
+    };
+    report(relay, context, &went).await?;
+    let complete = rollout.complete(valid.spec.replicas);
+    if complete && waits == Waits::No && *pinned == context.own {
+        context.turn.lock().pass(key);
+    }
+    if !applied.troubles.is_empty() {
+        let texts: Vec<String> = applied.troubles.into_iter().map(|t| t.message).collect();
+        return Err(Error::Incomplete(texts.join("; ")));
+    }
+    context.backoff.lock().forget(key);
+    let outcome = if changes == 0 {
+        Outcome::unchanged
+    } else {
+        Outcome::changed
+    };
+    let soon = !complete || waits == Waits::Yes;
+    Ok((outcome, after(if soon { ON_ITS_WAY } else { LOOK_AGAIN })))
+}
+
+fn forget(context: &Context, key: &ObjectRef<SseRelay>) {
+    context.backoff.lock().forget(key);
+    context.rivals.lock().forget(key);
+    context.turn.lock().pass(key);
+}
+
+/// The version that the relay stays at or goes to now.
+async fn version(
+    relay: &SseRelay,
+    context: &Context,
+    key: &ObjectRef<SseRelay>,
+) -> Result<(Pinned, Waits), Error> {
+    let known = relay
+        .status
+        .as_ref()
+        .and_then(|status| status.pinned.as_ref());
+    let deployed = match known {
+        Some(_) => None,
+        None => deployed(relay, context).await?,
+    };
+    let stays = pinned(relay, deployed.as_deref(), &context.own);
+    if upgrade(relay, &stays, &context.own) == Upgrade::Stay {
+        return Ok((stays, Waits::No));
+    }
+    if context.turn.lock().take(key, Instant::now()) {
+        Ok((context.own.clone(), Waits::No))
+    } else {
+        Ok((stays, Waits::Yes))
+    }
+}
+
+/// The image of the relay's Deployment, if it has one.
+async fn deployed(relay: &SseRelay, context: &Context) -> Result<Option<String>, Error> {
+    let namespace = relay.namespace().unwrap_or_default();
+    let api: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
+    let deployment = api.get_opt(&relay.name_any()).await?;
+    let template = deployment.and_then(|deployment| deployment.spec?.template.spec);
+    Ok(template.and_then(|pod| pod.containers.into_iter().next()?.image))
+}
+
+fn rivals(context: &Context, key: &ObjectRef<SseRelay>, applied: &Applied) -> Vec<String> {
+    let mut rivals = context.rivals.lock();
+    let now = Instant::now();
+    for manager in applied.healed.iter().flat_map(|healed| &healed.by) {
+        rivals.healed(key, manager, now);
+    }
+    rivals.of(key, now)
+}
+
+/// How far the pods are; they are asked for only where some are missing.
+async fn observe(context: &Context, valid: &Valid, applied: &Applied) -> Result<Rollout, Error> {
+    let deployment = applied.deployment.clone();
+    let deployment: Option<Deployment> =
+        deployment.and_then(|deployment| deployment.try_parse().ok());
+    let first = rollout(deployment.as_ref(), &[]);
+    if first.available >= valid.spec.replicas {
+        return Ok(first);
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &valid.names.namespace);
+    let mine = ListParams::default()
+        .labels(&valid.names.selector_text())
+        .limit(PODS);
+    let pods = pods.list(&mine).await?;
+    Ok(rollout(deployment.as_ref(), &pods.items))
+}
+
+/// Writes the status if it says something new, and tells what changed.
+async fn report(relay: &SseRelay, context: &Context, went: &Went<'_>) -> Result<(), Error> {
+    let new = status(relay, went, &Time(Timestamp::now()));
+    let old = relay.status.clone().unwrap_or_default();
+    if new == old {
+        return Ok(());
+    }
+    write(relay, context, &new).await?;
+    let changed = transitions(&old.conditions, &new.conditions);
+    tell(&context.recorder, relay, &changed).await;
+    Ok(())
+}
+
+async fn write(relay: &SseRelay, context: &Context, new: &SseRelayStatus) -> Result<(), Error> {
+    let namespace = relay.namespace().unwrap_or_default();
+    let api: Api<SseRelay> = Api::namespaced(context.client.clone(), &namespace);
+    let patch = json!({
+        "apiVersion": "sserelay.dev/v1alpha1",
+        "kind": "SseRelay",
+        "status": new,
+    });
+    let params = PatchParams::apply(&format!("{OPERATOR}/status")).force();
+    let written = api
+        .patch_status(&relay.name_any(), &params, &Patch::Apply(&patch))
+        .await;
+    match written {
+        // deleted in the meantime: nothing to report on any more
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => Ok(other.map(|_| ())?),
+    }
+}

@@ -1,0 +1,100 @@
+//! The relays that there are, as the watches know them.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use parking_lot::RwLock;
+
+use crate::crd::{ConditionStatus, ConditionType, SseRelay};
+
+/// A relay as it is watched: one that cannot be read does not stop the watch on the others.
+pub type Watched = DeserializeGuard<SseRelay>;
+
+/// The relays that there are.
+#[derive(Default)]
+pub struct Relays {
+    stores: RwLock<Vec<Store<Watched>>>,
+}
+
+const CONDITIONS: [(ConditionType, &str); 5] = [
+    (ConditionType::Ready, "Ready"),
+    (ConditionType::Progressing, "Progressing"),
+    (ConditionType::RouteReady, "RouteReady"),
+    (ConditionType::Reconciling, "Reconciling"),
+    (ConditionType::Stalled, "Stalled"),
+];
+
+const STATUSES: [(ConditionStatus, &str); 3] = [
+    (ConditionStatus::True, "True"),
+    (ConditionStatus::False, "False"),
+    (ConditionStatus::Unknown, "Unknown"),
+];
+
+impl Relays {
+    /// Adds what one watch knows.
+    pub fn add(&self, store: Store<Watched>) {
+        self.stores.write().push(store);
+    }
+
+    /// How many relays have each condition, zeros included.
+    #[must_use]
+    pub fn by_condition(&self) -> Vec<(&'static str, &'static str, i64)> {
+        let mut counts: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        for (_, condition) in CONDITIONS {
+            for (_, status) in STATUSES {
+                counts.insert((condition, status), 0);
+            }
+        }
+        let relays: Vec<_> = self.stores.read().iter().flat_map(Store::state).collect();
+        for relay in &relays {
+            let status = relay
+                .0
+                .as_ref()
+                .ok()
+                .and_then(|relay| relay.status.as_ref());
+            for held in status.iter().flat_map(|status| &status.conditions) {
+                let condition = CONDITIONS.iter().find(|(about, _)| *about == held.r#type);
+                let status = STATUSES.iter().find(|(holds, _)| *holds == held.status);
+                if let (Some((_, condition)), Some((_, status))) = (condition, status) {
+                    *counts.entry((condition, status)).or_insert(0) += 1;
+                }
+            }
+        }
+        counts
+            .into_iter()
+            .map(|((condition, status), count)| (condition, status, count))
+            .collect()
+    }
+}
+
+/// The relays of `store` that name the Secret `name` of `namespace`.
+pub fn with_secret(store: &Store<Watched>, namespace: &str, name: &str) -> Vec<ObjectRef<Watched>> {
+    select(store, |relay| {
+        let tokens = relay.spec.auth.iter().flat_map(|auth| &auth.tokens);
+        let mut named = tokens.map(|token| token.secret.name.as_str());
+        let generated = relay
+            .status
+            .as_ref()
+            .and_then(|s| s.token_secret.as_deref());
+        relay.namespace().as_deref() == Some(namespace)
+            && (named.any(|named| named == name) || generated == Some(name))
+    })
+}
+
+/// The relays of `store` whose way in goes by an IngressClass.
+pub fn with_class(store: &Store<Watched>) -> Vec<ObjectRef<Watched>> {
+    select(store, |relay| {
+        let ingress = relay.spec.ingress.as_ref();
+        ingress.is_some_and(|ingress| ingress.controller.is_none())
+    })
+}
+
+fn select(store: &Store<Watched>, wanted: impl Fn(&SseRelay) -> bool) -> Vec<ObjectRef<Watched>> {
+    let relays = store.state();
+    let chosen = relays
+        .iter()
+        .filter(|relay| relay.0.as_ref().is_ok_and(&wanted));
+    chosen.map(|relay| ObjectRef::from_obj(&**relay)).collect()
+}

@@ -1,0 +1,82 @@
+//! Events of Kubernetes: what changed about a relay, for whoever looks at it with kubectl.
+
+use kube::Resource;
+use kube::runtime::events::{Event, EventType, Recorder};
+
+use crate::apply::Healed;
+use crate::crd::{Condition, ConditionStatus, ConditionType, SseRelay};
+
+/// The API server takes at most 1 KiB.
+const LONGEST_NOTE: usize = 1_000;
+
+/// Tells each of `conditions`, which say something else than before.
+pub async fn tell(recorder: &Recorder, relay: &SseRelay, conditions: &[&Condition]) {
+    for condition in conditions {
+        let good = match condition.r#type {
+            ConditionType::Progressing => true,
+            _ => condition.status == ConditionStatus::True,
+        };
+        publish(
+            recorder,
+            relay,
+            Event {
+                type_: if good {
+                    EventType::Normal
+                } else {
+                    EventType::Warning
+                },
+                reason: format!("{:?}", condition.reason),
+                note: Some(note(&condition.message)),
+                action: format!("{:?}", condition.r#type),
+                secondary: None,
+            },
+        )
+        .await;
+    }
+}
+
+/// Tells what was put back.
+pub async fn tell_healed(recorder: &Recorder, relay: &SseRelay, healed: &[Healed]) {
+    for Healed { object, by } in healed {
+        publish(recorder, relay, Event {
+            type_: EventType::Warning,
+            reason: "PutBack".to_owned(),
+            note: Some(note(&format!(
+                "{object} was changed by {}; what the SseRelay says was put back. Change the SseRelay instead",
+                by.join(", ")
+            ))),
+            action: "Heal".to_owned(),
+            secondary: None,
+        })
+        .await;
+    }
+}
+
+/// An Event that cannot be written is no reason to fail: the status says the same.
+async fn publish(recorder: &Recorder, relay: &SseRelay, event: Event) {
+    if let Err(error) = recorder.publish(&event, &relay.object_ref(&())).await {
+        tracing::warn!(event = "events.failed", %error, reason = event.reason, "an Event was not written");
+    }
+}
+
+fn note(text: &str) -> String {
+    let mut note = String::new();
+    for c in text.chars() {
+        if note.len() + c.len_utf8() > LONGEST_NOTE {
+            break;
+        }
+        note.push(c);
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_where_the_api_server_would_refuse_it() {
+        assert_eq!(note("é".repeat(800).as_str()).len(), LONGEST_NOTE);
+        assert_eq!(note("short"), "short");
+    }
+}

@@ -1,0 +1,110 @@
+//! What makes the operator look at a relay.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt, StreamExt};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::watch;
+
+use super::Context;
+use super::pace::Pace;
+use super::reconcile::{on_error, reconcile};
+use super::relays::{Watched, with_class, with_secret};
+use crate::names::OPERATOR;
+
+/// Relays that are looked at together at most.
+const AT_ONCE: u16 = 8;
+
+/// Which relays the operator serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the cluster.
+    Cluster,
+    /// Those of these namespaces.
+    Namespaces(Vec<String>),
+}
+
+/// Serves the relays of `scope` until `stop` says true; what is under way is finished.
+pub async fn run(context: Arc<Context>, scope: &Scope, stop: watch::Receiver<bool>) {
+    let namespaces: Vec<Option<&str>> = match scope {
+        Scope::Cluster => vec![None],
+        Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+    };
+    let served = namespaces
+        .into_iter()
+        .map(|namespace| serve(context.clone(), namespace, stop.clone()));
+    futures_util::future::join_all(served).await;
+}
+
+async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::Receiver<bool>) {
+    let client = &context.client;
+    let config = kube::runtime::controller::Config::default().concurrency(AT_ONCE);
+    let relays: Api<Watched> = api(client, namespace);
+    let controller = Controller::new(relays, watcher::Config::default())
+        .with_config(config)
+        .trigger_backoff(Pace);
+    let store = controller.store();
+    context.shown.relays.add(store.clone());
+    let owned =
+        watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={OPERATOR}"));
+    let of_secret = store.clone();
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await; // who is gone cannot want it to go on
+    };
+    let mut controller = controller
+        .owns(metadata::<ConfigMap>(client, namespace), owned.clone())
+        .owns(metadata::<ServiceAccount>(client, namespace), owned.clone())
+        .owns(metadata::<Service>(client, namespace), owned.clone())
+        .owns(
+            metadata::<PodDisruptionBudget>(client, namespace),
+            owned.clone(),
+        )
+        .owns(metadata::<NetworkPolicy>(client, namespace), owned.clone())
+        .owns(metadata::<Ingress>(client, namespace), owned.clone())
+        .owns(metadata::<Deployment>(client, namespace), owned)
+        .watches(
+            metadata::<Secret>(client, namespace),
+            watcher::Config::default(),
+            move |secret| {
+                let namespace = secret.namespace().unwrap_or_default();
+                with_secret(&of_secret, &namespace, &secret.name_any())
+            },
+        );
+    if namespace.is_none() {
+        controller = controller.watches(
+            Api::<IngressClass>::all(client.clone()),
+            watcher::Config::default(),
+            move |_| with_class(&store),
+        );
+    }
+    controller
+        .graceful_shutdown_on(stopped.boxed().shared())
+        .run(reconcile, on_error, context.clone())
+        .for_each(async |_| {}) // failures are told where they happen
+        .await;
+}
+
+/// Only metadata is asked for: that something changed is all that a watch tells.
+fn metadata<K>(client: &Client, namespace: Option<&str>) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    api(client, namespace)
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}

@@ -1,0 +1,110 @@
+//! Reading what a resource refers to.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::networking::v1::IngressClass;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use super::{Class, Resolved, SecretFound};
+use crate::controller_profile::Controller;
+use crate::crd::{Pinned, SecretKey, SseRelay};
+use crate::names::Names;
+use crate::tokens::{Generated, MANAGE, PUBLISH, SUBSCRIBE, Token};
+
+/// Marks the class that Ingresses without one get.
+const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// Everything that `relay` refers to. Absence is a finding; only a failure to look is an error.
+pub async fn resolve(
+    client: &Client,
+    relay: &SseRelay,
+    pinned: Pinned,
+) -> Result<Resolved, kube::Error> {
+    let names = Names::of(relay);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
+    let mut found = BTreeMap::new();
+    for token in relay.spec.auth.iter().flat_map(|auth| &auth.tokens) {
+        let secret = secrets.get_opt(&token.secret.name).await?;
+        found.insert(token.secret.clone(), read(secret.as_ref(), &token.secret));
+    }
+    Ok(Resolved {
+        class: class(client, relay).await?,
+        secrets: found,
+        generated: generated(&secrets, &names).await?,
+        pinned,
+    })
+}
+
+fn read(secret: Option<&Secret>, wanted: &SecretKey) -> SecretFound {
+    let Some(secret) = secret else {
+        return SecretFound::NoSecret;
+    };
+    let value = secret.data.as_ref().and_then(|data| data.get(&wanted.key));
+    match value.map(|bytes| Token::read(&bytes.0)) {
+        None => SecretFound::NoKey,
+        Some(Ok(token)) => SecretFound::Token(token),
+        Some(Err(error)) => SecretFound::NoToken(error),
+    }
+}
+
+/// The tokens of the generated Secret; new ones for keys that are not there or hold no token.
+async fn generated(secrets: &Api<Secret>, names: &Names) -> Result<Generated, kube::Error> {
+    let secret = secrets.get_opt(&names.tokens()).await?;
+    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    let token = |key: &str| {
+        let there = data.get(key).and_then(|bytes| Token::read(&bytes.0).ok());
+        there.unwrap_or_else(|| Token::from_random(rand::random()))
+    };
+    Ok(Generated {
+        publish: token(PUBLISH),
+        subscribe: token(SUBSCRIBE),
+        manage: token(MANAGE),
+    })
+}
+
+async fn class(client: &Client, relay: &SseRelay) -> Result<Class, kube::Error> {
+    let Some(ingress) = &relay.spec.ingress else {
+        return Ok(Class::NotNeeded);
+    };
+    if ingress.controller.is_some() {
+        return Ok(Class::NotNeeded);
+    }
+    let before = served_before(relay);
+    let classes: Api<IngressClass> = Api::all(client.clone());
+    let looked = match &ingress.class_name {
+        Some(name) => classes.get_opt(name).await,
+        None => default_class(&classes).await,
+    };
+    match looked {
+        Ok(Some(class)) => Ok(Class::Found {
+            name: class.name_any(),
+            controller: class
+                .spec
+                .and_then(|spec| spec.controller)
+                .unwrap_or_default(),
+        }),
+        Ok(None) => Ok(match &ingress.class_name {
+            Some(name) => Class::Missing {
+                name: name.clone(),
+                before,
+            },
+            None => Class::NoDefault { before },
+        }),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Class::Forbidden { before }),
+        Err(error) => Err(error),
+    }
+}
+
+fn served_before(relay: &SseRelay) -> Option<Controller> {
+    let effective = relay.status.as_ref()?.effective.as_ref()?;
+    effective.ingress_controller
+}
+
+async fn default_class(classes: &Api<IngressClass>) -> Result<Option<IngressClass>, kube::Error> {
+    let list = classes.list(&ListParams::default()).await?;
+    Ok(list
+        .into_iter()
+        .find(|class| class.annotations().get(DEFAULT_CLASS).map(String::as_str) == Some("true")))
+}

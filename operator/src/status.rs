@@ -1,0 +1,225 @@
+//! What is reported about a relay, as a pure function of what was found and done.
+
+mod conditions;
+mod rollout;
+
+pub use conditions::{Finding, merge, transitions};
+pub use rollout::{PodTrouble, Rollout, rollout};
+
+use crate::apply::Trouble;
+use crate::controller_profile::Idle;
+use crate::crd::{
+    ConditionStatus as Holds, ConditionType as About, Effective, Pinned, Reason, SseRelay,
+    SseRelayStatus,
+};
+use crate::names::Names;
+use crate::validate::{Fault, Valid};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// How a reconcile went.
+pub enum Went<'a> {
+    /// The annotation says to leave the relay alone.
+    Paused,
+    /// Nothing was changed, since this must be corrected first.
+    Faults(&'a [Fault]),
+    /// Objects were looked at, and written where they differed.
+    Done {
+        /// What the resource means.
+        valid: &'a Valid,
+        /// What it stays at.
+        pinned: &'a Pinned,
+        /// What could not be done.
+        troubles: &'a [Trouble],
+        /// How far the pods are.
+        rollout: &'a Rollout,
+        /// Who changes the relay's objects again and again.
+        rivals: &'a [String],
+        /// Whether it waits for another relay's upgrade.
+        waits: Waits,
+    },
+}
+
+/// Whether a relay waits for another one's upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// The new status; equal to the old one if nothing changed.
+#[must_use]
+pub fn status(relay: &SseRelay, went: &Went<'_>, now: &Time) -> SseRelayStatus {
+    let before = relay.status.clone().unwrap_or_default();
+    let generation = relay.metadata.generation;
+    let findings = findings(went);
+    let mut after = SseRelayStatus {
+        observed_generation: generation,
+        conditions: merge(&before.conditions, findings, generation, now),
+        selector: Some(Names::of(relay).selector_text()),
+        ..before
+    };
+    if let Went::Done {
+        valid,
+        pinned,
+        rollout,
+        ..
+    } = went
+    {
+        after.url = Some(url(valid));
+        after.replicas = rollout.replicas;
+        after.ready_replicas = rollout.ready;
+        after.token_secret = valid.spec.auth.is_none().then(|| valid.names.tokens());
+        after.pinned = Some((*pinned).clone());
+        after.effective = Some(effective(valid));
+    }
+    after
+}
+
+fn findings(went: &Went<'_>) -> Vec<Finding> {
+    match went {
+        Went::Paused => {
+            let message = "the annotation sserelay.dev/paused is set: nothing is looked at or changed; remove it to go on";
+            vec![
+                Finding::new(About::Ready, Holds::Unknown, Reason::Paused, message),
+                Finding::new(About::Progressing, Holds::False, Reason::Paused, message),
+                Finding::new(About::Reconciling, Holds::False, Reason::Paused, message),
+                Finding::new(About::Stalled, Holds::False, Reason::Paused, message),
+            ]
+        }
+        Went::Faults(faults) => {
+            let reason = faults
+                .first()
+                .map_or(Reason::InvalidSpec, |fault| fault.reason);
+            let lines: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
+            let message = format!("nothing was changed: {}", lines.join("; "));
+            vec![
+                Finding::new(About::Ready, Holds::False, reason, &message),
+                Finding::new(About::Progressing, Holds::False, reason, &message),
+                Finding::new(About::Reconciling, Holds::False, reason, &message),
+                Finding::new(About::Stalled, Holds::True, reason, &message),
+            ]
+        }
+        Went::Done {
+            valid,
+            troubles,
+            rollout,
+            rivals,
+            waits,
+            ..
+        } => {
+            let mut findings = done(valid, troubles, rollout, rivals, *waits);
+            findings.extend(route(valid, troubles));
+            findings
+        }
+    }
+}
+
+fn done(
+    valid: &Valid,
+    troubles: &[Trouble],
+    rollout: &Rollout,
+    rivals: &[String],
+    waits: Waits,
+) -> Vec<Finding> {
+    let own: Vec<&Trouble> = troubles.iter().filter(|t| !t.of_route).collect();
+    if let Some(first) = own.first() {
+        let lines: Vec<&str> = own.iter().map(|trouble| trouble.message.as_str()).collect();
+        let message = format!(
+            "not everything could be written, and the pods were left as they are: {}",
+            lines.join("; ")
+        );
+        let stuck = if first.reason == Reason::Unavailable || first.reason == Reason::QuotaExceeded
+        {
+            (Holds::True, Holds::False)
+        } else {
+            (Holds::False, Holds::True)
+        };
+        return vec![
+            Finding::new(About::Ready, Holds::False, first.reason, &message),
+            Finding::new(About::Progressing, Holds::False, first.reason, &message),
+            Finding::new(About::Reconciling, stuck.0, first.reason, &message),
+            Finding::new(About::Stalled, stuck.1, first.reason, &message),
+        ];
+    }
+    let mut findings = rollout.findings(valid.spec.replicas);
+    if let (Some(ready), false) = (findings.first_mut(), rivals.is_empty())
+        && ready.holds == Holds::True
+    {
+        ready.reason = Reason::FieldConflict;
+        ready.message = format!(
+            "{} changes this relay's objects again and again, and they are put back each time; let it leave them alone, or set sserelay.dev/paused",
+            rivals.join(", ")
+        );
+    }
+    if waits == Waits::Yes {
+        for finding in &mut findings {
+            if finding.about == About::Progressing && finding.holds == Holds::False {
+                finding.reason = Reason::WaitsForUpgrade;
+                finding.message =
+                    "another relay is being upgraded; this one follows when that is done"
+                        .to_owned();
+            }
+        }
+    }
+    findings
+}
+
+fn route(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {
+    let route = valid.route.as_ref()?;
+    if let Some(trouble) = troubles.iter().find(|trouble| trouble.of_route) {
+        return Some(Finding::new(
+            About::RouteReady,
+            Holds::False,
+            trouble.reason,
+            &trouble.message,
+        ));
+    }
+    Some(match &route.doubt {
+        None => Finding::new(
+            About::RouteReady,
+            Holds::True,
+            Reason::AsAsked,
+            "the Ingress is set up for streams",
+        ),
+        Some(doubt) => Finding::new(
+            About::RouteReady,
+            match doubt.works {
+                Some(true) => Holds::True,
+                Some(false) => Holds::False,
+                None => Holds::Unknown,
+            },
+            doubt.reason,
+            &doubt.message,
+        ),
+    })
+}
+
+fn url(valid: &Valid) -> String {
+    let Some(route) = &valid.route else {
+        return format!("http://{}.{}", valid.names.relay, valid.names.namespace);
+    };
+    let scheme = match route.ingress.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    let host = route.ingress.hosts.first().map_or("", String::as_str);
+    format!("{scheme}://{host}")
+}
+
+fn effective(valid: &Valid) -> Effective {
+    let route = valid.route.as_ref();
+    Effective {
+        image: valid.image.clone(),
+        memory: valid.sizing.memory.to_string(),
+        cpu: valid.sizing.cpu(),
+        connections: i64::try_from(valid.sizing.connections).unwrap_or(i64::MAX),
+        termination_grace_period: format!("{}s", valid.leaving.grace_seconds()),
+        ingress_controller: route.map(|route| route.controller),
+        idle_timeout: route.and_then(|route| match route.profile.idle {
+            Idle::Unlimited => None,
+            Idle::Of(limit) => Some(limit.to_string()),
+        }),
+    }
+}

@@ -1,0 +1,154 @@
+//! Which relay may follow the operator to a new version now: one at a time.
+
+use std::time::{Duration, Instant};
+
+use kube::runtime::reflector::ObjectRef;
+
+use crate::crd::{Pinned, SseRelay, UpgradePolicy};
+
+/// A relay that does not get there in this time lets others pass.
+const LONGEST: Duration = Duration::from_secs(1_800);
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub struct Turn {
+    holder: Option<(ObjectRef<SseRelay>, Instant)>,
+}
+
+impl Turn {
+    /// Whether it is `relay`'s turn; it takes a turn that is free.
+    pub fn take(&mut self, relay: &ObjectRef<SseRelay>, now: Instant) -> bool {
+        match &self.holder {
+            Some((holder, _)) if holder == relay => true,
+            Some((_, since)) if now.duration_since(*since) < LONGEST => false,
+            _ => {
+                self.holder = Some((relay.clone(), now));
+                true
+            }
+        }
+    }
+
+    /// `relay` has got there, or is gone.
+    pub fn pass(&mut self, relay: &ObjectRef<SseRelay>) {
+        if self
+            .holder
+            .as_ref()
+            .is_some_and(|(holder, _)| holder == relay)
+        {
+            self.holder = None;
+        }
+    }
+}
+
+/// What is to be done about a relay's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing.
+    Stay,
+    /// It wants to follow the operator.
+    Wanted,
+}
+
+/// Whether `relay`, which stays at `pinned`, wants to follow an operator that brings `own`.
+#[must_use]
+pub fn upgrade(relay: &SseRelay, pinned: &Pinned, own: &Pinned) -> Upgrade {
+    let follows = relay.spec.upgrade_policy == UpgradePolicy::Auto && relay.spec.version.is_none();
+    if follows && pinned != own {
+        Upgrade::Wanted
+    } else {
+        Upgrade::Stay
+    }
+}
+
+/// What a relay stays at: what its status says, else what its Deployment runs (a restored backup
+/// has no status), else what the operator brings.
+#[must_use]
+pub fn pinned(relay: &SseRelay, deployed: Option<&str>, own: &Pinned) -> Pinned {
+    if let Some(pinned) = relay
+        .status
+        .as_ref()
+        .and_then(|status| status.pinned.clone())
+    {
+        return pinned;
+    }
+    // a port in the registry's name has a colon too, but a slash behind it
+    let parts = deployed.and_then(|image| image.rsplit_once(':'));
+    match parts {
+        Some((repository, version)) if !version.contains('/') && !repository.contains('@') => {
+            Pinned {
+                version: version.to_owned(),
+                repository: repository.to_owned(),
+            }
+        }
+        _ => own.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::{SseRelaySpec, SseRelayStatus};
+
+    fn at(version: &str) -> Pinned {
+        Pinned {
+            version: version.into(),
+            repository: "sse-relay".into(),
+        }
+    }
+
+    #[test]
+    fn one_relay_at_a_time_has_the_turn() {
+        let (one, other) = (ObjectRef::new("one"), ObjectRef::new("other"));
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        assert!(turn.take(&one, now) && turn.take(&one, now));
+        assert!(!turn.take(&other, now));
+        turn.pass(&other);
+        assert!(!turn.take(&other, now));
+        turn.pass(&one);
+        assert!(turn.take(&other, now));
+        assert!(
+            turn.take(&one, now + LONGEST),
+            "one that hangs lets others pass"
+        );
+    }
+
+    #[test]
+    fn only_a_relay_that_asks_for_it_follows_the_operator() {
+        let mut relay = SseRelay::new("live", SseRelaySpec::default());
+        assert_eq!(upgrade(&relay, &at("0.1.0"), &at("0.2.0")), Upgrade::Stay);
+        relay.spec.upgrade_policy = UpgradePolicy::Auto;
+        assert_eq!(upgrade(&relay, &at("0.1.0"), &at("0.2.0")), Upgrade::Wanted);
+        assert_eq!(upgrade(&relay, &at("0.2.0"), &at("0.2.0")), Upgrade::Stay);
+        relay.spec.version = Some("0.1.0".into());
+        assert_eq!(upgrade(&relay, &at("0.1.0"), &at("0.2.0")), Upgrade::Stay);
+    }
+
+    #[test]
+    fn without_a_status_the_deployment_says_what_it_stays_at() {
+        let mut relay = SseRelay::new("live", SseRelaySpec::default());
+        let own = at("0.2.0");
+        let cases = [
+            (None, "sse-relay", "0.2.0"),
+            (
+                Some("host:5000/sse-relay:0.1.0"),
+                "host:5000/sse-relay",
+                "0.1.0",
+            ),
+            (Some("host:5000/sse-relay"), "sse-relay", "0.2.0"),
+            (Some("sse-relay@sha256:00"), "sse-relay", "0.2.0"),
+        ];
+        for (image, repository, version) in cases {
+            let pinned = pinned(&relay, image, &own);
+            assert_eq!(
+                (pinned.repository.as_str(), pinned.version.as_str()),
+                (repository, version)
+            );
+        }
+        relay.status = Some(SseRelayStatus {
+            pinned: Some(at("0.0.9")),
+            ..SseRelayStatus::default()
+        });
+        assert_eq!(pinned(&relay, Some("sse-relay:0.1.0"), &own), at("0.0.9"));
+    }
+}

@@ -1,0 +1,41 @@
+//! The operator against a real API server.
+
+#![allow(clippy::unwrap_used)] // allowed in tests, but not found out for helpers here
+
+mod cluster {
+    pub mod operator;
+    pub mod server;
+
+    mod change;
+    mod election;
+    mod fault;
+    mod life;
+    mod many;
+    mod rules;
+    mod versions;
+
+    use server::{PATIENCE, Server};
+    use tokio::sync::OnceCell;
+
+    /// The server that tests share; each has a namespace of its own.
+    pub async fn shared() -> &'static Server {
+        static SHARED: OnceCell<Server> = OnceCell::const_new();
+        SHARED.get_or_init(Server::start).await
+    }
+
+    /// Waits until `look` finds something, and returns it.
+    pub async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let found = async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found,
+            Err(_) => panic!("waited in vain until {what}"),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What stands against a relay: each has a condition that says what to do.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::IngressClass;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
+use sse_relay_operator::controller::Scope;
+use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
+
+use super::operator::{Operator, Served};
+use super::server::{Server, User};
+use super::{shared, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_somebody_else_is_left_alone_and_waited_for() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("taken").await;
+    let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
+    let foreign: Service = serde_json::from_value(
+        json!({ "metadata": { "name": "live" }, "spec": { "ports": [{ "port": 1 }] } }),
+    )
+    .unwrap();
+    let foreign = services
+        .create(&PostParams::default(), &foreign)
+        .await
+        .unwrap();
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+
+    let taken = live
+        .says(About::Ready, Holds::False, Reason::NameTaken)
+        .await;
+    assert!(
+        taken
+            .message
+            .contains("Service `live` exists already and belongs to nobody"),
+        "{}",
+        taken.message
+    );
+    live.says(About::Stalled, Holds::True, Reason::NameTaken)
+        .await;
+    assert_eq!(
+        services
+            .get("live")
+            .await
+            .unwrap()
+            .metadata
+            .resource_version,
+        foreign.metadata.resource_version
+    );
+    assert!(
+        live.api::<Deployment>()
+            .get_opt("live")
+            .await
+            .unwrap()
+            .is_none(),
+        "no pods with half of what they need"
+    );
+
+    services
+        .delete("live", &DeleteParams::default())
+        .await
+        .unwrap();
+    live.deployment().await;
+    live.says(About::Stalled, Holds::False, Reason::RollingOut)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_work_changes_nothing_and_is_explained() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("cannot-work").await;
+    let operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    live.deployment().await;
+    let before = live.configuration().await;
+    live.patch(json!({ "spec": { "limits": { "queueBytes": "1Gi" } } }))
+        .await;
+    let invalid = live
+        .says(About::Ready, Holds::False, Reason::InvalidSpec)
+        .await;
+    assert!(
+        invalid
+            .message
+            .contains("spec.limits.queueBytes: is 1Gi, more than all streams together may have"),
+        "{}",
+        invalid.message
+    );
+    live.says(About::Stalled, Holds::True, Reason::InvalidSpec)
+        .await;
+    assert_eq!(live.configuration().await, before);
+    assert!(operator.metric("sse_relay_operator_reconciles_total{outcome=\"invalid\"}") >= 1.0);
+    live.patch(json!({ "spec": { "limits": null } })).await;
+    live.says(About::Stalled, Holds::False, Reason::RollingOut)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_is_not_installed_harms_only_the_way_in() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("not-installed").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let spec = json!({ "ingress": { "hosts": ["sse.example.com"], "controller": "gce" } });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    live.deployment().await;
+    live.all_pods_serve().await;
+    let route = live
+        .says(About::RouteReady, Holds::False, Reason::KindNotInstalled)
+        .await;
+    assert!(
+        route.message.contains("BackendConfig `live`"),
+        "{}",
+        route.message
+    );
+    live.says(About::Ready, Holds::True, Reason::AsAsked).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_class_is_looked_up_and_followed() {
+    let server = Server::start().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("classes").await;
+    let _operator = Operator::start(client.clone(), Scope::Cluster, "0.1.0");
+    let spec = json!({ "ingress": { "hosts": ["sse.example.com"], "className": "edge" } });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    let unknown = live
+        .says(
+            About::RouteReady,
+            Holds::False,
+            Reason::IngressClassNotFound,
+        )
+        .await;
+    assert!(
+        unknown.message.contains("there is no IngressClass `edge`"),
+        "{}",
+        unknown.message
+    );
+
+    let classes: Api<IngressClass> = Api::all(client.clone());
+    let class = |name: &str, controller: &str, default: &str| -> IngressClass {
+        serde_json::from_value(json!({ "metadata": { "name": name, "annotations": { "ingressclass.kubernetes.io/is-default-class": default } }, "spec": { "controller": controller } })).unwrap()
+    };
+    classes
+        .create(
+            &PostParams::default(),
+            &class("edge", "k8s.io/ingress-nginx", "false"),
+        )
+        .await
+        .unwrap();
+    live.says(About::RouteReady, Holds::True, Reason::NeedsAdministrator)
+        .await;
+    let controller = async || {
+        let effective = live.get().await.status?.effective?;
+        effective
+            .ingress_controller
+            .map(|controller| controller.as_str())
+    };
+    assert_eq!(controller().await, Some("ingress-nginx"));
+
+    classes
+        .delete("edge", &DeleteParams::default())
+        .await
+        .unwrap();
+    live.says(
+        About::RouteReady,
+        Holds::False,
+        Reason::IngressClassNotFound,
+    )
+    .await;
+    assert_eq!(
+        controller().await,
+        Some("ingress-nginx"),
+        "a class that is away for a moment changes no annotation"
+    );
+
+    classes
+        .create(
+            &PostParams::default(),
+            &class("other", "ingress-controllers.konghq.com/kong", "true"),
+        )
+        .await
+        .unwrap();
+    live.patch(json!({ "spec": { "ingress": { "className": null } } }))
+        .await;
+    until("the default class counts", async || {
+        (controller().await == Some("kong")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_without_rights_says_which_it_lacks() {
+    let server = Server::start().await;
+    let admin = server.client(User::Admin);
+    let namespace = server.namespace("forbidden").await;
+    let role: ClusterRole = serde_json::from_value(json!({
+        "metadata": { "name": "little" },
+        "rules": [
+            { "apiGroups": ["sserelay.dev"], "resources": ["sserelays", "sserelays/status"], "verbs": ["get", "list", "watch", "patch"] },
+            { "apiGroups": ["", "apps", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["get", "list", "watch"] },
+        ],
+    }))
+    .unwrap();
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": "little" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "little" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "limited" }],
+    }))
+    .unwrap();
+    Api::all(admin.clone())
+        .create(&PostParams::default(), &role)
+        .await
+        .unwrap();
+    Api::all(admin.clone())
+        .create(&PostParams::default(), &binding)
+        .await
+        .unwrap();
+    let _operator = Operator::of(server.client(User::Limited), &namespace, "0.1.0");
+    let live = Served::create(&admin, &namespace, "live", json!({})).await;
+    let forbidden = live
+        .says(About::Ready, Holds::False, Reason::Forbidden)
+        .await;
+    assert!(
+        forbidden
+            .message
+            .contains("ConfigMap `live-config`: the operator may not do this"),
+        "{}",
+        forbidden.message
+    );
+    assert!(
+        live.api::<ConfigMap>()
+            .get_opt("live-config")
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_restarted_is_come_back_to() {
+    let mut server = Server::start().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("restarted").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    live.deployment().await;
+    server.stop_api_server();
+    server.start_api_server().await;
+    live.patch(json!({ "spec": { "retention": { "events": 7 } } }))
+        .await;
+    until("the change is seen", async || {
+        live.configuration()
+            .await
+            .contains("events: 7")
+            .then_some(())
+    })
+    .await;
+}

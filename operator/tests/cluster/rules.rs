@@ -1,0 +1,205 @@
+//! The schema, as the API server enforces it.
+
+use std::path::Path;
+
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use sse_relay_operator::crd::SseRelay;
+
+use super::server::User;
+use super::shared;
+
+/// Specs that are refused, and what is said about them.
+fn refused() -> Vec<(Value, &'static str)> {
+    let ingress = |more: Value| {
+        let mut ingress = json!({ "hosts": ["a.example.com"] });
+        ingress
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        ingress
+    };
+    let slow = |controller: &str, interval: &str| json!({ "ingress": ingress(json!({ "controller": controller })), "heartbeat": { "interval": interval } });
+    vec![
+        (
+            json!({ "replicas": 2 }),
+            "would not see the events of the first",
+        ),
+        (json!({ "replicas": -1 }), "greater than or equal to 0"),
+        (
+            json!({ "expose": ["Publish"] }),
+            "set ingress too, or remove expose",
+        ),
+        (
+            slow("haproxy-technologies", "25s"),
+            "under half of the idle timeout",
+        ),
+        (
+            slow("haproxy-ingress", "30s"),
+            "under half of the idle timeout",
+        ),
+        (slow("contour", "150s"), "under half of the idle timeout"),
+        (slow("cilium", "5m"), "under half of the idle timeout"),
+        (slow("generic", "30s"), "under half of the idle timeout"),
+        (
+            json!({ "ingress": { "hosts": [] } }),
+            "should have at least 1 items",
+        ),
+        (
+            json!({ "ingress": ingress(json!({ "className": "x", "annotations": { "kubernetes.io/ingress.class": "y" } })) }),
+            "exclude each other",
+        ),
+        (
+            json!({ "ingress": ingress(json!({ "controller": "apache" })) }),
+            "Unsupported value",
+        ),
+        (
+            json!({ "rollout": { "drainWindow": "595s", "propagation": "10s" } }),
+            "at most 600s",
+        ),
+        (
+            json!({ "rollout": { "drainWindow": "a minute" } }),
+            "should match",
+        ),
+        (json!({ "auth": {} }), "allows nothing to anybody"),
+        (
+            json!({ "auth": { "tokens": [{ "name": "a", "secret": { "name": "s", "key": "k" } }] } }),
+            "allows nothing; say what its holder may",
+        ),
+        (
+            json!({ "auth": { "tokens": [
+            { "name": "a", "secret": { "name": "s", "key": "k" }, "publish": ["**"] },
+            { "name": "a", "secret": { "name": "s", "key": "l" }, "publish": ["**"] }] } }),
+            "Duplicate value",
+        ),
+        (json!({ "channels": [{ "match": "a.**" }] }), "sets nothing"),
+        (
+            json!({ "channels": [{ "match": "a.**", "overflow": "coalesce" }] }),
+            "needs coalesceBy",
+        ),
+        (
+            json!({ "channels": [{ "match": "a.**", "overflow": "disconnect", "coalesceBy": "b" }] }),
+            "needs coalesceBy",
+        ),
+        (
+            json!({ "cors": { "origins": ["*"], "credentials": true } }),
+            "would let every page use its reader's cookies",
+        ),
+        (
+            json!({ "podTemplate": { "labels": { "app.kubernetes.io/name": "x" } } }),
+            "are the operator's own",
+        ),
+        (json!({ "maxLogBytes": "a lot" }), "should match"),
+        (
+            json!({ "image": { "digest": "sha256:abc" } }),
+            "should match",
+        ),
+        (json!({ "version": "1.0 beta" }), "should match"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_refuses_what_it_is_for_with_what_to_do() {
+    let server = shared().await;
+    let namespace = server.namespace("rules").await;
+    let relays = relays(server.client(User::Admin), &namespace);
+    for (spec, message) in refused() {
+        let said = create(&relays, "live", spec.clone()).await.unwrap_err();
+        assert!(said.contains(message), "{spec}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_would_collide_or_be_too_long_are_refused() {
+    let server = shared().await;
+    let namespace = server.namespace("names").await;
+    let relays = relays(server.client(User::Admin), &namespace);
+    for name in ["live-pods", "live-config", "live-tokens", "live-redis"] {
+        let said = create(&relays, name, json!({})).await.unwrap_err();
+        assert!(
+            said.contains("belong to the objects of another relay"),
+            "{name}: {said}"
+        );
+    }
+    for name in ["1live", "live.eu", &"a".repeat(51)] {
+        let said = create(&relays, name, json!({})).await.unwrap_err();
+        assert!(
+            said.contains("at most 50 lowercase letters"),
+            "{name}: {said}"
+        );
+    }
+    let said = create(&relays, &"a".repeat(10_000), json!({}))
+        .await
+        .unwrap_err();
+    assert!(said.contains("must be no more than 253"), "{said}");
+    create(&relays, &"a".repeat(50), json!({})).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_field_is_refused_where_validation_is_strict() {
+    let server = shared().await;
+    let namespace = server.namespace("misspelt").await;
+    let relays = relays(server.client(User::Admin), &namespace);
+    let strict = PatchParams::apply("test").validation_strict();
+    let relay = json!({ "apiVersion": "sserelay.dev/v1alpha1", "kind": "SseRelay", "metadata": { "name": "live" }, "spec": { "replica": 1 } });
+    let said = relays
+        .patch("live", &strict, &Patch::Apply(relay))
+        .await
+        .unwrap_err();
+    assert!(said.to_string().contains("spec.replica"), "{said}");
+}
+
+fn relays(client: kube::Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = ApiResource::erase::<SseRelay>(&());
+    Api::namespaced_with(client, namespace, &kind)
+}
+
+async fn create(relays: &Api<DynamicObject>, name: &str, spec: Value) -> Result<(), String> {
+    let kind = ApiResource::erase::<SseRelay>(&());
+    let relay = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let created = relays.create(&dry, &relay).await;
+    created.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_every_resource_and_object_of_the_golden_files() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    server.namespace("trading").await;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for folder in [here.join("tests/golden"), here.join("../examples")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            for document in text.split("---\n") {
+                let object: DynamicObject = serde_saphyr::from_str(document).unwrap();
+                let kind = GroupVersionKind::try_from(object.types.clone().unwrap()).unwrap();
+                if FOREIGN.contains(&kind.kind.as_str()) {
+                    continue;
+                }
+                let resource = match kind.kind.as_str() {
+                    "SseRelay" => ApiResource::erase::<SseRelay>(&()),
+                    _ => ApiResource::from_gvk(&kind),
+                };
+                let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(client.clone(), &namespace, &resource);
+                let strict = PatchParams::apply("test").validation_strict().dry_run();
+                let name = object.name_any();
+                let taken = api.patch(&name, &strict, &Patch::Apply(&object)).await;
+                taken.unwrap_or_else(|error| panic!("{} {name}: {error}", kind.kind));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 150, "only {checked} objects");
+}
+
+/// Kinds of clouds and controllers whose definitions are not to be had here.
+const FOREIGN: [&str; 3] = ["BackendConfig", "FrontendConfig", "KongUpstreamPolicy"];

@@ -1,0 +1,40 @@
+//! What a request past a limit is answered, counted and logged as.
+
+use super::{App, events};
+use crate::{hub::open::retry, limits::Exceeded};
+use axum::{extract::Request, response::Response};
+use relay_config::ToBrowsers;
+
+/// Whether a subscribe is a browser's that never returns after another status than 200 (WHATWG HTML,
+/// 9.2.3), and gets a stream that ends instead.
+pub fn comes_back(app: &App, request: &Request) -> bool {
+    app.config.limits.to_browsers == ToBrowsers::Retry
+        && request.headers().contains_key("sec-fetch-mode")
+}
+
+/// For a browser: when to come back, apart from all others that are told so now.
+pub fn later(app: &App, exceeded: Exceeded) -> Response {
+    let wait = exceeded.retry_after_seconds().saturating_mul(1000);
+    let wait = u32::try_from(wait).unwrap_or(u32::MAX);
+    let mut response = events::farewell(wait.saturating_add(retry(&app.config.stream)));
+    response.extensions_mut().insert(exceeded);
+    response
+}
+
+/// Counts a refusal once, however often its request was looked at before it was answered; and says so
+/// now and then.
+pub fn count(app: &App, response: &Response) {
+    let Some(exceeded) = response.extensions().get::<Exceeded>() else {
+        return;
+    };
+    let hit = exceeded.hit();
+    app.hub.stats.limited.of(hit).add(1);
+    if let Some(times) = app.limits.notice(hit) {
+        tracing::warn!(
+            event = "limits.reached",
+            limit = hit.as_str(),
+            times,
+            "requests are refused past a limit"
+        );
+    }
+}

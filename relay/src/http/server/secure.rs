@@ -1,0 +1,162 @@
+//! Connections that begin with TLS: the handshake, the first request, and who serves them then.
+
+use super::{Context, Io, Load, Remote, carry, refuse, unreadable};
+use crate::{
+    http::problem::{Kind, Problem},
+    hub::shard::{
+        Decision,
+        head::{self, Parsed},
+    },
+    stats::HandshakeOutcome,
+    tls::ServerTls,
+};
+use bytes::{Bytes, BytesMut};
+use std::{net::SocketAddr, os::fd::OwnedFd, sync::Arc};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// The first byte of TLS: a handshake record (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// A connection whose first request has come, at least in part.
+struct Opened<S> {
+    io: TlsStream<S>,
+    bytes: Bytes,
+    speaks: Speaks,
+}
+
+/// What the two sides agreed on (RFC 7301).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Http1,
+    Http2,
+}
+
+impl Context {
+    pub(super) async fn serve_secure(
+        self,
+        socket: OwnedFd,
+        peer: Option<SocketAddr>,
+        tls: Arc<ServerTls>,
+    ) {
+        let load = Load {
+            context: Some(self.clone()),
+        };
+        let Some((wire, parting)) = self.wire(socket).await else {
+            return;
+        };
+        let handshake = tls.handshakes.begin();
+        let deadline = Instant::now() + tls.settings().handshake_timeout.std();
+        let opened = tokio::select! {
+            biased;
+            () = handshake.displaced() => Err(HandshakeOutcome::Displaced),
+            // on the heap: what it needs is far more than what the connection needs later
+            opened = Box::pin(self.open(wire, &tls, deadline)) => opened,
+        };
+        drop(handshake);
+        let outcome = match &opened {
+            Ok(_) => HandshakeOutcome::Completed,
+            Err(outcome) => *outcome,
+        };
+        self.app.hub.stats.handshakes.of(outcome).add(1);
+        if let Ok(opened) = opened {
+            Box::pin(self.serve_opened(opened, Remote { peer, parting }, load)).await;
+        }
+    }
+
+    /// The handshake, and the first bytes after it. A handshake alone is no proof that anybody wants
+    /// something.
+    async fn open(
+        &self,
+        wire: super::Wire<TcpStream>,
+        tls: &ServerTls,
+        deadline: Instant,
+    ) -> Result<Opened<super::Wire<TcpStream>>, HandshakeOutcome> {
+        let mut first = [0];
+        match timeout_at(deadline, wire.get_ref().peek(&mut first)).await {
+            Err(_) => return Err(HandshakeOutcome::Timeout),
+            Ok(Ok(1)) if first[0] == HANDSHAKE => {}
+            Ok(Ok(1)) => {
+                let _ = timeout_at(deadline, refuse(wire, plain())).await;
+                return Err(HandshakeOutcome::Failed);
+            }
+            Ok(_) => return Err(HandshakeOutcome::Failed),
+        }
+        let accepting = TlsAcceptor::from(tls.config()).accept(wire);
+        let mut io = match timeout_at(deadline, accepting).await {
+            Err(_) => return Err(HandshakeOutcome::Timeout),
+            Ok(Err(error)) => {
+                tracing::debug!(event = "tls.failed", %error, "a handshake failed");
+                return Err(HandshakeOutcome::Failed);
+            }
+            Ok(Ok(io)) => io,
+        };
+        let speaks = match io.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Speaks::Http2,
+            _ => Speaks::Http1,
+        };
+        let deadline = Instant::now() + self.app.config.http.head_timeout.std();
+        let bytes = timeout_at(deadline, self.first_bytes(&mut io, speaks)).await;
+        match bytes {
+            Err(_) => Err(HandshakeOutcome::Timeout),
+            Ok(None) => Err(HandshakeOutcome::Failed),
+            Ok(Some(bytes)) => Ok(Opened { io, bytes, speaks }),
+        }
+    }
+
+    /// A whole head, or as much of it as may be; of HTTP/2, whatever comes. `None` at the end.
+    async fn first_bytes(&self, io: &mut (impl Io + Sized), speaks: Speaks) -> Option<Bytes> {
+        let max = self.app.config.http.max_head_bytes.as_usize();
+        let mut bytes = BytesMut::new();
+        loop {
+            if io.read_buf(&mut bytes).await.ok()? == 0 {
+                return None;
+            }
+            let done =
+                speaks == Speaks::Http2 || !matches!(head::parse(&bytes, max), Parsed::Partial);
+            if done {
+                return Some(bytes.freeze());
+            }
+        }
+    }
+
+    async fn serve_opened<S: Io>(self, opened: Opened<S>, remote: Remote, load: Load) {
+        let Opened { io, bytes, speaks } = opened;
+        let http = &self.app.config.http;
+        if speaks == Speaks::Http2 {
+            return self.serve_http2(io, bytes, remote).await;
+        }
+        if !http.http1 {
+            return refuse(io, super::version_is_off()).await;
+        }
+        let max = http.max_head_bytes.as_usize();
+        if let Some(problem) = unreadable(&bytes, max) {
+            return refuse(io, problem).await;
+        }
+        let decision = match head::parse(&bytes, max) {
+            Parsed::Request { request, .. } => self.decide(&request, remote.peer),
+            _ => Decision::HandOver,
+        };
+        let parting = remote.parting.clone();
+        let taken = match decision {
+            Decision::Open(opening) => Some((io, opening)),
+            Decision::HandOver => Box::pin(self.serve_http1(io, bytes, remote)).await,
+        };
+        if let Some((io, opening)) = taken {
+            // a task of its own, so that a quiet stream takes no more memory than it needs
+            let inbox = self.app.hub.inbox(self.shard).clone();
+            tokio::spawn(carry::carry(io, inbox, parting, opening, load));
+        }
+    }
+}
+
+fn plain() -> Problem {
+    Problem::new(
+        Kind::MalformedRequest,
+        "this port speaks TLS; use https:// in the address",
+    )
+}

@@ -1,0 +1,396 @@
+//! How much is done for everybody, for one subject, for one address, for one group.
+//!
+//! Asked once when a stream opens and once for each publish, never on the way of an event. One lock
+//! around plain numbers, held for a few look-ups; without limits nothing is locked or kept. Rates are
+//! arguments of the buckets, so [`Limits::configure`] holds at once and forgets nothing; shares of
+//! fleet-wide rates can come the same way.
+
+pub mod bucket;
+pub mod hit;
+mod notices;
+pub mod table;
+
+use crate::{
+    auth::{Evidence, Identity},
+    client_address::ClientAddress,
+    subject::Subject,
+};
+use bucket::{Bucket, Moment, Rate};
+pub use hit::{Exceeded, Hit};
+use hit::{Resource, Scope};
+use notices::Notices;
+use parking_lot::Mutex;
+use relay_config::Limit;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use table::{Account, Place, Table};
+
+/// How soon to come back where streams are counted: nobody knows when one ends.
+const STREAMS_WAIT: Duration = Duration::from_secs(5);
+
+/// Who asks, as far as limits go.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Key {
+    Everybody,
+    Subject(Subject),
+    /// A token that names no subject.
+    Token(Arc<str>),
+    Address(IpAddr),
+    Attribute(Box<str>, Box<str>),
+}
+
+impl Key {
+    fn scope(&self) -> Scope {
+        match self {
+            Key::Everybody => Scope::Total,
+            Key::Subject(_) | Key::Token(_) => Scope::Subject,
+            Key::Address(_) => Scope::Address,
+            Key::Attribute(..) => Scope::Attribute,
+        }
+    }
+}
+
+pub struct Limits {
+    started: Instant,
+    on: AtomicBool,
+    state: Mutex<State>,
+    notices: Mutex<Notices>,
+}
+
+struct State {
+    config: relay_config::Limits,
+    everybody: Table<Key>,
+    subjects: Table<Key>,
+    addresses: Table<Key>,
+    attributes: Table<Key>,
+}
+
+impl State {
+    fn table(&mut self, scope: Scope) -> &mut Table<Key> {
+        match scope {
+            Scope::Total => &mut self.everybody,
+            Scope::Subject => &mut self.subjects,
+            Scope::Address => &mut self.addresses,
+            Scope::Attribute => &mut self.attributes,
+        }
+    }
+
+    /// The asker's accounts that are bounded, in the order in which they are asked.
+    fn accounts(&mut self, asker: &[Key], now: Moment) -> Vec<(Key, Limit, Place)> {
+        let max = self.config.max_tracked;
+        let mut accounts = Vec::with_capacity(asker.len());
+        for key in asker {
+            let Some(limit) = limit(&self.config, key) else {
+                continue;
+            };
+            let place = self.table(key.scope()).place(key, max, now);
+            accounts.push((key.clone(), limit, place));
+        }
+        accounts
+    }
+}
+
+/// The bounds of an asker, if it has any.
+fn limit(config: &relay_config::Limits, key: &Key) -> Option<Limit> {
+    let limit = match key {
+        Key::Everybody => config.total,
+        Key::Subject(_) | Key::Token(_) => config.per_subject,
+        Key::Address(_) => config.per_address,
+        Key::Attribute(name, _) => config
+            .per_attribute
+            .iter()
+            .find(|rule| rule.attribute == **name)?
+            .limit(),
+    };
+    (!limit.is_none()).then_some(limit)
+}
+
+/// Checks all before anything is taken, so that what is refused costs nothing.
+fn check(
+    limit: Limit,
+    account: &Account,
+    resource: Resource,
+    burst: Duration,
+    now: Moment,
+) -> Result<(), Duration> {
+    let within = |bucket: &Bucket, per_second: Option<u64>| match per_second {
+        Some(per_second) => bucket.check(Rate { per_second, burst }, now),
+        None => Ok(()),
+    };
+    match resource {
+        Resource::Streams if limit.streams.is_some_and(|max| account.streams >= max) => {
+            Err(STREAMS_WAIT)
+        }
+        Resource::Streams => Ok(()),
+        Resource::Opens => within(&account.opens, limit.opens_per_second.map(u64::from)),
+        Resource::Publishes => within(
+            &account.publishes,
+            limit.publishes_per_second.map(u64::from),
+        ),
+        Resource::Bytes => within(
+            &account.bytes,
+            limit.publish_bytes_per_second.map(|bytes| bytes.get()),
+        ),
+    }
+}
+
+fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: Moment) {
+    let of = |bucket: &mut Bucket, per_second: Option<u64>, amount: u64| {
+        if let Some(per_second) = per_second
+            && amount > 0
+        {
+            bucket.take(amount, Rate { per_second, burst }, now);
+        }
+    };
+    account.streams += used.streams;
+    of(
+        &mut account.opens,
+        limit.opens_per_second.map(u64::from),
+        u64::from(used.streams),
+    );
+    of(
+        &mut account.publishes,
+        limit.publishes_per_second.map(u64::from),
+        used.events,
+    );
+    of(
+        &mut account.bytes,
+        limit.publish_bytes_per_second.map(|bytes| bytes.get()),
+        used.bytes,
+    );
+}
+
+#[derive(Clone, Copy, Default)]
+struct Used {
+    streams: u32,
+    events: u64,
+    bytes: u64,
+}
+
+/// A stream's place among those that may be open; given back when it is dropped.
+pub struct Permit {
+    limits: Arc<Limits>,
+    held: Vec<(Key, Place)>,
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Permit")
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.limits.state.lock();
+        for (key, place) in &self.held {
+            let shared = *place == Place::Shared;
+            state.table(key.scope()).release(key, shared);
+        }
+    }
+}
+
+/// Who publishes, to be charged for what was published.
+#[derive(Clone, Default, Debug)]
+pub struct Publisher(Vec<Key>);
+
+impl Limits {
+    pub fn new(config: &relay_config::Limits) -> Arc<Limits> {
+        let limits = Limits {
+            started: Instant::now(),
+            on: AtomicBool::new(false),
+            state: Mutex::new(State {
+                config: config.clone(),
+                everybody: Table::default(),
+                subjects: Table::default(),
+                addresses: Table::default(),
+                attributes: Table::default(),
+            }),
+            notices: Mutex::default(),
+        };
+        limits.configure(config);
+        Arc::new(limits)
+    }
+
+    /// Holds for everything that is asked from now on; what is open stays open. Streams that were
+    /// opened while nothing was bounded are not counted.
+    pub fn configure(&self, config: &relay_config::Limits) {
+        let bounds_something = !config.total.is_none()
+            || !config.per_subject.is_none()
+            || !config.per_address.is_none()
+            || !config.per_attribute.is_empty();
+        self.state.lock().config = config.clone();
+        self.on.store(bounds_something, Ordering::Release);
+    }
+
+    /// Whether a refusal is worth a line of the log: how many there were since the last line, if so.
+    pub fn notice(&self, hit: Hit) -> Option<u64> {
+        self.notices.lock().of(hit, self.now())
+    }
+
+    fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// Whether one more stream may open. Without limits there is nothing to hold.
+    pub fn open(
+        self: &Arc<Limits>,
+        identity: &Identity,
+        address: Option<ClientAddress>,
+    ) -> Result<Option<Arc<Permit>>, Exceeded> {
+        if !self.is_on() {
+            return Ok(None);
+        }
+        self.open_at(identity, address, self.now())
+    }
+
+    fn open_at(
+        self: &Arc<Limits>,
+        identity: &Identity,
+        address: Option<ClientAddress>,
+        now: Moment,
+    ) -> Result<Option<Arc<Permit>>, Exceeded> {
+        let state = &mut *self.state.lock();
+        let asker = asker(&state.config, identity, address);
+        let used = Used {
+            streams: 1,
+            ..Used::default()
+        };
+        let resources = [Resource::Streams, Resource::Opens];
+        let held = charge(state, &asker, &resources, used, now)?;
+        Ok(Some(Arc::new(Permit {
+            limits: self.clone(),
+            held,
+        })))
+    }
+
+    /// Whether something may be published: at least one event, and so many bytes as it announces.
+    pub fn publish(
+        &self,
+        identity: &Identity,
+        address: Option<ClientAddress>,
+        bytes: u64,
+    ) -> Result<Publisher, Exceeded> {
+        if !self.is_on() {
+            return Ok(Publisher::default());
+        }
+        self.publish_at(identity, address, bytes, self.now())
+    }
+
+    fn publish_at(
+        &self,
+        identity: &Identity,
+        address: Option<ClientAddress>,
+        bytes: u64,
+        now: Moment,
+    ) -> Result<Publisher, Exceeded> {
+        let state = &mut *self.state.lock();
+        let asker = asker(&state.config, identity, address);
+        let used = Used {
+            events: 1,
+            bytes,
+            ..Used::default()
+        };
+        let resources = [Resource::Publishes, Resource::Bytes];
+        charge(state, &asker, &resources, used, now)?;
+        Ok(Publisher(asker))
+    }
+
+    /// What was published besides, once it is known. It is never refused; the next publish may be.
+    pub fn charge(&self, publisher: &Publisher, events: u64, bytes: u64) {
+        self.charge_at(publisher, events, bytes, self.now());
+    }
+
+    fn charge_at(&self, publisher: &Publisher, events: u64, bytes: u64, now: Moment) {
+        if publisher.0.is_empty() || (events, bytes) == (0, 0) {
+            return;
+        }
+        let used = Used {
+            events,
+            bytes,
+            ..Used::default()
+        };
+        let _ = charge(&mut self.state.lock(), &publisher.0, &[], used, now);
+    }
+}
+
+fn charge(
+    state: &mut State,
+    asker: &[Key],
+    resources: &[Resource],
+    used: Used,
+    now: Moment,
+) -> Result<Vec<(Key, Place)>, Exceeded> {
+    let accounts = state.accounts(asker, now);
+    let burst = state.config.burst.std();
+    for (key, limit, place) in &accounts {
+        let scope = key.scope();
+        let account = *state.table(scope).account(*place);
+        for resource in resources.iter().copied() {
+            check(*limit, &account, resource, burst, now).map_err(|wait| Exceeded {
+                scope,
+                resource,
+                wait,
+            })?;
+        }
+    }
+    let charged = accounts.into_iter().map(|(key, limit, place)| {
+        let account = state.table(key.scope()).account(place);
+        take(limit, account, used, burst, now);
+        (key, place)
+    });
+    Ok(charged.collect())
+}
+
+/// Everything that an asker counts for: its own first, so that it hears of its own limits first.
+fn asker(
+    config: &relay_config::Limits,
+    identity: &Identity,
+    address: Option<ClientAddress>,
+) -> Vec<Key> {
+    let grant = &identity.grant;
+    let subject = grant.subject.clone().map(Key::Subject);
+    let token = match &identity.from {
+        Evidence::Token(name) => Some(Key::Token(name.clone())),
+        _ => None,
+    };
+    let attributes = config.per_attribute.iter().filter_map(|rule| {
+        let name = rule.attribute.as_str();
+        let value = grant.attributes.get(name)?;
+        Some(Key::Attribute(name.into(), value.clone()))
+    });
+    let network = |address: ClientAddress| Key::Address(network(config, address.ip()));
+    let mut asker: Vec<Key> = subject.or(token).into_iter().collect();
+    asker.extend(address.map(network));
+    asker.extend(attributes);
+    asker.push(Key::Everybody);
+    asker
+}
+
+/// The first bits of an address, the others zero.
+fn network(config: &relay_config::Limits, ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            let prefix = u32::from(config.ipv4_prefix.min(32));
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from(u32::from(ip) & mask))
+        }
+        IpAddr::V6(ip) => {
+            let prefix = u32::from(config.ipv6_prefix.min(128));
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from(u128::from(ip) & mask))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Limits, against the real relay: what is refused, how it is said, and that nobody else notices.
+
+mod support;
+
+use serde_json::{Value, json};
+use sse_relay::auth::hash_of;
+use std::time::Instant;
+use support::{Answer, Connection, LIMIT, Relay, request};
+
+const ANN: &str = "Authorization: Bearer ann-secret";
+const BOB: &str = "Authorization: Bearer bob-secret";
+const BROWSER: &str = "Sec-Fetch-Mode: cors";
+const STREAM: &str = "/v1/events?channel=c";
+
+fn limited(limits: Value) -> Relay {
+    let token = |name: &str| {
+        json!({"name": name, "sha256": hash_of(&format!("{name}-secret")),
+               "publish": ["**"], "subscribe": ["**"], "manage": ["observe"]})
+    };
+    let auth = json!({"tokens": [token("ann"), token("bob")], "anonymous": {"subscribe": ["**"]}});
+    let env = [
+        ("SSE_RELAY_AUTH", auth.to_string()),
+        ("SSE_RELAY_LIMITS", limits.to_string()),
+        (
+            "SSE_RELAY_PROXIES",
+            json!({"trusted": ["127.0.0.1"]}).to_string(),
+        ),
+    ];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, &**value)).collect();
+    Relay::start_with(&env, &[])
+}
+
+fn open(relay: &Relay, headers: &[&str]) -> (Connection, Answer) {
+    let mut stream = relay.connect();
+    stream.send(request("GET", STREAM, headers, b""));
+    let head = stream.head();
+    (stream, head)
+}
+
+fn opened(relay: &Relay, headers: &[&str]) -> Connection {
+    let (mut stream, head) = open(relay, headers);
+    assert_eq!(head.status, 200, "{head:?}");
+    stream.until("id: ");
+    stream
+}
+
+/// Fails unless it is refused with this status, problem and a time to come back.
+fn assert_refused(answer: &Answer, status: u16, problem: &str) {
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (status, problem)
+    );
+    let wait = answer
+        .header("retry-after")
+        .and_then(|wait| wait.parse().ok());
+    assert!(wait.is_some_and(|wait: u64| wait >= 1), "{answer:?}");
+}
+
+fn refused(relay: &Relay, headers: &[&str]) -> Answer {
+    relay.request(
+        "GET",
+        STREAM,
+        &[headers, &["Connection: close"]].concat(),
+        b"",
+    )
+}
+
+fn publish(relay: &Relay, token: &str, body: &[u8]) -> Answer {
+    relay.request("POST", "/v1/channels/c/events", &[token], body)
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < LIMIT, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+fn scraped(relay: &Relay, sample: &str) -> f64 {
+    let scrape = relay.scrape();
+    let line = scrape.lines().find_map(|line| line.strip_prefix(sample));
+    let value = line.unwrap_or_else(|| panic!("no {sample}"));
+    value.trim().parse().expect("a number")
+}
+
+#[test]
+fn a_subject_has_its_streams_and_no_more_until_one_ends() {
+    let relay = limited(json!({"perSubject": {"streams": 2}}));
+    let first = opened(&relay, &[ANN]);
+    let mut carried = relay.connect();
+    carried.send(format!("GET {STREAM} HTTP/1.0\r\n{ANN}\r\n\r\n"));
+    carried.until("id: ");
+    assert_refused(&refused(&relay, &[ANN]), 429, "limit-reached");
+    let _bob = opened(&relay, &[BOB]);
+    drop(first);
+    wait_for("the place is free again", || {
+        let (_, head) = open(&relay, &[ANN]);
+        head.status == 200
+    });
+    assert!(scraped(&relay, "sse_relay_limited_total{limit=\"subject-streams\"}") >= 1.0);
+    assert!(relay.output().contains("limits.reached"));
+}
+
+#[test]
+fn a_refusal_on_a_used_connection_lets_it_go_on() {
+    let relay = limited(json!({"perSubject": {"streams": 1}}));
+    let _held = opened(&relay, &[ANN]);
+    let mut used = relay.connect();
+    used.send(request("GET", STREAM, &[ANN], b""));
+    assert_refused(&used.answer(), 429, "limit-reached");
+    used.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(used.answer().status, 200);
+    assert_eq!(
+        scraped(&relay, "sse_relay_limited_total{limit=\"subject-streams\"}"),
+        1.0,
+        "however often it was looked at"
+    );
+}
+
+#[test]
+fn an_address_is_the_one_that_a_trusted_proxy_vouches_for() {
+    let relay = limited(json!({"perAddress": {"streams": 1}}));
+    let _one = opened(&relay, &["X-Forwarded-For: 192.0.2.1"]);
+    let _other = opened(&relay, &["X-Forwarded-For: 192.0.2.2"]);
+    let _network = opened(&relay, &["X-Forwarded-For: 2001:db8::1"]);
+    for taken in ["192.0.2.1", "9.9.9.9, 192.0.2.1", "2001:db8::ffff:1"] {
+        let header = format!("X-Forwarded-For: {taken}");
+        assert_refused(&refused(&relay, &[&header]), 429, "limit-reached");
+    }
+}
+
+#[test]
+fn a_browser_is_told_when_to_come_back_and_others_get_the_status() {
+    let limits = |to_browsers: &str| json!({"total": {"streams": 1}, "toBrowsers": to_browsers});
+    let relay = limited(limits("retry"));
+    let _held = opened(&relay, &[]);
+    assert_refused(&refused(&relay, &[]), 503, "overloaded");
+    let told = refused(&relay, &[BROWSER, "Sec-Fetch-Site: same-origin"]);
+    assert_eq!(told.status, 200);
+    let retry = told.body.strip_prefix("retry: ").expect("nothing else");
+    let millis: u64 = retry.trim_end().parse().expect("a number");
+    assert!(
+        (8_000..=10_000).contains(&millis),
+        "5 s, and 3 s with jitter: {millis}"
+    );
+    assert_eq!(
+        told.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
+    assert_eq!(
+        scraped(&relay, "sse_relay_limited_total{limit=\"total-streams\"}"),
+        2.0
+    );
+
+    let strict = limited(limits("status"));
+    let _held = opened(&strict, &[]);
+    assert_refused(&refused(&strict, &[BROWSER]), 503, "overloaded");
+}
+
+#[test]
+fn streams_are_opened_no_faster_than_they_may_be() {
+    let relay = limited(json!({"perSubject": {"opensPerSecond": 1}, "burst": "5m"}));
+    let streams: Vec<_> = (0..300).map(|_| opened(&relay, &[ANN])).collect();
+    let mut allowed = streams.len();
+    let last = loop {
+        let (stream, head) = open(&relay, &[ANN]);
+        if head.status != 200 {
+            break head;
+        }
+        drop(stream);
+        allowed += 1;
+        assert!(allowed < 1000, "never refused");
+    };
+    assert_eq!(last.status, 429);
+    let _bob = opened(&relay, &[BOB]);
+}
+
+#[test]
+fn publishers_have_their_rate_and_others_do_not_notice() {
+    let limits = json!({
+        "perSubject": {"publishesPerSecond": 1, "publishBytesPerSecond": "1Mi"},
+        "burst": "10s",
+    });
+    let relay = limited(limits);
+    let batch = "{\"data\":1}\n".repeat(600);
+    let lines = ["Content-Type: application/x-ndjson", ANN];
+    let published = relay.request("POST", "/v1/channels/c/events", &lines, batch.as_bytes());
+    assert_eq!(published.status, 201, "what is there is let through");
+    assert_refused(&publish(&relay, ANN, b"x"), 429, "limit-reached");
+    assert_eq!(publish(&relay, BOB, b"x").status, 201);
+    assert_eq!(relay.stored_by(&[ANN]), 601, "nothing of what was refused");
+    let refused = "sse_relay_publishes_total{outcome=\"refused\"}";
+    assert_eq!(scraped(&relay, refused), 1.0);
+}
+
+#[test]
+fn bytes_count_whether_or_not_they_were_announced() {
+    let limits = json!({"perSubject": {"publishBytesPerSecond": 1}, "burst": "0s"});
+    let relay = limited(limits);
+    assert_eq!(publish(&relay, ANN, &[b'x'; 500]).status, 201);
+    assert_refused(&publish(&relay, ANN, b"x"), 429, "limit-reached");
+    let mut chunked = relay.connect();
+    chunked.send(format!(
+        "POST /v1/channels/c/events HTTP/1.1\r\nHost: x\r\n{BOB}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         1f4\r\n{}\r\n0\r\n\r\n",
+        "x".repeat(500)
+    ));
+    assert_eq!(chunked.answer().status, 201);
+    let refused = publish(&relay, BOB, b"x");
+    assert_refused(&refused, 429, "limit-reached");
+    assert!(refused.body.contains("more bytes"), "{refused:?}");
+}
+
+#[test]
+fn a_connection_counts_once_whatever_it_carries() {
+    let relay = limited(json!({}));
+    let before = scraped(&relay, "sse_relay_connections ");
+    let mut carried = relay.connect();
+    carried.send(format!("GET {STREAM} HTTP/1.0\r\n\r\n"));
+    carried.until("id: ");
+    assert_eq!(scraped(&relay, "sse_relay_connections "), before + 1.0);
+    assert_eq!(scraped(&relay, "sse_relay_streams "), 1.0);
+    drop(carried);
+    wait_for("both are gone", || {
+        scraped(&relay, "sse_relay_connections ") == before
+            && scraped(&relay, "sse_relay_streams ") == 0.0
+    });
+}
