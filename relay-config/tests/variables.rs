@@ -28,6 +28,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
             return json!([jwt]);
         }
         "audit.target" => return json!("off"),
+        "audit.file" => return json!("audit.json"),
         "tickets.bind" => return json!(["address"]),
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),
