@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image crds clean toolchain browser test-tools servers kubernetes deny
+.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers kubernetes deny
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -10,7 +10,7 @@ TOOLS ?= $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 DENY_VERSION := 0.20.2
 
 help: ## List the verbs
-	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: toolchain ## Run the relay on loopback with this machine's live figures; prints the dashboard's address
 	@$(CARGO) build --release --package sse-relay
@@ -41,9 +41,24 @@ ROUNDS ?= 300
 soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 
-e2e image: ## Come with the operator
-	@echo "make $@: nothing to do yet; it comes with the operator (CHANGELOG.md says what is there)" >&2
-	@exit 2
+image: toolchain ## Images of both programs: archives, and in docker or podman where there is one
+	$(CARGO) build --release --package sse-relay --package sse-relay-operator
+	@sh scripts/images.sh
+
+# Where the node's end-to-end tests find the programs.
+PROGRAMS ?= $(CURDIR)/target/release
+
+cluster: toolchain ## A node of its own with the chart and a relay; says how to stream from it (needs root)
+	$(CARGO) build --release --package sse-relay --package sse-relay-operator
+	@scripts/cluster.sh up
+	@PROGRAMS=$(PROGRAMS) scripts/deploy.sh
+
+cluster-down: ## Remove that node and all of it
+	@scripts/cluster.sh down
+
+e2e: toolchain ## The chart and a relay on a real node, from beginning to end (needs root)
+	$(CARGO) build --release --package sse-relay --package sse-relay-operator
+	@PROGRAMS=$(PROGRAMS) e2e/run.sh
 
 clean: ## Remove build output
 	$(CARGO) clean

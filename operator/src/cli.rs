@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod explain;
 mod render;
 pub mod run;
@@ -23,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the relays of a cluster
     Run(run::Args),
+    /// Say whether a cluster has what the operator needs, and whether one acts there
+    Check(check::Args),
     /// Print the CustomResourceDefinition
     Crd,
     /// Print the objects of an SseRelay, without a cluster
@@ -67,6 +70,7 @@ pub(crate) fn read(path: &PathBuf) -> std::io::Result<String> {
 pub fn output(command: Command) -> anyhow::Result<String> {
     match command {
         Command::Run(args) => run::run(args).map(|()| String::new()),
+        Command::Check(args) => check::check(&args),
         Command::Crd => Ok(crate::crd::yaml()),
         Command::Render(args) => render::render(&args),
         Command::Explain { controller } => Ok(explain::explain(controller)),

@@ -295,9 +295,18 @@ fn named(token: &crd::Token, hash: &str) -> config::StaticToken {
 fn right(right: crd::Right) -> config::Right {
     match right {
         crd::Right::Observe => config::Right::Observe,
+        crd::Right::Direct => config::Right::Direct,
         crd::Right::Disconnect => config::Right::Disconnect,
     }
 }
+
+/// What the generated token `manage` may do. A right that comes later is not added to relays that
+/// are there: an older relay could not read it.
+const MANAGE: [config::Right; 3] = [
+    config::Right::Observe,
+    config::Right::Direct,
+    config::Right::Disconnect,
+];
 
 fn generated(tokens: &Generated) -> config::Auth {
     let everything = || vec!["**".to_owned()];
@@ -321,7 +330,7 @@ fn generated(tokens: &Generated) -> config::Auth {
                 ..token("subscribe", tokens.subscribe.hash())
             },
             config::StaticToken {
-                manage: config::Right::ALL.to_vec(),
+                manage: MANAGE.to_vec(),
                 ..token("manage", tokens.manage.hash())
             },
         ],

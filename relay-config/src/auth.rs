@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cookie::Cookie;
+use crate::forward::Forward;
 use crate::jwt::Jwt;
 
 /// Credentials. Once this section is there, nothing is open but what it says.
@@ -15,6 +17,17 @@ pub struct Auth {
     /// Issuers of signed tokens (JWT).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<Jwt>,
+    /// The cookie that may hold a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<Cookie>,
+    /// Parameter of `GET /v1/events` that may hold a token, such as `token`. Addresses come into logs
+    /// and histories of others: let such tokens be short-lived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"token")]
+    pub query_parameter: Option<String>,
+    /// Another application that is asked who sends a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
     /// What everybody may do, without a credential.
     pub anonymous: Anonymous,
 }

@@ -20,6 +20,12 @@ pub struct Http {
     pub head_timeout: Timespan,
     /// Time after which a connection without a request is closed.
     pub idle_timeout: Timespan,
+    /// Time in which a request's body must have arrived, however steadily it comes.
+    pub body_timeout: Timespan,
+    /// How long browsers are told to use nothing but https for this host
+    /// (`Strict-Transport-Security`), where they came by TLS; not told by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<Timespan>,
     /// Bytes of a request's head.
     pub max_head_bytes: ByteSize,
     /// Bytes of a request's body.
@@ -39,6 +45,8 @@ impl Default for Http {
             max_concurrent_streams: 10_000,
             head_timeout: Timespan::from_secs(10),
             idle_timeout: Timespan::from_secs(75),
+            body_timeout: Timespan::from_secs(60),
+            hsts: None,
             max_head_bytes: ByteSize::from_kib(16),
             max_body_bytes: ByteSize::from_mib(1),
             max_batch_events: 1_000,

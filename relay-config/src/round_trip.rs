@@ -12,10 +12,10 @@ use proptest::prelude::*;
 use crate::load::read;
 use crate::{
     Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, ChannelRule, Claims,
-    ClientAuth, Config, Data, Demo, Drain, EventLimits, Expiry, Fsync, GrantTemplate, Heartbeat,
-    HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
-    Timespan, Tls, TlsVersion,
+    ClientAuth, Config, Cookie, Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync,
+    GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat,
+    Logging, Overflow, Retention, RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp,
+    TicketBinding, Tickets, Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -196,12 +196,14 @@ fn http() -> impl Strategy<Value = Http> {
     (
         (any::<bool>(), any::<bool>(), any::<u32>()),
         (span(), span(), bytes(), bytes()),
+        (span(), of(span())),
         (any::<usize>(), of(any::<usize>())),
     )
         .prop_map(
             |(
                 (http1, http2, max_concurrent_streams),
                 (head_timeout, idle_timeout, max_head_bytes, max_body_bytes),
+                (body_timeout, hsts),
                 (max_batch_events, threads),
             )| Http {
                 http1,
@@ -209,6 +211,8 @@ fn http() -> impl Strategy<Value = Http> {
                 max_concurrent_streams,
                 head_timeout,
                 idle_timeout,
+                body_timeout,
+                hsts,
                 max_head_bytes,
                 max_body_bytes,
                 max_batch_events,
@@ -236,13 +240,80 @@ fn auth() -> impl Strategy<Value = Option<Auth>> {
         );
     let anonymous = (vec(text(), 0..3), vec(text(), 0..3))
         .prop_map(|(publish, subscribe)| Anonymous { publish, subscribe });
-    of(
-        (vec(token, 0..3), vec(jwt(), 0..2), anonymous).prop_map(|(tokens, jwt, anonymous)| Auth {
-            tokens,
-            jwt,
-            anonymous,
-        }),
+    let cookie = text().prop_map(|name| Cookie { name });
+    of((
+        (vec(token, 0..3), vec(jwt(), 0..2), anonymous),
+        (of(cookie), of(text()), of(forward())),
     )
+        .prop_map(
+            |((tokens, jwt, anonymous), (cookie, query_parameter, forward))| Auth {
+                tokens,
+                jwt,
+                cookie,
+                query_parameter,
+                forward,
+                anonymous,
+            },
+        ))
+}
+
+fn forward() -> impl Strategy<Value = Forward> {
+    (
+        (text(), vec(text(), 0..3), of(text()), claims(), grant()),
+        (span(), span(), span()),
+        (any::<usize>(), any::<usize>()),
+    )
+        .prop_map(
+            |(
+                (url, headers, ca_file, claims, grant),
+                (lifetime, timeout, cache),
+                (cache_entries, concurrency),
+            )| Forward {
+                url,
+                headers,
+                claims,
+                grant,
+                lifetime,
+                timeout,
+                cache,
+                cache_entries,
+                concurrency,
+                ca_file: ca_file.map(Into::into),
+            },
+        )
+}
+
+fn claims() -> impl Strategy<Value = Claims> {
+    let claim_map = || prop::collection::btree_map(text(), text(), 0..3);
+    (
+        of(text()),
+        of(text()),
+        of(text()),
+        text(),
+        claim_map(),
+        claim_map(),
+    )
+        .prop_map(
+            |(publish, subscribe, manage, subject, attributes, filters)| Claims {
+                publish,
+                subscribe,
+                manage,
+                subject,
+                attributes,
+                filters,
+            },
+        )
+}
+
+fn grant() -> impl Strategy<Value = GrantTemplate> {
+    let rights = vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
+    (vec(text(), 0..3), vec(text(), 0..3), rights).prop_map(|(publish, subscribe, manage)| {
+        GrantTemplate {
+            publish,
+            subscribe,
+            manage,
+        }
+    })
 }
 
 fn jwt() -> impl Strategy<Value = Jwt> {
@@ -272,38 +343,10 @@ fn jwt() -> impl Strategy<Value = Jwt> {
                 token_file: token_file.map(Into::into),
             },
         );
-    let claim_map = || prop::collection::btree_map(text(), text(), 0..3);
-    let claims = (
-        of(text()),
-        of(text()),
-        of(text()),
-        text(),
-        claim_map(),
-        claim_map(),
-    )
-        .prop_map(
-            |(publish, subscribe, manage, subject, attributes, filters)| Claims {
-                publish,
-                subscribe,
-                manage,
-                subject,
-                attributes,
-                filters,
-            },
-        );
-    let rights = vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
-    let grant =
-        (vec(text(), 0..3), vec(text(), 0..3), rights).prop_map(|(publish, subscribe, manage)| {
-            GrantTemplate {
-                publish,
-                subscribe,
-                manage,
-            }
-        });
     (
         (text(), of(text()), vec(text(), 0..3), algorithms),
         (span(), expiry, vec(key, 0..3), of(jwks)),
-        (claims, grant),
+        (claims(), grant()),
     )
         .prop_map(
             |(
@@ -402,15 +445,15 @@ prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
-        (data, retention, event, idempotency) in log(),
-        (logging, heartbeat, drain, demo) in process(),
-        auth in auth(),
+        (data, retention, event, idempotency) in log().boxed(),
+        (logging, heartbeat, drain, demo) in process().boxed(),
+        auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
-        (tickets, audit) in (tickets(), audit()),
-        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()),
-        stream in stream(),
-        http in http(),
-        (tcp, tls) in (tcp(), of(tls())),
+        (tickets, audit) in (tickets(), audit()).boxed(),
+        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()).boxed(),
+        stream in stream().boxed(),
+        http in http().boxed(),
+        (tcp, tls) in (tcp(), of(tls())).boxed(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,

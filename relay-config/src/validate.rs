@@ -1,6 +1,8 @@
 //! What must hold beyond each field's type.
 
+mod carriers;
 mod cors;
+mod forward;
 mod jwt;
 mod limits;
 mod proxies;
@@ -274,6 +276,10 @@ impl Config {
             ONE_MILLI..=MAX_INTERVAL,
         );
         problems.time("http.idleTimeout", http.idle_timeout, ONE_MILLI..=ONE_HOUR);
+        problems.time("http.bodyTimeout", http.body_timeout, ONE_MILLI..=ONE_HOUR);
+        if let Some(hsts) = http.hsts {
+            problems.time("http.hsts", hsts, Timespan::default()..=Timespan::MAX);
+        }
         // Below 8Ki hyper's HTTP/1 buffer cannot be set; above 1Mi it is a way to use up memory.
         let head = ByteSize::from_kib(8)..=ByteSize::from_mib(1);
         problems.add_if(
@@ -341,6 +347,10 @@ fn check_auth(problems: &mut Problems, auth: &Auth) {
         &auth.anonymous.subscribe,
     );
     jwt::check(problems, &auth.jwt);
+    carriers::check(problems, auth);
+    if let Some(forward) = &auth.forward {
+        forward::check(problems, forward);
+    }
     for (index, token) in auth.tokens.iter().enumerate() {
         let path = format!("auth.tokens[{index}]");
         problems.name(&format!("{path}.name"), &token.name);

@@ -14,9 +14,16 @@ pub enum AddressError {
     Plain,
 }
 
-/// Whether what comes from an address cannot be read or changed on the way: https, or http that does
-/// not leave the machine.
-pub(crate) fn check(address: &str) -> Result<(), AddressError> {
+/// Whether what comes from an address may be read or changed on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It must not: https, or http that does not leave the machine.
+    Safe,
+    /// Whoever wrote the address knows the network.
+    Any,
+}
+
+pub(crate) fn check(address: &str, way: Way) -> Result<(), AddressError> {
     let (scheme, rest) = address.split_once("://").ok_or(AddressError::Form)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = &rest[..end];
@@ -27,10 +34,10 @@ pub(crate) fn check(address: &str) -> Result<(), AddressError> {
     if authority.is_empty() || authority.starts_with(':') || address.contains(odd) {
         return Err(AddressError::Form);
     }
-    match scheme {
-        "https" => Ok(()),
-        "http" if is_loopback(authority) => Ok(()),
-        "http" => Err(AddressError::Plain),
+    match (scheme, way) {
+        ("https", _) | ("http", Way::Any) => Ok(()),
+        ("http", Way::Safe) if is_loopback(authority) => Ok(()),
+        ("http", Way::Safe) => Err(AddressError::Plain),
         _ => Err(AddressError::Form),
     }
 }
@@ -63,7 +70,7 @@ mod tests {
             "http://[::1]",
             "http://localhost:9/keys?x=1",
         ] {
-            assert_eq!(check(safe), Ok(()), "{safe}");
+            assert_eq!(check(safe, Way::Safe), Ok(()), "{safe}");
         }
         for (address, error) in [
             ("http://id.example.com", AddressError::Plain),
@@ -78,7 +85,9 @@ mod tests {
             ("https:///keys", AddressError::Form),
             ("http://127.0.0.1\\.example.com", AddressError::Form),
         ] {
-            assert_eq!(check(address), Err(error), "{address}");
+            assert_eq!(check(address, Way::Safe), Err(error), "{address}");
         }
+        assert_eq!(check("http://app.shop.svc/session", Way::Any), Ok(()));
+        assert_eq!(check("http://a:b@app", Way::Any), Err(AddressError::User));
     }
 }

@@ -173,6 +173,7 @@ fn each_rule_names_its_field() {
         ),
         ("http: {headTimeout: 0s}", "http.headTimeout"),
         ("http: {idleTimeout: 0s}", "http.idleTimeout"),
+        ("http: {bodyTimeout: 0s}", "http.bodyTimeout"),
         ("http: {maxHeadBytes: 8191}", "http.maxHeadBytes"),
         ("http: {maxHeadBytes: 1025Ki}", "http.maxHeadBytes"),
         ("http: {maxBatchEvents: 0}", "http.maxBatchEvents"),

@@ -15,12 +15,15 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),
         "limits.ipv4Prefix" => return json!(24),
         "limits.ipv6Prefix" => return json!(56),
+        "http.hsts" => return json!("8760h"),
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
         }
+        "auth.cookie" | "auth.cookie.name" => return json!("sse"),
+        "auth.forward.url" => return json!("http://app/session"),
         "auth.jwt" => {
             let key = json!({"secretFile": "/run/secrets/jwt"});
             let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],

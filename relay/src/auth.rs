@@ -1,20 +1,32 @@
 //! Credentials: who sends a request, and what the sender may do.
 
+mod carriers;
 mod credential;
+pub mod forward;
 mod identity;
 pub mod jwt;
+mod mapping;
 mod refused;
 mod static_token;
 mod ticket;
 
+pub use carriers::Parts;
 pub use credential::{Credential, MAX_TOKEN};
 pub use identity::{Evidence, Identity};
 pub use refused::{Denied, Refused, Unavailable};
 pub use static_token::hash_of;
 pub use ticket::{Minted, TicketId};
 
-use crate::{channel::ChannelPattern, cursor::UnixMillis, grant::Grant, stats::Stats};
+use crate::{
+    channel::ChannelPattern,
+    cursor::UnixMillis,
+    grant::Grant,
+    stats::{Family, Stats},
+};
+use carriers::Carriers;
+use forward::{AskResult, Forward, ForwardError};
 use futures_util::future::join_all;
+use http::HeaderMap;
 use jwt::{
     Fault, Issuer, IssuerError,
     key_set::{FetchError, KeySet},
@@ -24,7 +36,12 @@ use static_token::KnownToken;
 use std::sync::Arc;
 
 /// Decides who sends a request.
-pub struct Authenticator(Rules);
+pub struct Authenticator {
+    rules: Rules,
+    carriers: Carriers,
+    /// Questions to another application, by what became of them.
+    asks: Arc<Family<AskResult>>,
+}
 
 enum Rules {
     /// No credentials are configured: everybody may do everything.
@@ -35,6 +52,7 @@ enum Rules {
 struct Guarded {
     tokens: Vec<KnownToken>,
     issuers: Vec<Issuer>,
+    forward: Option<Forward>,
     anonymous: Arc<Grant>,
 }
 
@@ -43,48 +61,59 @@ struct Guarded {
 pub enum AuthError {
     #[error("auth.jwt: {0}")]
     Issuer(#[from] IssuerError),
+    #[error("auth.forward: {0}")]
+    Forward(#[from] ForwardError),
 }
 
 impl Authenticator {
     /// Of a configuration that was validated; what is illegal in one that was not allows nothing.
     /// Reads the files with keys that it names.
     pub fn new(auth: Option<&Auth>) -> Result<Authenticator, AuthError> {
-        Authenticator::with_keys(auth, &[])
+        Authenticator::with_keys(auth, &[], Arc::default())
     }
 
     /// The one of a new configuration. Issuers that publish their keys where they did before keep
     /// those that were fetched.
     pub fn renewed(&self, auth: Option<&Auth>) -> Result<Authenticator, AuthError> {
-        Authenticator::with_keys(auth, &self.key_sets())
+        Authenticator::with_keys(auth, &self.key_sets(), self.asks.clone())
     }
 
-    fn with_keys(auth: Option<&Auth>, known: &[Arc<KeySet>]) -> Result<Authenticator, AuthError> {
-        let Some(auth) = auth else {
-            return Ok(Authenticator(Rules::Open(Arc::new(Grant::everything()))));
+    fn with_keys(
+        auth: Option<&Auth>,
+        known: &[Arc<KeySet>],
+        asks: Arc<Family<AskResult>>,
+    ) -> Result<Authenticator, AuthError> {
+        let rules = match auth {
+            None => Rules::Open(Arc::new(Grant::everything())),
+            Some(auth) => Rules::Guarded(Guarded::new(auth, known, &asks)?),
         };
-        let anonymous = Grant {
-            publish: patterns(&auth.anonymous.publish),
-            subscribe: patterns(&auth.anonymous.subscribe),
-            ..Grant::default()
-        };
-        let tokens = auth.tokens.iter();
-        let issuers = auth.jwt.iter().map(|jwt| Issuer::new(jwt, known));
-        Ok(Authenticator(Rules::Guarded(Guarded {
-            tokens: tokens
-                .filter_map(|token| KnownToken::new(token, &anonymous))
-                .collect(),
-            issuers: issuers.collect::<Result<_, _>>()?,
-            anonymous: Arc::new(anonymous),
-        })))
+        Ok(Authenticator {
+            rules,
+            carriers: Carriers::new(auth),
+            asks,
+        })
+    }
+
+    /// The one credential that a request carries.
+    pub fn credential<'a>(
+        &self,
+        parts: Parts<'a, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
+    ) -> Credential<'a> {
+        self.carriers.credential(parts)
+    }
+
+    /// Questions to another application, by what became of them.
+    pub fn asks(&self) -> &Family<AskResult> {
+        &self.asks
     }
 
     /// Whether everybody may do everything.
     pub fn is_open(&self) -> bool {
-        matches!(self.0, Rules::Open(_))
+        matches!(self.rules, Rules::Open(_))
     }
 
     fn key_sets(&self) -> Vec<Arc<KeySet>> {
-        let issuers = match &self.0 {
+        let issuers = match &self.rules {
             Rules::Open(_) => &[][..],
             Rules::Guarded(guarded) => &guarded.issuers,
         };
@@ -122,78 +151,141 @@ impl Authenticator {
     /// no error; a wrong one is, even where none would do, since its sender believes to be somebody.
     pub fn identify_at_once(
         &self,
-        credential: Credential<'_>,
+        credential: &Credential<'_>,
         now: UnixMillis,
     ) -> Option<Result<Identity, Denied>> {
         match self.identify_or_wait(credential, now) {
             Ok(identity) => Some(Ok(identity)),
             Err(Undecided::Denied(denied)) => Some(Err(denied)),
-            Err(Undecided::Wait(_)) => None,
+            Err(Undecided::Wait(_) | Undecided::Ask(..)) => None,
         }
     }
 
-    /// Who sends a request with this credential. Waits for keys that may come, not longer than a
-    /// fetch of them may take.
+    /// Who sends a request with this credential and these headers. Waits for keys that may come, or
+    /// for another application: not longer than these may take.
     pub async fn identify(
         &self,
-        credential: Credential<'_>,
+        credential: &Credential<'_>,
+        headers: &HeaderMap,
         now: UnixMillis,
     ) -> Result<Identity, Denied> {
-        let set = match self.identify_or_wait(credential, now) {
-            Ok(identity) => return Ok(identity),
-            Err(Undecided::Denied(denied)) => return Err(denied),
-            Err(Undecided::Wait(set)) => set,
-        };
-        set.renewed().await;
-        match self.bearing(credential, now) {
+        match self.identify_or_wait(credential, now) {
             Ok(identity) => Ok(identity),
-            Err(Fault::Refused(refused)) => Err(refused.into()),
-            Err(Fault::UnknownKey(_)) => Err(Refused::UnknownKey.into()),
-            Err(Fault::NoKeys(_)) => Err(Denied::Unavailable(Unavailable::Keys)),
+            Err(Undecided::Denied(denied)) => Err(denied),
+            Err(Undecided::Ask(guarded, forward, otherwise)) => {
+                let answer = forward.identify(headers, &guarded.anonymous, now).await;
+                answer.unwrap_or(otherwise.map_err(Denied::Refused))
+            }
+            Err(Undecided::Wait(set)) => {
+                set.renewed().await;
+                self.bearing(credential, now).map_err(|fault| match fault {
+                    Fault::Refused(refused) => refused.into(),
+                    Fault::UnknownKey(_) => Refused::UnknownKey.into(),
+                    Fault::NoKeys(_) => Denied::Unavailable(Unavailable::Keys),
+                })
+            }
         }
     }
 
     fn identify_or_wait(
         &self,
-        credential: Credential<'_>,
+        credential: &Credential<'_>,
         now: UnixMillis,
-    ) -> Result<Identity, Undecided> {
-        let denied = match self.bearing(credential, now) {
-            Ok(identity) => return Ok(identity),
-            Err(Fault::Refused(refused)) => refused.into(),
+    ) -> Result<Identity, Undecided<'_>> {
+        let own = match self.bearing(credential, now) {
             Err(Fault::NoKeys(set) | Fault::UnknownKey(set)) if set.may_change(now) => {
                 return Err(Undecided::Wait(set));
             }
-            Err(Fault::UnknownKey(_)) => Refused::UnknownKey.into(),
-            Err(Fault::NoKeys(_)) => Denied::Unavailable(Unavailable::Keys),
+            Err(Fault::NoKeys(_)) => {
+                return Err(Undecided::Denied(Denied::Unavailable(Unavailable::Keys)));
+            }
+            Err(Fault::UnknownKey(_)) => Err(Refused::UnknownKey),
+            Err(Fault::Refused(refused)) => Err(refused),
+            Ok(identity) => Ok(identity),
         };
-        Err(Undecided::Denied(denied))
+        if let Rules::Guarded(guarded) = &self.rules
+            && let Some(forward) = &guarded.forward
+            && may_know(forward, credential, &own)
+        {
+            return Err(Undecided::Ask(guarded, forward, own));
+        }
+        own.map_err(|refused| Undecided::Denied(refused.into()))
     }
 
-    fn bearing(&self, credential: Credential<'_>, now: UnixMillis) -> Result<Identity, Fault> {
-        match (&self.0, credential) {
-            (Rules::Open(grant), _) => Ok(Identity {
-                grant: grant.clone(),
-                from: Evidence::Open,
-            }),
-            (Rules::Guarded(_), Credential::Malformed) => Err(Refused::Malformed.into()),
-            (Rules::Guarded(guarded), Credential::None) => Ok(Identity {
+    fn bearing(&self, credential: &Credential<'_>, now: UnixMillis) -> Result<Identity, Fault> {
+        let guarded = match &self.rules {
+            Rules::Guarded(guarded) => guarded,
+            Rules::Open(grant) => {
+                return Ok(Identity {
+                    grant: grant.clone(),
+                    from: Evidence::Open,
+                });
+            }
+        };
+        match credential {
+            Credential::Malformed => Err(Refused::Malformed.into()),
+            Credential::Several => Err(Refused::Several.into()),
+            Credential::None | Credential::Foreign => Ok(Identity {
                 grant: guarded.anonymous.clone(),
                 from: Evidence::Anonymous,
             }),
-            (Rules::Guarded(guarded), Credential::Bearer(token)) => guarded.bearer(token, now),
+            Credential::Bearer(token) | Credential::Cookie(token) => guarded.bearer(token, now),
+            Credential::Query(token) => guarded.bearer(token, now),
         }
     }
 }
 
+/// Whether another application may know who shows what says nothing here.
+fn may_know(
+    forward: &Forward,
+    credential: &Credential<'_>,
+    own: &Result<Identity, Refused>,
+) -> bool {
+    match (own, credential) {
+        (Ok(_), Credential::Foreign) => true,
+        (Ok(identity), _) => identity.from == Evidence::Anonymous && forward.passes_others(),
+        (Err(refused), _) => matches!(
+            refused,
+            Refused::Malformed | Refused::Unknown | Refused::Issuer | Refused::NotJwt
+        ),
+    }
+}
+
 /// What comes of a credential that does not say at once who sends it.
-enum Undecided {
+enum Undecided<'a> {
     Denied(Denied),
     /// Other keys may tell.
     Wait(Arc<KeySet>),
+    /// Another application may tell. If there is nothing to ask it with, this holds.
+    Ask(&'a Guarded, &'a Forward, Result<Identity, Refused>),
 }
 
 impl Guarded {
+    fn new(
+        auth: &Auth,
+        known: &[Arc<KeySet>],
+        asks: &Arc<Family<AskResult>>,
+    ) -> Result<Guarded, AuthError> {
+        let anonymous = Grant {
+            publish: patterns(&auth.anonymous.publish),
+            subscribe: patterns(&auth.anonymous.subscribe),
+            ..Grant::default()
+        };
+        let tokens = auth.tokens.iter();
+        let issuers = auth.jwt.iter().map(|jwt| Issuer::new(jwt, known));
+        let forward = auth.forward.as_ref();
+        Ok(Guarded {
+            tokens: tokens
+                .filter_map(|token| KnownToken::new(token, &anonymous))
+                .collect(),
+            issuers: issuers.collect::<Result<_, _>>()?,
+            forward: forward
+                .map(|forward| Forward::new(forward, asks.clone()))
+                .transpose()?,
+            anonymous: Arc::new(anonymous),
+        })
+    }
+
     fn bearer(&self, token: &str, now: UnixMillis) -> Result<Identity, Fault> {
         if let Some(known) = static_token::find(&self.tokens, token) {
             return match known.grant.has_ended(now) {
@@ -257,7 +349,7 @@ mod tests {
         authenticator: &Authenticator,
         credential: Credential<'_>,
     ) -> Result<Identity, Denied> {
-        let decided = authenticator.identify_at_once(credential, NOW);
+        let decided = authenticator.identify_at_once(&credential, NOW);
         decided.expect("nothing to wait for")
     }
 

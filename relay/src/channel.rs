@@ -220,4 +220,20 @@ mod tests {
         assert!(!Selector::parse("orders").unwrap().matches(&name));
         assert!(Selector::parse("@subject/*").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_legal_selector_or_refused(text in "(?s).{0,210}") {
+            match Selector::parse(&text) {
+                Ok(selector) => {
+                    proptest::prop_assert_eq!(selector.to_string(), text.clone());
+                    proptest::prop_assert!(!text.starts_with('@') && !text.chars().any(char::is_control));
+                }
+                Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+            }
+            if let Ok(name) = ChannelName::parse(&text) {
+                proptest::prop_assert!(name.as_str().len() <= 200 && name.as_str() == text);
+            }
+        }
+    }
 }

@@ -79,4 +79,24 @@ mod tests {
         assert!(filter.accepts(&attributes(&[("kind", "a")])));
         assert_eq!(filter.size(), 2);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_filter_accepts_what_each_of_its_attributes_accepts(
+            terms in proptest::collection::vec(("[ab]", "[xyz]"), 0..6),
+            pairs in proptest::collection::btree_map("[ab]", "[xyz]", 0..3),
+        ) {
+            let mut filter = Filter::default();
+            for (name, value) in &terms {
+                filter.accept(name, [value.as_str().into()]);
+            }
+            let event: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let wanted = terms.iter().all(|(name, _)| {
+                let value = pairs.get(name);
+                value.is_some_and(|value| terms.iter().any(|(n, v)| n == name && v == value))
+            });
+            proptest::prop_assert_eq!(filter.accepts(&attributes(&event)), wanted);
+            proptest::prop_assert!(filter.size() <= terms.len());
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod disconnect;
 mod events;
 mod extend;
 pub mod forwarded;
+mod hardening;
 mod history;
 mod identity;
 mod json_body;
@@ -203,7 +204,10 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 /// What every request must be, whatever it asks.
 fn refused(app: &App, request: &Request) -> Option<Response> {
     plaintext::refused(&app.proxies, request).or_else(|| {
-        let allowed = app.openness.allows(&caller(request), &app.cors);
+        let caller = caller(request);
+        let allowed = app.openness.allows(&caller, &app.cors);
+        let allowed =
+            allowed.and_then(|()| identity::may_use_cookies(app, &caller, request.headers()));
         allowed.err().map(Problem::into_response)
     })
 }
@@ -219,6 +223,7 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     let segment = published_channel(request.uri().path()).unwrap_or_default();
     let channel = ChannelPath::decode(segment);
     let origin = request.headers().get(header::ORIGIN).cloned();
+    let hsts = hardening::hsts(&app, client(&request));
     let refused = if says_its_host_once(&request) {
         refused(&app, &request)
     } else {
@@ -230,6 +235,10 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
     };
     let mut response = finish(State(app.clone()), response).await;
     app.cors.apply(origin.as_ref(), &mut response);
+    if let Some(hsts) = hsts {
+        let headers = response.headers_mut();
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
     response
 }
 
@@ -239,6 +248,12 @@ fn published_channel(path: &str) -> Option<&str> {
         .strip_prefix("/v1/channels/")?
         .strip_suffix("/events")?;
     (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+}
+
+/// Who asks, as far as the connection and proxies tell.
+fn client(request: &Request) -> forwarded::Client {
+    let client = request.extensions().get::<forwarded::Client>();
+    client.copied().unwrap_or_default()
 }
 
 /// Who asks. A header that is there, but twice or not as text, is a browser's none the less.
@@ -321,18 +336,7 @@ async fn options(request: Request, next: Next) -> Response {
 async fn finish(State(app): State<Arc<App>>, mut response: Response) -> Response {
     identity::count(&app, &response);
     limited::count(&app, &response);
-    let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    hardening::harden(response.headers_mut());
     response
 }
 

@@ -81,6 +81,12 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "Bytes that may wait for all streams together (stream.maxMemory).",
             app.config.stream.max_memory.get(),
         ),
+        Metric::family(
+            "sse_relay_forward_asks",
+            "Questions to the application that knows the users, by what became of them.",
+            "result",
+            app.auth.asks(),
+        ),
         Metric::gauge(
             "sse_relay_jwks_missing",
             "Issuers of signed tokens whose keys could not be had yet.",

@@ -208,10 +208,11 @@ impl Primary {
     async fn connected(&self) -> Arc<Session> {
         let mut map = self.redis.shared.map.clone();
         loop {
+            // First, so that a change while we look is seen below.
+            map.mark_unchanged();
             if let Ok(session) = self.session() {
                 return session;
             }
-            map.mark_unchanged();
             let node = self.redis.owner(self.slot);
             tokio::select! {
                 changed = map.changed() => if changed.is_err() {

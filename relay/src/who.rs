@@ -45,6 +45,7 @@ impl Who {
             Evidence::Token(_) => "token",
             Evidence::Jwt { .. } => "jwt",
             Evidence::Ticket(_) => "ticket",
+            Evidence::Forward => "forward",
         }
     }
 }

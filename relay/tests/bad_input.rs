@@ -503,6 +503,101 @@ fn heads_are_bounded_in_bytes_lines_and_time() {
 }
 
 #[test]
+fn shapes_that_two_parsers_could_read_differently_are_no_request() {
+    let relay = Relay::start(&[]);
+    for path in ["/v1/events?channel=c", "/health"] {
+        for head in [
+            "X: a\r\n b\r\nHost: x",
+            " X: a\r\nHost: x",
+            "Host : x",
+            "Host\t: x",
+            "X: a\rb\r\nHost: x",
+            "X: a\0b\r\nHost: x",
+            "X\u{e4}: a\r\nHost: x",
+            "no colon\r\nHost: x",
+            ": a\r\nHost: x",
+        ] {
+            for used in [false, true] {
+                let mut connection = relay.connect();
+                if used {
+                    connection.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+                    assert_eq!(connection.answer().status, 200);
+                }
+                let next = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
+                connection.send(format!("GET {path} HTTP/1.1\r\n{head}\r\n\r\n{next}"));
+                let text = String::from_utf8_lossy(&connection.rest()).into_owned();
+                assert!(text.starts_with("HTTP/1.1 400"), "{path} {head:?}: {text}");
+                assert!(!text.contains("uptimeSeconds"), "{head:?}: {text}");
+            }
+        }
+    }
+    for chunks in [
+        "g\r\na\r\n0\r\n\r\n",
+        "-1\r\na\r\n0\r\n\r\n",
+        "1\r\nab\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\na\r\n0\r\n\r\n",
+        " 1\r\na\r\n0\r\n\r\n",
+    ] {
+        let mut connection = relay.connect();
+        connection.send(format!(
+            "POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}\
+             GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
+        ));
+        let text = String::from_utf8_lossy(&connection.rest()).into_owned();
+        assert!(text.starts_with("HTTP/1.1 400"), "{chunks:?}: {text}");
+        assert!(!text.contains("uptimeSeconds"), "{chunks:?}: {text}");
+    }
+    assert_eq!(relay.stored(), 0);
+    still_serves(&relay);
+}
+
+#[test]
+fn a_body_that_comes_drop_by_drop_has_its_time() {
+    let relay = Relay::start_with(&[("SSE_RELAY_HTTP__BODY_TIMEOUT", "500ms")], &[]);
+    let mut slow = relay.connect();
+    slow.send(format!(
+        "POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    ));
+    let mut dripping = slow.socket.try_clone().unwrap();
+    let dropper = std::thread::spawn(move || {
+        while dripping.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(slow.answer().problem(), "incomplete-body");
+    assert_eq!(relay.stored(), 0);
+    drop(slow);
+    still_serves(&relay);
+    dropper.join().unwrap();
+}
+
+#[test]
+fn no_answer_may_be_embedded_or_run_as_a_page() {
+    let relay = Relay::start(&[]);
+    let mut stream = relay.subscribe_with_head("channel=c");
+    let answers = [
+        relay.get("/v1/status"),
+        relay.get("/nowhere"),
+        relay.request("POST", PUBLISH, &[], b"<script>"),
+        relay.get(PUBLISH),
+        relay.get("/"),
+    ];
+    for answer in &answers {
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none'"), "{answer:?}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{answer:?}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    }
+    for answer in answers.iter().chain([&stream.1]) {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let policy = answer.header("cross-origin-resource-policy");
+        assert_eq!(policy, Some("same-origin"), "{answer:?}");
+        assert_eq!(answer.header("strict-transport-security"), None);
+    }
+    stream.0.until("retry: ");
+}
+
+#[test]
 fn a_body_that_stops_coming_gives_its_connection_back() {
     let relay = Relay::start_with(&[("SSE_RELAY_HTTP__IDLE_TIMEOUT", "1s")], &[]);
     let mut stalled = relay.connect();

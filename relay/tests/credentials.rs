@@ -210,3 +210,106 @@ fn opening_the_relay_does_not_take_credentials_away() {
     );
     assert_eq!(told(&relay.get("/v1/status")), unauthenticated());
 }
+
+/// With a cookie and a parameter that may hold a token.
+fn carrying() -> Relay {
+    let mut auth = auth();
+    auth["cookie"] = json!({"name": "__Host-sse"});
+    auth["queryParameter"] = json!("token");
+    Relay::start_with(&[("SSE_RELAY_AUTH", &auth.to_string())], &[])
+}
+
+const COOKIE: &str = "Cookie: theme=dark; __Host-sse=reader-secret";
+
+#[test]
+fn a_token_may_come_in_a_cookie_or_in_the_address_of_a_stream() {
+    let relay = carrying();
+    let mut by_cookie = relay.connect();
+    let target = "/v1/events?channel=orders.eu";
+    by_cookie.send(support::request("GET", target, &[COOKIE], b""));
+    by_cookie.until("retry: ");
+    let mut by_query = relay.subscribe("channel=orders.eu&token=reader-secret");
+    let backend = "Cookie: __Host-sse=backend-secret";
+    assert_eq!(publish(&relay, "orders.eu", &[backend]).status, 201);
+    by_cookie.until("data: x\n");
+    by_query.until("data: x\n");
+    // the address of nothing else may hold one
+    let history = "/v1/channels/orders.eu/events?token=reader-secret";
+    assert_eq!(told(&relay.get(history)), unauthenticated());
+    let wrong = relay.get("/v1/events?channel=orders.eu&token=wrong-secret");
+    assert_eq!(told(&wrong), unauthenticated());
+    assert!(!relay.output().contains("secret"), "{}", relay.output());
+    let list = relay.request("GET", "/v1/connections", &[OPERATOR], b"");
+    assert!(!list.body.contains("secret"), "{}", list.body);
+}
+
+#[test]
+fn without_being_configured_neither_a_cookie_nor_an_address_holds_a_token() {
+    let relay = relay();
+    let target = "/v1/events?channel=orders.eu";
+    let by_cookie = relay.request("GET", target, &[COOKIE], b"");
+    assert_eq!(told(&by_cookie), unauthenticated());
+    let by_query = relay.get("/v1/events?channel=public.a&token=reader-secret");
+    assert_eq!(told(&by_query), (400, "invalid-query".to_owned()));
+    assert!(!by_query.body.contains("secret"), "{by_query:?}");
+    assert!(!relay.output().contains("secret"));
+}
+
+#[test]
+fn a_request_has_one_credential() {
+    let relay = carrying();
+    for (target, headers) in [
+        ("/v1/events?channel=public.a", &[BACKEND, COOKIE][..]),
+        ("/v1/events?channel=public.a&token=other", &[READER]),
+        ("/v1/events?channel=public.a&token=other", &[COOKIE]),
+        ("/v1/events?channel=public.a&token=a&token=a", &[]),
+    ] {
+        let answer = relay.request("GET", target, headers, b"");
+        assert_eq!(told(&answer), unauthenticated(), "{target} {headers:?}");
+        let detail = answer.json()["detail"].to_string();
+        assert!(detail.contains("two different"), "{detail}");
+    }
+    let line = "sse_relay_auth_refused_total{reason=\"several\"} 4\n";
+    assert!(relay.scrape().contains(line));
+    let same = relay.request(
+        "HEAD",
+        "/v1/events?channel=orders.eu",
+        &[READER, COOKIE],
+        b"",
+    );
+    assert_eq!(same.status, 200, "the same twice is one");
+}
+
+#[test]
+fn a_cookie_serves_only_pages_that_may_use_it() {
+    let mut auth = auth();
+    auth["cookie"] = json!({"name": "__Host-sse"});
+    let cors = json!({"origins": ["https://app.example"], "credentials": true});
+    let env = [
+        ("SSE_RELAY_AUTH", auth.to_string()),
+        ("SSE_RELAY_CORS", cors.to_string()),
+    ];
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let relay = Relay::start_with(&env, &[]);
+    let cookie = "Cookie: __Host-sse=backend-secret";
+    for (origin, status) in [
+        ("Origin: https://evil.example", 403),
+        ("Origin: null", 403),
+        ("Sec-Fetch-Site: cross-site", 403),
+        ("Origin: https://app.example", 201),
+        ("Origin: http://localhost", 201),
+        ("Sec-Fetch-Site: same-origin", 201),
+    ] {
+        let answer = publish(&relay, "orders.eu", &[cookie, origin]);
+        assert_eq!(answer.status, status, "{origin}");
+        if status == 403 {
+            assert_eq!(answer.problem(), "cross-origin");
+        }
+    }
+    let foreign = [COOKIE, "Origin: https://evil.example"];
+    let stream = relay.request("GET", "/v1/events?channel=orders.eu", &foreign, b"");
+    assert_eq!(told(&stream), (403, "cross-origin".to_owned()));
+    // a page that has a token of its own is not held up
+    let foreign = [BACKEND, "Origin: https://evil.example"];
+    assert_eq!(publish(&relay, "orders.eu", &foreign).status, 201);
+}

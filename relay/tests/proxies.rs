@@ -87,6 +87,35 @@ fn what_others_say_is_ignored_and_garbage_is_no_error() {
 }
 
 #[test]
+fn browsers_that_came_by_tls_are_told_to_stay_with_it() {
+    let proxies = json!({"trusted": ["127.0.0.1"]}).to_string();
+    let env = [
+        ("SSE_RELAY_PROXIES", &*proxies),
+        ("SSE_RELAY_HTTP__HSTS", "365d"),
+    ];
+    let relay = Relay::start_with(&env, &["--insecure-open"]);
+    for (said, told) in [
+        ("X-Forwarded-Proto: https", Some("max-age=31536000")),
+        ("X-Forwarded-Proto: http", None),
+        ("X-None: 1", None),
+    ] {
+        let mut stream = relay.connect();
+        stream.send(request("GET", STREAM, &[said], b""));
+        for answer in [
+            stream.head(),
+            relay.request("GET", "/", &[said], b""),
+            relay.request("POST", "/v1/channels/c/events", &[said], b"x"),
+        ] {
+            assert_eq!(
+                answer.header("strict-transport-security"),
+                told,
+                "{answer:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn plaintext_is_refused_where_the_configuration_says_so() {
     let relay = relay(json!({"trusted": ["127.0.0.1"], "plaintext": "refuse"}));
     let plain = ["X-Forwarded-Proto: http", "Origin: https://app.example"];

@@ -77,7 +77,9 @@ pub struct Token {
 pub enum Right {
     /// See channels, connections, clients and the status.
     Observe,
-    /// End streams.
+    /// Send events to one stream, or to all streams of a subject.
+    Direct,
+    /// End streams, and refuse credentials.
     Disconnect,
 }
 

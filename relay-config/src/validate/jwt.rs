@@ -8,7 +8,7 @@ use crate::claim::{ClaimPath, PatternTemplate};
 use crate::jwks::Jwks;
 use crate::jwt::{Claims, GrantTemplate, Jwt, JwtKey};
 use crate::timespan::Timespan;
-use crate::web_address;
+use crate::web_address::{self, Way};
 
 /// The most keys of one issuer, and the most issuers.
 const MAX_KEYS: usize = 100;
@@ -115,7 +115,11 @@ fn check_jwks(problems: &mut Problems, path: &str, jwks: &Jwks) {
         path,
         "write exactly one of `file` and `url`",
     );
-    if let Some(Err(error)) = jwks.url.as_ref().map(|url| web_address::check(url)) {
+    if let Some(Err(error)) = jwks
+        .url
+        .as_ref()
+        .map(|url| web_address::check(url, Way::Safe))
+    {
         problems.add(format!("{path}.url"), error.to_string());
     }
     let files = [
@@ -149,7 +153,7 @@ fn check_jwks(problems: &mut Problems, path: &str, jwks: &Jwks) {
     );
 }
 
-fn check_file(problems: &mut Problems, path: &str, file: Option<&Path>) {
+pub(super) fn check_file(problems: &mut Problems, path: &str, file: Option<&Path>) {
     problems.add_if(
         file.is_some_and(|file| file.to_str().is_none_or(str::is_empty)),
         path,
@@ -157,7 +161,7 @@ fn check_file(problems: &mut Problems, path: &str, file: Option<&Path>) {
     );
 }
 
-fn check_claims(problems: &mut Problems, path: &str, claims: &Claims) {
+pub(super) fn check_claims(problems: &mut Problems, path: &str, claims: &Claims) {
     let named = [
         ("publish", claims.publish.as_ref()),
         ("subscribe", claims.subscribe.as_ref()),
@@ -195,7 +199,7 @@ fn check_named(problems: &mut Problems, path: &str, claims: &BTreeMap<String, St
     }
 }
 
-fn check_grant(problems: &mut Problems, path: &str, grant: &GrantTemplate) {
+pub(super) fn check_grant(problems: &mut Problems, path: &str, grant: &GrantTemplate) {
     for (name, templates) in [("publish", &grant.publish), ("subscribe", &grant.subscribe)] {
         for (index, template) in templates.iter().enumerate() {
             if let Err(error) = PatternTemplate::parse(template) {

@@ -1,20 +1,47 @@
 //! What a request carries to say who sends it.
 
+use std::borrow::Cow;
+
 /// Longest token that is looked at, in bytes. Longer ones are refused unread.
 pub const MAX_TOKEN: usize = 16 * 1024;
 
 /// What a request carries to say who sends it.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub enum Credential<'a> {
     #[default]
     None,
     /// `Authorization: Bearer …` (RFC 6750).
     Bearer(&'a str),
+    /// The cookie that is configured.
+    Cookie(&'a str),
+    /// The parameter that is configured.
+    Query(Cow<'a, str>),
+    /// Cookies that only another application may understand.
+    Foreign,
+    /// Two that are not the same.
+    Several,
     /// Something that is no credential of ours.
     Malformed,
 }
 
 impl<'a> Credential<'a> {
+    /// The token, if it is one.
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Credential::Bearer(token) | Credential::Cookie(token) => Some(token),
+            Credential::Query(token) => Some(token),
+            Credential::None
+            | Credential::Foreign
+            | Credential::Several
+            | Credential::Malformed => None,
+        }
+    }
+
+    /// Whether a browser sends it by itself, whichever page asks.
+    pub fn is_ambient(&self) -> bool {
+        matches!(self, Credential::Cookie(_) | Credential::Foreign)
+    }
+
     /// Of the values of all `Authorization` headers: at most one may be there.
     pub fn from_headers(mut values: impl Iterator<Item = &'a [u8]>) -> Credential<'a> {
         match (values.next(), values.next()) {
@@ -47,7 +74,7 @@ mod tests {
         ) {
             Credential::None => "none".to_owned(),
             Credential::Bearer(token) => token.to_owned(),
-            Credential::Malformed => "malformed".to_owned(),
+            _ => "malformed".to_owned(),
         };
         assert_eq!(of(&[]), "none");
         assert_eq!(of(&["Bearer abc"]), "abc");

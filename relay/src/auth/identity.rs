@@ -22,6 +22,8 @@ pub enum Evidence {
     Anonymous,
     /// A token of this name.
     Token(Arc<str>),
+    /// Another application knows who it is.
+    Forward,
     /// A signed token of the issuer of this name, and the token's own id (`jti`) if it has one.
     Jwt {
         issuer: Arc<str>,

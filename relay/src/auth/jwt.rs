@@ -5,19 +5,17 @@ mod compact;
 mod jwk;
 pub mod key;
 pub mod key_set;
-mod mapping;
 pub mod sign;
 
 pub use claims::MAX_ID;
 pub use compact::looks_signed;
 
-use super::Refused;
+use super::{Refused, mapping::Mapping};
 use crate::{cursor::UnixMillis, grant::Grant};
 use claims::Conditions;
 use compact::Compact;
 use key::{Key, KeyError, Purpose};
 use key_set::KeySet;
-use mapping::Mapping;
 use relay_config::{Algorithm, Jwt};
 use std::sync::Arc;
 

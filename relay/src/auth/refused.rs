@@ -17,6 +17,8 @@ pub enum Denied {
 pub enum Unavailable {
     #[error("the keys of its issuer could not be had yet")]
     Keys,
+    #[error("the application that knows its users gave no answer")]
+    Application,
 }
 
 /// Why a credential is refused: a closed set, since it is a label of a metric.
@@ -24,6 +26,8 @@ pub enum Unavailable {
 pub enum Refused {
     #[error("the Authorization header is not `Bearer TOKEN`, or there are two of them")]
     Malformed,
+    #[error("the request has two different credentials; send one")]
+    Several,
     #[error("the token is not known; was it replaced?")]
     Unknown,
     #[error("the token has expired; get a new one")]
@@ -58,10 +62,15 @@ pub enum Refused {
     Endless,
     #[error("a claim of the token is missing, too long, or not of the form that is configured")]
     Claims,
+    #[error("the application that was asked does not know who sends this; sign in again")]
+    ForwardUnknown,
+    #[error("the application that was asked forbids it")]
+    ForwardForbidden,
 }
 
 labels!(Refused {
     Malformed => "malformed",
+    Several => "several",
     Unknown => "unknown",
     Expired => "expired",
     Revoked => "revoked",
@@ -79,6 +88,8 @@ labels!(Refused {
     NotYetValid => "not-yet-valid",
     Endless => "endless",
     Claims => "claims",
+    ForwardUnknown => "forward-unknown",
+    ForwardForbidden => "forward-forbidden",
 });
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::{
     grant::Grant,
 };
 use clap::{Args, Subcommand};
+use http::{HeaderMap, header};
 use std::{io::Read, path::PathBuf, process::ExitCode};
 
 /// Tokens are secrets: the configuration holds only their hashes, and no command takes one as an
@@ -121,12 +122,17 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
         eprintln!("sse-relay: the published keys of an issuer cannot be had: {error}");
     }
     let credential = Credential::Bearer(token);
-    match runtime.block_on(authenticator.identify(credential, unix_millis())) {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = format!("Bearer {token}").parse() {
+        headers.insert(header::AUTHORIZATION, value); // for another application that is asked
+    }
+    match runtime.block_on(authenticator.identify(&credential, &headers, unix_millis())) {
         Ok(identity) => {
             match identity.from {
                 Evidence::Open => {
                     println!("accepted: no credentials are configured, everybody may do everything")
                 }
+                Evidence::Forward => println!("accepted: the application that was asked knows it"),
                 Evidence::Anonymous => println!("accepted as nobody"),
                 Evidence::Token(name) => println!("accepted: token {name:?}"),
                 Evidence::Ticket(_) => println!("accepted: a ticket"),

@@ -104,7 +104,7 @@ pub async fn one(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<impl Serialize>, Problem> {
-    let identity = identity::identify(&app, identity::credential(&headers)).await?;
+    let identity = identity::sender(&app, &headers).await?;
     // a publisher may know whether anybody listens to what it publishes
     if !identity.grant.may_publish(&name) {
         identity::may(&identity, Right::Observe)?;

@@ -4,7 +4,7 @@
 //! may see it. What a page may *do* with its user's cookies is decided by [`super::access`].
 
 use super::{
-    App,
+    App, hardening,
     problem::{Kind, Problem},
 };
 use axum::{
@@ -246,6 +246,16 @@ fn asked(request: &Request) -> Option<Preflight<'_>> {
 
 /// Around everything else: a refusal too can be read by the page that it is for.
 pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let hsts = hardening::hsts(&app, super::client(&request));
+    let mut response = answer(&app, request, next).await;
+    if let Some(hsts) = hsts {
+        let headers = response.headers_mut();
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
+    response
+}
+
+async fn answer(app: &App, request: Request, next: Next) -> Response {
     if !app.cors.is_on() {
         return next.run(request).await;
     }

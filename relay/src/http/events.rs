@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 /// What a request asks for, wherever its connection is.
 pub fn subscribe<'a, B>(
+    app: &App,
     request: &'a http::Request<B>,
     client: Client,
     framing: Framing,
@@ -40,7 +41,7 @@ pub fn subscribe<'a, B>(
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
-        credential: identity::credential(headers),
+        credential: identity::credential_of(app, headers, request.uri().query()),
         client,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,
@@ -64,10 +65,10 @@ pub async fn events(
     if app.phase() == Phase::Draining {
         return turn_away(&app, &request);
     }
-    let asked = subscribe(&request, client, Framing::Bare);
+    let asked = subscribe(&app, &request, client, Framing::Bare);
     let identity = match request.extensions().get::<Identified>() {
         Some(Identified(known)) => known.clone(),
-        None => asked.identify(&app).await,
+        None => asked.identify(&app, request.headers()).await,
     };
     match asked.answer(&app, identity) {
         Answer::Refused(problem) => match problem.exceeded() {

@@ -68,7 +68,7 @@ pub async fn history(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<History>, Problem> {
-    let identity = identity::identify(&app, identity::credential(&headers)).await?;
+    let identity = identity::sender(&app, &headers).await?;
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
     let filter = identity::readable(&identity, &Filter::default())?;

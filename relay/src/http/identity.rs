@@ -2,10 +2,11 @@
 
 use super::{
     App,
+    access::Caller,
     problem::{Kind, Problem},
 };
 use crate::{
-    auth::{Credential, Denied, Evidence, Identity, Refused},
+    auth::{Credential, Denied, Evidence, Identity, Parts, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
     control::{ticket::Ticket, tickets::TicketRefusal},
@@ -23,23 +24,66 @@ use axum::{
 use http::{HeaderMap, header};
 use std::sync::Arc;
 
-/// The credential that a request carries.
-pub fn credential(headers: &HeaderMap) -> Credential<'_> {
-    let values = headers.get_all(header::AUTHORIZATION).iter();
-    Credential::from_headers(values.map(http::HeaderValue::as_bytes))
+/// The credential that a request carries in its headers.
+fn credential<'a>(app: &App, headers: &'a HeaderMap) -> Credential<'a> {
+    credential_of(app, headers, None)
+}
+
+/// The credential of a subscribe, whose query may carry it too.
+pub fn credential_of<'a>(
+    app: &App,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+) -> Credential<'a> {
+    let values = |name| {
+        let values = headers.get_all(name).iter();
+        values.map(http::HeaderValue::as_bytes)
+    };
+    app.auth.credential(Parts {
+        authorization: values(header::AUTHORIZATION),
+        cookies: values(header::COOKIE),
+        query,
+    })
+}
+
+/// A page of another origin does not use what a browser sends by itself (CSRF), unless the
+/// configuration lends it to that origin.
+pub fn may_use(app: &App, caller: &Caller<'_>, credential: &Credential<'_>) -> Result<(), Problem> {
+    if !credential.is_ambient() || caller.may_use_cookies(&app.cors) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Kind::CrossOrigin,
+        "a page of another origin may not use this cookie: name the origin under `cors.origins`, with \
+         `cors.credentials`, or send a token in the header Authorization",
+    ))
+}
+
+/// The same, of a request that was not looked at yet.
+pub fn may_use_cookies(app: &App, caller: &Caller<'_>, headers: &HeaderMap) -> Result<(), Problem> {
+    may_use(app, caller, &credential(app, headers))
+}
+
+/// Who sends a request with these headers, or why nobody is known to.
+pub async fn sender(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
+    identify(app, &credential(app, headers), headers).await
 }
 
 /// Who sends a request, or why nobody is known to.
-pub async fn identify(app: &App, credential: Credential<'_>) -> Result<Identity, Problem> {
+pub async fn identify(
+    app: &App,
+    credential: &Credential<'_>,
+    headers: &HeaderMap,
+) -> Result<Identity, Problem> {
     let now = unix_millis();
-    let identity = app.auth.identify(credential, now).await;
+    let identity = app.auth.identify(credential, headers, now).await;
     not_revoked(app, identity, now)
 }
 
 /// The same, if it can be told without waiting.
 pub fn identify_at_once(
     app: &App,
-    credential: Credential<'_>,
+    credential: &Credential<'_>,
 ) -> Option<Result<Identity, Problem>> {
     let now = unix_millis();
     let identity = app.auth.identify_at_once(credential, now)?;
@@ -66,6 +110,9 @@ fn not_revoked(
 
 fn denied(denied: Denied) -> Problem {
     let (kind, refusal) = match denied {
+        Denied::Refused(refused @ Refused::ForwardForbidden) => {
+            (Kind::NotGranted, AuthRefusal::Refused(refused))
+        }
         Denied::Refused(refused) => (Kind::Unauthenticated, AuthRefusal::Refused(refused)),
         Denied::Unavailable(_) => (Kind::AuthUnavailable, AuthRefusal::Unavailable),
     };
@@ -114,14 +161,14 @@ pub fn may(identity: &Identity, right: Right) -> Result<(), Problem> {
 
 /// Who sends a request, if the sender has a right.
 pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<Identity, Problem> {
-    let identity = identify(app, credential(headers)).await?;
+    let identity = sender(app, headers).await?;
     may(&identity, right)?;
     Ok(identity)
 }
 
 /// Who sends a request, if anybody in particular.
 pub async fn somebody(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
-    let identity = identify(app, credential(headers)).await?;
+    let identity = sender(app, headers).await?;
     match identity.from {
         Evidence::Anonymous => Err(not_granted(&identity, "do this")),
         _ => Ok(identity),
@@ -157,15 +204,17 @@ pub fn two_credentials() -> Problem {
 pub fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } | Evidence::Ticket(_) => {
-            (Kind::NotGranted, AuthRefusal::NotGranted)
-        }
+        Evidence::Open
+        | Evidence::Token(_)
+        | Evidence::Jwt { .. }
+        | Evidence::Forward
+        | Evidence::Ticket(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
     };
     let detail = match kind {
         Kind::Unauthenticated => {
             format!("without a token nobody may {wanted}; send `Authorization: Bearer TOKEN`")
         }
-        _ => format!("this token does not allow to {wanted}"),
+        _ => format!("this credential does not allow to {wanted}"),
     };
     Problem::new(kind, detail)
         .because(refusal)

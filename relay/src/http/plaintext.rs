@@ -24,8 +24,7 @@ pub fn check(proxies: &Proxies, client: Client) -> Result<(), Problem> {
 
 /// The answer to a request that may not come as it did.
 pub fn refused(proxies: &Proxies, request: &Request) -> Option<Response> {
-    let client = request.extensions().get::<Client>().copied();
-    let client = client.unwrap_or_default();
+    let client = super::client(request);
     let problem = check(proxies, client).err()?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let location = match proxies.over_plaintext(client) {

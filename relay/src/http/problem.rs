@@ -378,7 +378,8 @@ fn challenge(refusal: AuthRefusal) -> Option<HeaderValue> {
         AuthRefusal::NotGranted => format!("{realm}, error=\"insufficient_scope\""),
         AuthRefusal::Refused(refused) => {
             let error = match refused {
-                Refused::Malformed => "invalid_request",
+                Refused::Malformed | Refused::Several => "invalid_request",
+                Refused::ForwardForbidden => "insufficient_scope",
                 _ => "invalid_token",
             };
             format!("{realm}, error=\"{error}\", error_description=\"{refused}\"")

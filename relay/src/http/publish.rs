@@ -136,13 +136,14 @@ async fn accept(
     body: Body,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
-    let identity = identity::identify(app, identity::credential(headers)).await;
+    let identity = identity::sender(app, headers).await;
     let to_subject = matches!(channel, Ok((_, Target::Subject)));
     let sender = identity.as_ref().ok().filter(|_| to_subject).map(Who::from);
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
+        time: app.config.http.body_timeout.std(),
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
@@ -190,6 +191,7 @@ pub async fn one_event(
     let bounds = body::Bounds {
         bytes: app.config.http.max_body_bytes.as_usize(),
         silence: app.config.http.idle_timeout.std(),
+        time: app.config.http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
     let identity = allowed?;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::{Action, Entry},
-    auth::Credential,
+    auth::{Credential, Parts},
     clock::unix_millis,
     frame::Framing,
     hub::{
@@ -208,7 +208,7 @@ impl Context {
             last_event_id: headers.last_event_id,
             user_agent: headers.user_agent,
             caller: headers.caller,
-            credential: headers.credential,
+            credential: self.credential(request, query),
             client: self.app.proxies.client(peer, |name| {
                 let same =
                     move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
@@ -223,6 +223,20 @@ impl Context {
             Some(Answer::Open(opening)) => Decision::Open(opening),
             Some(Answer::NothingMore | Answer::Refused(_)) | None => Decision::HandOver,
         }
+    }
+
+    fn credential<'a>(&self, request: &'a head::Request<'_>, query: &'a str) -> Credential<'a> {
+        let values = |name: &'static str| {
+            let named =
+                move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+            let headers = request.headers.iter().filter(named);
+            headers.map(|header| header.value)
+        };
+        self.app.auth.credential(Parts {
+            authorization: values("authorization"),
+            cookies: values("cookie"),
+            query: Some(query),
+        })
     }
 
     async fn serve(self, socket: OwnedFd, bytes: Bytes, peer: Option<SocketAddr>) {
@@ -479,7 +493,7 @@ impl ConnectionService {
     ) -> BoxFuture<'static, Result<Response, Infallible>> {
         let app = self.context.app.clone();
         let client = self.client(request.headers());
-        let asked = events::subscribe(&request, client, Framing::Chunked);
+        let asked = events::subscribe(&app, &request, client, Framing::Chunked);
         let decided = asked.answer_at_once(&app);
         if let Some(Answer::Open(opening)) = decided {
             *taken.lock() = Some(opening);
@@ -491,8 +505,8 @@ impl ConnectionService {
         }
         let (taken, routed) = (taken.clone(), self.routing(client));
         Box::pin(async move {
-            let asked = events::subscribe(&request, client, Framing::Chunked);
-            let identity = asked.identify(&app).await;
+            let asked = events::subscribe(&app, &request, client, Framing::Chunked);
+            let identity = asked.identify(&app, request.headers()).await;
             if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
                 *taken.lock() = Some(opening);
                 return std::future::pending().await;
@@ -561,7 +575,6 @@ struct Headers<'a> {
     last_event_id: Option<&'a [u8]>,
     user_agent: Option<&'a str>,
     caller: super::access::Caller<'a>,
-    credential: Credential<'a>,
 }
 
 impl<'a> Headers<'a> {
@@ -570,7 +583,6 @@ impl<'a> Headers<'a> {
             last_event_id: None,
             user_agent: None,
             caller: super::access::Caller::default(),
-            credential: Credential::None,
         };
         for header in &request.headers {
             let text = std::str::from_utf8(header.value).ok();
@@ -581,10 +593,6 @@ impl<'a> Headers<'a> {
                 "origin" => headers.caller.origin = Some(text.unwrap_or("null")),
                 "sec-fetch-site" if headers.caller.sec_fetch_site.is_some() => return None,
                 "sec-fetch-site" => headers.caller.sec_fetch_site = Some(text.unwrap_or("")),
-                "authorization" if headers.credential != Credential::None => return None,
-                "authorization" => {
-                    headers.credential = Credential::from_headers(std::iter::once(header.value));
-                }
                 "last-event-id" => headers.last_event_id = Some(header.value),
                 "user-agent" => headers.user_agent = text,
                 // a body, an upgrade or a wait for 100: nothing of a plain subscribe

@@ -4,7 +4,7 @@ use super::{
     App,
     access::Caller,
     forwarded::Client,
-    identity, plaintext,
+    hardening, identity, plaintext,
     problem::{Kind, Problem},
     query,
 };
@@ -36,7 +36,7 @@ use relay_config::{Access, ChannelPattern, Config, HeartbeatAs};
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Subscribe<'a> {
     pub query: &'a str,
     pub last_event_id: Option<&'a [u8]>,
@@ -88,7 +88,7 @@ impl Subscribe<'_> {
     pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
         let identity = match self.ticket() {
             Some(ticket) => self.holder(app, &ticket),
-            None => identity::identify_at_once(app, self.credential)?,
+            None => identity::identify_at_once(app, &self.credential)?,
         };
         Some(self.answer(app, identity))
     }
@@ -115,10 +115,14 @@ impl Subscribe<'_> {
     }
 
     /// Who asks, by a ticket in the address or else by the headers.
-    pub async fn identify(&self, app: &App) -> Result<Identity, Problem> {
+    pub async fn identify(
+        &self,
+        app: &App,
+        headers: &http::HeaderMap,
+    ) -> Result<Identity, Problem> {
         match self.ticket() {
             Some(ticket) => self.holder(app, &ticket),
-            None => identity::identify(app, self.credential).await,
+            None => identity::identify(app, &self.credential, headers).await,
         }
     }
 
@@ -134,10 +138,8 @@ impl Subscribe<'_> {
     }
 
     fn holder(&self, app: &App, ticket: &str) -> Result<Identity, Problem> {
-        if matches!(
-            self.credential,
-            Credential::Bearer(_) | Credential::Malformed
-        ) {
+        // what a browser sends by itself does not count beside a ticket
+        if self.credential != Credential::None && !self.credential.is_ambient() {
             return Err(identity::two_credentials());
         }
         let now = unix_millis();
@@ -195,6 +197,9 @@ impl Subscribe<'_> {
     ) -> Result<(Opening, Identity), Problem> {
         plaintext::check(&app.proxies, self.client)?;
         app.openness.allows(&self.caller, &app.cors)?;
+        if self.ticket().is_none() {
+            identity::may_use(app, &self.caller, &self.credential)?;
+        }
         let identity = identity?;
         let granted = match identity.from {
             Evidence::Ticket(_) => &identity.grant.subscribe[..],
@@ -228,7 +233,7 @@ impl Subscribe<'_> {
             notices: wanted.notices,
             expires: identity.grant.expires,
             head: match self.framing {
-                Framing::Chunked => app.cors.lines(self.caller.origin),
+                Framing::Chunked => self.lines(app),
                 Framing::Bare => Box::default(), // the answer is hyper's
             },
             info: StreamInfo {
@@ -248,6 +253,17 @@ impl Subscribe<'_> {
             permit: None,
         };
         Ok((opening, identity))
+    }
+
+    /// Lines of the head of an answer that the shard writes.
+    fn lines(&self, app: &App) -> Box<[u8]> {
+        let mut lines = app.cors.lines(self.caller.origin).into_vec();
+        if let Some(hsts) = hardening::hsts(app, self.client) {
+            lines.extend_from_slice(b"strict-transport-security: ");
+            lines.extend_from_slice(hsts.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.into()
     }
 
     fn has_everything(&self, app: &App, opening: &Opening) -> bool {
@@ -353,7 +369,8 @@ impl Wanted {
             }
             "ticket" => self.ticket = Given::Yes, // who asks is known by it
             "client" => self.client = Some(parse_client(&value)?),
-            _ if name.starts_with('_') => {} // what scripts add against caches
+            _ if Some(name) == token_parameter(config) => {} // it was looked at already
+            _ if name.starts_with('_') => {}                 // what scripts add against caches
             _ => match name.strip_prefix("filter.") {
                 Some(attribute) => {
                     self.accept(attribute, &value, config.stream.max_filter_values)?
@@ -408,6 +425,10 @@ pub fn open_to_subscribers(config: &Config, channel: &ChannelName) -> Result<(),
     let detail =
         format!("channel `{channel}` is closed to subscribers by a rule of the configuration");
     Err(Problem::new(Kind::ChannelClosed, detail))
+}
+
+fn token_parameter(config: &Config) -> Option<&str> {
+    config.auth.as_ref()?.query_parameter.as_deref()
 }
 
 fn parse_from(value: &str) -> Result<Cursor, Problem> {

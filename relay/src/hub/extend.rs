@@ -93,6 +93,7 @@ impl Extension {
 fn continues(before: &Evidence, after: &Extension) -> bool {
     match (before, &after.evidence) {
         (Evidence::Open, Evidence::Open) => true,
+        (Evidence::Forward, Evidence::Forward) => after.subject.is_some(),
         (Evidence::Token(before), Evidence::Token(now)) => after.subject.is_some() || before == now,
         (Evidence::Jwt { issuer: before, .. }, Evidence::Jwt { issuer: now, .. }) => {
             after.subject.is_some() && before == now

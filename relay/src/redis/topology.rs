@@ -113,6 +113,15 @@ impl Oracle {
         }
     }
 
+    /// What was answered may be out of date.
+    fn doubt(&mut self) {
+        match self {
+            // All of them are asked anyway.
+            Oracle::Sentinels(_) => {}
+            Oracle::Cluster(cluster) => cluster.doubt(),
+        }
+    }
+
     fn describe(&self) -> &'static str {
         match self {
             Oracle::Sentinels(_) => "the Sentinels name the primary",
@@ -138,7 +147,9 @@ pub(super) async fn follow(
         }
         let next = if fine { CALM } else { TROUBLED };
         // Trouble hurries the next question, but never past a rate.
-        let _ = timeout_at(asked + next, trouble.notified()).await;
+        if timeout_at(asked + next, trouble.notified()).await.is_ok() {
+            oracle.doubt();
+        }
         sleep_until(asked + TROUBLED).await;
     }
 }

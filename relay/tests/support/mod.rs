@@ -139,11 +139,16 @@ impl Relay {
 
     /// Opens a stream and reads its head.
     pub fn subscribe(&self, query: &str) -> Connection {
+        self.subscribe_with_head(query).0
+    }
+
+    /// The same, with the head.
+    pub fn subscribe_with_head(&self, query: &str) -> (Connection, Answer) {
         let mut connection = self.connect();
         connection.send(request("GET", &format!("/v1/events?{query}"), &[], b""));
         let head = connection.head();
         assert_eq!(head.status, 200, "{head:?}");
-        connection
+        (connection, head)
     }
 
     /// What `/metrics` shows.

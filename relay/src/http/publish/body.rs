@@ -17,10 +17,25 @@ pub struct Bounds {
     pub bytes: usize,
     /// Time without a byte after which its sender is taken for gone.
     pub silence: Duration,
+    /// Time for all of it: who sends a byte now and then holds a connection no longer.
+    pub time: Duration,
 }
 
+/// What is reserved for a body before any of it came.
+const RESERVED: usize = 64 << 10;
+
 /// The whole body, or why it is refused.
-pub async fn read(mut body: Body, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes, Problem> {
+pub async fn read(body: Body, headers: &HeaderMap, bounds: Bounds) -> Result<Bytes, Problem> {
+    let time = bounds.time;
+    let reading = tokio::time::timeout(time, read_at_leisure(body, headers, bounds));
+    reading.await.unwrap_or_else(|_| Err(incomplete()))
+}
+
+async fn read_at_leisure(
+    mut body: Body,
+    headers: &HeaderMap,
+    bounds: Bounds,
+) -> Result<Bytes, Problem> {
     let max = bounds.bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -32,7 +47,7 @@ pub async fn read(mut body: Body, headers: &HeaderMap, bounds: Bounds) -> Result
         }
         return Err(too_large(max));
     }
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVED));
     loop {
         let frame = match tokio::time::timeout(bounds.silence, body.frame()).await {
             Ok(None) => return Ok(bytes.freeze()),

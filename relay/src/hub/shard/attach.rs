@@ -55,6 +55,7 @@ pub struct Attached {
 /// Head of the response of a stream over HTTP/1.1, up to the date.
 const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
     cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
+    cross-origin-resource-policy: same-origin\r\n\
     transfer-encoding: chunked\r\ndate: ";
 
 /// The head of the answer that opens a stream, for whoever writes it to a connection; `lines` are the

@@ -8,9 +8,9 @@ use relay_config::{RedisAddress, RedisServer};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Nodes that are asked in turn: each question goes to the next one, so that a node that is cut off
-/// from the others cannot mislead for long. Its answer is not taken either if it says that the
-/// cluster is down, or is older than one that was taken.
+/// One node is asked as long as its answers are good; when they are not, or when there is a sign that
+/// they are out of date, the next one is. An answer is not taken if it says that the cluster is down, or
+/// is older than one that was taken.
 pub(in crate::redis) struct Cluster {
     seeds: Vec<RedisServer>,
     known: Vec<RedisServer>,
@@ -45,6 +45,7 @@ impl Cluster {
         let answer = self.ask_node(&server).await?;
         let first = self.known.is_empty();
         if !first && (!answer.healthy || answer.epoch < self.epoch) {
+            self.doubt();
             return Err(ConnectError::NotReady(
                 format!("{server} does not see the whole cluster").into(),
             ));
@@ -64,8 +65,18 @@ impl Cluster {
         Ok(parts.collect())
     }
 
+    /// The next question goes to another node.
+    pub(super) fn doubt(&mut self) {
+        self.line = None;
+    }
+
     /// Seeds count as long as they answer: an address in the configuration outlives nodes.
     fn next(&mut self) -> RedisServer {
+        if let Some((server, line)) = &self.line
+            && line.why_ended().is_none()
+        {
+            return server.clone();
+        }
         let all = self.known.iter().chain(&self.seeds);
         let count = self.known.len() + self.seeds.len();
         self.turn = (self.turn + 1) % count;

@@ -1,0 +1,44 @@
+{{/* What the operator does in every namespace that it serves; nothing here is not used. */}}
+{{- define "operator.rules" -}}
+- apiGroups: [sserelay.dev]
+  resources: [sserelays]
+  verbs: [get, list, watch]
+- apiGroups: [sserelay.dev]
+  resources: [sserelays/status]
+  verbs: [patch]
+# with the admission of owner references, owning an object needs the right to finalize its owner
+- apiGroups: [sserelay.dev]
+  resources: [sserelays/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [configmaps, secrets, services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses, networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- if .Values.rbac.optional.gce }}
+- apiGroups: [cloud.google.com]
+  resources: [backendconfigs]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [networking.gke.io]
+  resources: [frontendconfigs]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- if .Values.rbac.optional.kong }}
+- apiGroups: [configuration.konghq.com]
+  resources: [kongupstreampolicies]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- end -}}

@@ -1,0 +1,82 @@
+#!/bin/bash
+# End to end on a real node: the chart, a relay, a stream through its Service, a change, the end.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cluster=$here/../scripts/cluster.sh
+work=$(mktemp -d)
+subscriber=
+finish() {
+  code=$?
+  [ -z "$subscriber" ] || kill "$subscriber" 2>/dev/null || true
+  if [ $code != 0 ]; then
+    echo "e2e: failed; what the cluster says:" >&2
+    "$cluster" run kubectl get pods,sserelays,events -A -o wide >&2 || true
+    "$cluster" run kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=30 >&2 || true
+  fi
+  rm -rf "$work"
+  [ -n "${KEEP:-}" ] || "$cluster" down
+}
+trap finish EXIT
+
+step() { echo "e2e: $*"; }
+kubectl() { "$cluster" run kubectl "$@"; }
+await() { # what, command: tried until it works, for two minutes
+  local what=$1 tries=0
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 240 ] || { echo "e2e: waited in vain: $what" >&2; return 1; }
+    sleep 0.5
+  done
+}
+token() { kubectl get secret live-tokens -o "jsonpath={.data.$1}" | base64 -d; }
+publish() {
+  "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(token publish)" -H 'Content-Type: text/plain' \
+    -d "$1" "$address/v1/channels/orders.eu/events" >/dev/null
+}
+
+step "a node, the chart and a relay"
+"$cluster" up
+"$here/../scripts/deploy.sh" >/dev/null
+"$cluster" run helm test sse-relay-operator --namespace sse-relay-system >/dev/null
+address=http://$(kubectl get service live -o 'jsonpath={.spec.clusterIP}')
+
+step "an event goes through the Service to a stream"
+"$cluster" run curl -sN -H "Authorization: Bearer $(token subscribe)" "$address/v1/events?channel=orders.*" >"$work/stream" &
+subscriber=$!
+await "the stream begins" grep -q '^id:' "$work/stream"
+publish first
+await "the event arrives" grep -q '^data: first$' "$work/stream"
+
+step "nobody without a token"
+for path in 'v1/events?channel=orders.*' v1/channels v1/status; do
+  code=$("$cluster" run curl -s --max-time 10 -o /dev/null -w '%{http_code}' "$address/$path")
+  [ "$code" = 401 ] || { echo "e2e: $path answers $code without a token" >&2; exit 1; }
+done
+
+step "a change replaces the pod: the stream is sent away, and its successor is told of the gap"
+id=$(sed -n 's/^id: *//p' "$work/stream" | tail -1 | tr -d '\r')
+pod=$(kubectl get pods -l app.kubernetes.io/instance=live -o 'jsonpath={.items[0].metadata.name}')
+kubectl patch sserelay live --type merge -p '{"spec": {"retention": {"events": 77}, "rollout": {"drainWindow": "2s", "propagation": "1s"}}}' >/dev/null
+gone() { ! kubectl get pod "$pod"; }
+await "the old pod is gone" gone
+kubectl wait --for=condition=Ready sserelay/live --timeout=2m >/dev/null
+await "the first stream has ended" bash -c "! kill -0 $subscriber 2>/dev/null"
+subscriber=
+"$cluster" run curl -sN --max-time 3 -H "Authorization: Bearer $(token subscribe)" -H "Last-Event-ID: $id" \
+  "$address/v1/events?channel=orders.*" >"$work/resumed" || true
+grep -q '^event: gap$' "$work/resumed"
+
+step "the operator's account could do all of it: nothing was forbidden"
+logs=$(kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=-1)
+if grep -qi forbidden <<<"$logs"; then grep -i forbidden <<<"$logs" >&2; exit 1; fi
+
+step "a deleted relay and an uninstalled chart leave only the definition"
+kubectl delete sserelay live >/dev/null
+nothing() { [ -z "$(kubectl get all,configmaps,secrets,serviceaccounts,ingresses,networkpolicies,poddisruptionbudgets -l app.kubernetes.io/instance=live -o name)" ]; }
+await "all its objects are gone" nothing
+"$cluster" run helm uninstall sse-relay-operator --namespace sse-relay-system --wait >/dev/null
+kubectl get crd sserelays.sserelay.dev >/dev/null
+left=$(kubectl get clusterroles,clusterrolebindings -l app.kubernetes.io/part-of=sse-relay -o name)
+[ -z "$left" ] || { echo "e2e: left over: $left" >&2; exit 1; }
+step "all went well"
