@@ -68,7 +68,7 @@ pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use process::{Demo, Drain, LogFormat, Logging};
-pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies};
+pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies, ProxyProtocol};
 pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
     RedisServer, RedisTarget, RedisTls,

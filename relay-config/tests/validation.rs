@@ -104,6 +104,7 @@ fn each_rule_names_its_field() {
         ),
         ("proxies: {trusted: [10.0.0.0/33]}", "proxies.trusted[0]"),
         ("proxies: {plaintext: refuse}", "proxies.plaintext"),
+        ("proxies: {proxyProtocol: accept}", "proxies.proxyProtocol"),
         ("limits: {total: {streams: 0}}", "limits.total.streams"),
         (
             "limits: {perAddress: {publishBytesPerSecond: 0}}",

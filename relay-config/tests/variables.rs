@@ -127,9 +127,15 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
         ("tls.key", json!("k.pem")),
     );
     match path {
-        "proxies.plaintext" => vec![("proxies.trusted", json!(["10.0.0.0/8"]))],
+        "proxies.plaintext" | "proxies.proxyProtocol" => {
+            vec![("proxies.trusted", json!(["10.0.0.0/8"]))]
+        }
         "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
         "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
+        "auth.forward.url" => vec![],
+        path if path.starts_with("auth.forward.") => {
+            vec![("auth.forward.url", json!("http://app/session"))]
+        }
         path if path.starts_with("tls.") => vec![certificate, key],
         _ => Vec::new(),
     }

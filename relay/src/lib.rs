@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod outgoing;
 pub mod partition;
 pub mod printable;
+pub mod proxy_protocol;
 pub mod redis;
 pub mod serve;
 pub mod source;

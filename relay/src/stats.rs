@@ -131,12 +131,15 @@ pub enum Refusal {
     Descriptors,
     /// No request came in time.
     HeadTimeout,
+    /// A header of the PROXY protocol was missing, malformed, or of somebody who is not trusted.
+    ProxyProtocol,
 }
 
 labels!(Refusal {
     Limit => "limit",
     Descriptors => "descriptors",
     HeadTimeout => "head-timeout",
+    ProxyProtocol => "proxy-protocol",
 });
 
 /// What was done with a ticket.

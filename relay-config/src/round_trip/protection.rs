@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{bytes, span, text};
 use crate::{
     AttributeLimit, Cors, CorsMethod, ForwardedHeader, Limit, Limits, Plaintext, Proxies,
-    ToBrowsers,
+    ProxyProtocol, ToBrowsers,
 };
 
 pub(super) fn cors() -> impl Strategy<Value = Cors> {
@@ -36,15 +36,22 @@ pub(super) fn cors() -> impl Strategy<Value = Cors> {
 pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
     let headers = vec![ForwardedHeader::XForwardedFor, ForwardedHeader::Forwarded];
     let plaintext = vec![Plaintext::Allow, Plaintext::Refuse, Plaintext::Redirect];
+    let protocol = vec![
+        ProxyProtocol::Off,
+        ProxyProtocol::Accept,
+        ProxyProtocol::Require,
+    ];
     (
         vec(text(), 0..3),
         prop::sample::select(headers),
         prop::sample::select(plaintext),
+        prop::sample::select(protocol),
     )
-        .prop_map(|(trusted, header, plaintext)| Proxies {
+        .prop_map(|(trusted, header, plaintext, proxy_protocol)| Proxies {
             trusted,
             header,
             plaintext,
+            proxy_protocol,
         })
 }
 

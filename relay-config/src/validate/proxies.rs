@@ -1,7 +1,7 @@
 //! What must hold of `proxies`.
 
 use super::Problems;
-use crate::proxies::{Network, Plaintext, Proxies};
+use crate::proxies::{Network, Plaintext, Proxies, ProxyProtocol};
 
 /// The most networks of proxies: each is compared for each connection.
 const MAX_NETWORKS: usize = 1_000;
@@ -22,5 +22,10 @@ pub(super) fn check(problems: &mut Problems, proxies: &Proxies) {
         "proxies.plaintext",
         "has no effect: only a proxy that is believed can tell whether a client used TLS; name it \
          in `proxies.trusted`",
+    );
+    problems.add_if(
+        proxies.proxy_protocol != ProxyProtocol::Off && proxies.trusted.is_empty(),
+        "proxies.proxyProtocol",
+        "believes nobody: anybody can send its header; name the proxies in `proxies.trusted`",
     );
 }

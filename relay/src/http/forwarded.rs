@@ -7,7 +7,8 @@
 //! what cannot be read ends the search, and the client is the last address that could.
 
 use crate::client_address::ClientAddress;
-use relay_config::{ForwardedHeader, Network, Plaintext};
+use crate::proxy_protocol::Preface;
+use relay_config::{ForwardedHeader, Network, Plaintext, ProxyProtocol};
 use std::net::{IpAddr, SocketAddr};
 
 /// Proxies that are looked through at most.
@@ -19,6 +20,7 @@ pub struct Proxies {
     trusted: Vec<Network>,
     header: ForwardedHeader,
     plaintext: Plaintext,
+    protocol: ProxyProtocol,
 }
 
 /// Who asks, as far as proxies tell.
@@ -45,11 +47,24 @@ impl Proxies {
             trusted: networks.flatten().collect(),
             header: config.header,
             plaintext: config.plaintext,
+            protocol: config.proxy_protocol,
         }
     }
 
     fn trust(&self, ip: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(ip))
+    }
+
+    /// Whether a connection from `peer` begins with a header of the PROXY protocol; `None` where it
+    /// must and nobody would believe it.
+    pub fn preface(&self, peer: Option<SocketAddr>) -> Option<Preface> {
+        let trusted = peer.is_some_and(|peer| self.trust(peer.ip()));
+        match (self.protocol, trusted) {
+            (ProxyProtocol::Off, _) | (ProxyProtocol::Accept, false) => Some(Preface::Absent),
+            (ProxyProtocol::Accept, true) => Some(Preface::Optional),
+            (ProxyProtocol::Require, true) => Some(Preface::Required),
+            (ProxyProtocol::Require, false) => None,
+        }
     }
 
     /// Who asks over a connection from `peer`. `values` gives all values of a header, in order.

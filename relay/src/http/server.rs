@@ -164,6 +164,10 @@ impl Context {
                 None => First::Head,
                 Some(_) => First::HandOver,
             },
+            preface: {
+                let app = self.app.clone();
+                Box::new(move |peer| app.proxies.preface(peer))
+            },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
             refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             watch: Box::new(move |stream, life| {

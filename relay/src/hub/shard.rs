@@ -32,6 +32,7 @@ use super::{
     inbox::{Command, Inbox},
     open::{CloseReason, Life, Opening, StreamInfo},
 };
+use crate::proxy_protocol::Preface;
 use crate::{
     cursor::Places,
     event_log::{Condition, EventLog},
@@ -90,6 +91,8 @@ pub enum First {
 /// What the edge gives a shard.
 pub struct Edge {
     pub first: First,
+    /// What a connection from somebody begins with; `None` for those who are turned away.
+    pub preface: Box<dyn Fn(Option<SocketAddr>) -> Option<Preface>>,
     pub decide: Box<Decide>,
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,

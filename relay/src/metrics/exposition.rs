@@ -283,6 +283,7 @@ a_build_info{version="1\"\\\n"} 1
 a_refused_total{reason="limit"} 2
 a_refused_total{reason="descriptors"} 0
 a_refused_total{reason="head-timeout"} 0
+a_refused_total{reason="proxy-protocol"} 0
 # HELP a_cpu_seconds_total Time.
 # TYPE a_cpu_seconds_total counter
 a_cpu_seconds_total 1.5
@@ -307,6 +308,7 @@ a_build_info{version="1\"\\\n"} 1
 a_refused_total{reason="limit"} 2
 a_refused_total{reason="descriptors"} 0
 a_refused_total{reason="head-timeout"} 0
+a_refused_total{reason="proxy-protocol"} 0
 # HELP a_cpu_seconds Time.
 # TYPE a_cpu_seconds counter
 # UNIT a_cpu_seconds seconds

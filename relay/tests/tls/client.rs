@@ -73,7 +73,7 @@ impl Secure {
         self.over(socket.connect(to).await?).await
     }
 
-    async fn over(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn over(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(self.config()))
             .connect(name, socket)

@@ -7,7 +7,8 @@ use crate::{
         Decision,
         head::{self, Parsed},
     },
-    stats::HandshakeOutcome,
+    proxy_protocol::{Preface, Skipped, Source},
+    stats::{HandshakeOutcome, Refusal},
     tls::ServerTls,
 };
 use bytes::{Bytes, BytesMut};
@@ -25,6 +26,8 @@ const HANDSHAKE: u8 = 22;
 /// A connection whose first request has come, at least in part.
 struct Opened<S> {
     io: TlsStream<S>,
+    /// Who is at the other end, as a proxy says if there is one.
+    peer: Option<SocketAddr>,
     bytes: Bytes,
     speaks: Speaks,
 }
@@ -55,7 +58,7 @@ impl Context {
             biased;
             () = handshake.displaced() => Err(HandshakeOutcome::Displaced),
             // on the heap: what it needs is far more than what the connection needs later
-            opened = Box::pin(self.open(wire, &tls, deadline)) => opened,
+            opened = Box::pin(self.open(wire, peer, &tls, deadline)) => opened,
         };
         drop(handshake);
         let outcome = match &opened {
@@ -64,6 +67,7 @@ impl Context {
         };
         self.app.hub.stats.handshakes.of(outcome).add(1);
         if let Ok(opened) = opened {
+            let peer = opened.peer;
             Box::pin(self.serve_opened(opened, Remote { peer, parting }, load)).await;
         }
     }
@@ -73,9 +77,19 @@ impl Context {
     async fn open(
         &self,
         wire: super::Wire<TcpStream>,
+        peer: Option<SocketAddr>,
         tls: &ServerTls,
         deadline: Instant,
     ) -> Result<Opened<super::Wire<TcpStream>>, HandshakeOutcome> {
+        let peer = match timeout_at(deadline, self.announced(wire.get_ref(), peer)).await {
+            Err(_) => return Err(HandshakeOutcome::Timeout),
+            Ok(None) => {
+                let refused = &self.app.hub.stats.refused;
+                refused.of(Refusal::ProxyProtocol).add(1);
+                return Err(HandshakeOutcome::Failed);
+            }
+            Ok(Some(peer)) => peer,
+        };
         let mut first = [0];
         match timeout_at(deadline, wire.get_ref().peek(&mut first)).await {
             Err(_) => return Err(HandshakeOutcome::Timeout),
@@ -104,7 +118,46 @@ impl Context {
         match bytes {
             Err(_) => Err(HandshakeOutcome::Timeout),
             Ok(None) => Err(HandshakeOutcome::Failed),
-            Ok(Some(bytes)) => Ok(Opened { io, bytes, speaks }),
+            Ok(Some(bytes)) => Ok(Opened {
+                io,
+                peer,
+                bytes,
+                speaks,
+            }),
+        }
+    }
+
+    /// Who is at the other end, after what a proxy says about it; `None` if that is refused. Not a
+    /// byte more than the header is read.
+    async fn announced(
+        &self,
+        socket: &TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Option<Option<SocketAddr>> {
+        let preface = self.app.proxies.preface(peer)?;
+        if preface == Preface::Absent {
+            return Some(peer);
+        }
+        let (mut seen, mut buffer) = (Vec::new(), [0; 512]);
+        loop {
+            let n = socket.peek(&mut buffer).await.ok()?;
+            let before = seen.len();
+            seen.extend_from_slice(&buffer[..n]);
+            let (take, found) = match preface.skip(&seen) {
+                Skipped::Refused => return None,
+                // all of it is part of the header
+                Skipped::Partial => (n, None),
+                Skipped::To(length, source) => (length.saturating_sub(before), Some(source)),
+            };
+            if n == 0 || (take > 0 && socket.try_read(&mut buffer[..take]).ok()? != take) {
+                return None;
+            }
+            if let Some(source) = found {
+                return Some(match source {
+                    Some(Source::Address(client)) => Some(client),
+                    Some(Source::Proxy) | None => peer,
+                });
+            }
         }
     }
 
@@ -125,7 +178,9 @@ impl Context {
     }
 
     async fn serve_opened<S: Io>(self, opened: Opened<S>, remote: Remote, load: Load) {
-        let Opened { io, bytes, speaks } = opened;
+        let Opened {
+            io, bytes, speaks, ..
+        } = opened;
         let http = &self.app.config.http;
         if speaks == Speaks::Http2 {
             return self.serve_http2(io, bytes, remote).await;

@@ -5,7 +5,10 @@ use super::{
     head::{self, Parsed},
     poller::{ACCEPT, READ_WRITE, Token},
 };
-use crate::stats::Refusal;
+use crate::{
+    proxy_protocol::{Preface, Skipped, Source},
+    stats::Refusal,
+};
 use bytes::Bytes;
 use rustix::{
     io::Errno,
@@ -129,8 +132,12 @@ impl Shard {
         }
     }
 
-    fn refuse(&mut self, socket: &OwnedFd, why: Refusal) {
+    fn refused(&self, why: Refusal) {
         self.shared.hub.stats.refused.of(why).add(1);
+    }
+
+    fn refuse(&mut self, socket: &OwnedFd, why: Refusal) {
+        self.refused(why);
         if self.edge.first == First::HandOver {
             return; // nobody there reads plain text
         }
@@ -175,10 +182,15 @@ impl Shard {
         if self.edge.first == First::HandOver {
             return (self.edge.hand_over)(socket, Bytes::new(), peer);
         }
+        let Some(preface) = (self.edge.preface)(peer) else {
+            self.refused(Refusal::ProxyProtocol);
+            return self.count_out();
+        };
         let deadline = self.now + self.shared.config.http.head_timeout.std();
         let head = Head {
             socket,
             peer,
+            preface,
             bytes: Vec::new(),
             deadline,
         };
@@ -229,13 +241,33 @@ impl Shard {
                 Err(_) => return self.drop_head(index),
             };
             let mut whole = std::mem::take(&mut head.bytes);
-            let peer = head.peer;
-            let bytes = if whole.is_empty() {
+            let mut bytes = if whole.is_empty() {
                 &self.buffer[..n]
             } else {
                 whole.extend_from_slice(&self.buffer[..n]);
                 &whole[..]
             };
+            match head.preface.skip(bytes) {
+                Skipped::Partial => {
+                    head.bytes = bytes.to_vec();
+                    continue;
+                }
+                Skipped::Refused => {
+                    self.refused(Refusal::ProxyProtocol);
+                    return self.drop_head(index);
+                }
+                Skipped::To(begin, source) => {
+                    head.preface = Preface::Absent;
+                    if let Some(Source::Address(client)) = source {
+                        head.peer = Some(client);
+                    }
+                    bytes = &bytes[begin..];
+                }
+            }
+            if bytes.is_empty() {
+                continue;
+            }
+            let peer = head.peer;
             let decision = match head::parse(bytes, max) {
                 Parsed::Partial => None,
                 Parsed::Request { request, .. } => Some((self.edge.decide)(&request, peer)),

@@ -1,10 +1,13 @@
 //! A connection whose first request is not complete yet.
 
+use crate::proxy_protocol::Preface;
 use std::{net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 pub struct Head {
     pub socket: OwnedFd,
     pub peer: Option<SocketAddr>,
+    /// What comes before the request.
+    pub preface: Preface,
     /// What came so far; empty unless the head came in pieces.
     pub bytes: Vec<u8>,
     pub deadline: Instant,
