@@ -24,6 +24,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         }
         "auth.cookie" | "auth.cookie.name" => return json!("sse"),
         "auth.forward.url" => return json!("http://app/session"),
+        "auth.forward.caFile" => return json!("ca.pem"),
         "auth.jwt" => {
             let key = json!({"secretFile": "/run/secrets/jwt"});
             let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],
