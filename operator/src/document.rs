@@ -1,5 +1,7 @@
 //! The relay's configuration, as the resource asks for it.
 
+mod jwt;
+
 use relay_config::{self as config, ByteSize, Config, Timespan};
 use serde_json::Value;
 
@@ -78,7 +80,7 @@ pub fn configuration(
     let mut config = Config {
         listen: ([0, 0, 0, 0], PUBLIC_PORT as u16).into(),
         admin_listen: ([0, 0, 0, 0], ADMIN_PORT as u16).into(),
-        auth: Some(auth(credentials)),
+        auth: Some(auth(credentials, &mut unread)),
         max_log_bytes: unread.bytes("maxLogBytes", &spec.max_log_bytes),
         drain: config::Drain {
             propagation: leaving.propagation,
@@ -257,7 +259,7 @@ fn method(method: crd::Method) -> config::CorsMethod {
     }
 }
 
-fn auth(credentials: &Credentials<'_>) -> config::Auth {
+fn auth(credentials: &Credentials<'_>, unread: &mut Unread) -> config::Auth {
     match credentials {
         Credentials::Generated(tokens) => generated(tokens),
         Credentials::Named(auth, hashes) => config::Auth {
@@ -267,6 +269,7 @@ fn auth(credentials: &Credentials<'_>) -> config::Auth {
                 .zip(*hashes)
                 .map(|(token, hash)| named(token, hash))
                 .collect(),
+            jwt: jwt::issuers(&auth.jwt, unread),
             anonymous: auth
                 .anonymous
                 .as_ref()

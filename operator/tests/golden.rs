@@ -50,7 +50,7 @@ fn render(resource: &Path) -> String {
 }
 
 fn objects(rendered: &str) -> Vec<Value> {
-    let documents = rendered.split("---\n");
+    let documents = rendered.split("\n---\n");
     documents
         .map(|text| serde_saphyr::from_str(text).unwrap())
         .collect()

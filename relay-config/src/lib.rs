@@ -32,6 +32,7 @@ mod pattern;
 mod process;
 mod proxies;
 mod redis;
+mod reload;
 mod revocations;
 #[cfg(test)]
 mod round_trip;
@@ -73,6 +74,7 @@ pub use redis::{
     Redis, RedisAddress, RedisCluster, RedisCredentials, RedisMode, RedisRole, RedisSentinel,
     RedisServer, RedisTarget, RedisTls,
 };
+pub use reload::Changes;
 pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;

@@ -442,6 +442,7 @@ fn tls() -> impl Strategy<Value = Tls> {
 }
 
 prop_compose! {
+    // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
@@ -449,11 +450,11 @@ prop_compose! {
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
-        (tickets, audit) in (tickets(), audit()).boxed(),
-        (cors, proxies, limits) in (protection::cors(), protection::proxies(), protection::limits()).boxed(),
+        (tickets, audit) in (tickets().boxed(), audit().boxed()),
+        (cors, proxies, limits) in (protection::cors().boxed(), protection::proxies().boxed(), protection::limits().boxed()),
         stream in stream().boxed(),
         http in http().boxed(),
-        (tcp, tls) in (tcp(), of(tls())).boxed(),
+        (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, retention,

@@ -76,7 +76,7 @@ impl Config {
         );
         cors::check(&mut problems, &self.cors);
         proxies::check(&mut problems, &self.proxies);
-        limits::check(&mut problems, &self.limits);
+        limits::check(&mut problems, &self.limits, self.stream.max_connections);
         self.check_log(&mut problems);
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);

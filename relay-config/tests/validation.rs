@@ -122,6 +122,10 @@ fn each_rule_names_its_field() {
             "limits: {perAttribute: [{attribute: a, streams: 1}, {attribute: a, opensPerSecond: 1}]}",
             "limits.perAttribute[1]",
         ),
+        (
+            "limits: {total: {streams: 9}}\nstream: {maxConnections: 9}",
+            "limits.total.streams",
+        ),
         ("limits: {ipv4Prefix: 7}", "limits.ipv4Prefix"),
         ("limits: {ipv6Prefix: 129}", "limits.ipv6Prefix"),
         ("limits: {burst: 11m}", "limits.burst"),
@@ -197,6 +201,7 @@ fn what_is_just_legal_is_accepted() {
     for yaml in [
         "adminListen: 127.0.0.1:0\nlisten: 127.0.0.1:0",
         "listen: 0.0.0.0:8080",
+        "limits: {total: {streams: 8}}\nstream: {maxConnections: 9}",
         "proxies: {trusted: ['10.0.0.0/8', '::1'], header: Forwarded, plaintext: redirect}",
         "cors: {origins: ['*', 'null'], headers: ['*']}",
         "cors: {origins: ['https://*.a.example'], credentials: true, maxAge: 0s}",

@@ -25,6 +25,13 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "auth.cookie" | "auth.cookie.name" => return json!("sse"),
         "auth.forward.url" => return json!("http://app/session"),
         "auth.forward.caFile" => return json!("ca.pem"),
+        "auth.forward.claims.attributes" | "auth.forward.claims.filters" => {
+            return json!({"team": "team"});
+        }
+        path if path.starts_with("auth.forward.claims.") => return json!("claim"),
+        "auth.forward.grant.manage" => return json!(["observe"]),
+        path if path.starts_with("auth.forward.grant.") => return json!(["a.**"]),
+        "auth.forward.headers" => return json!(["x-session"]),
         "auth.jwt" => {
             let key = json!({"secretFile": "/run/secrets/jwt"});
             let jwt = json!({"name": "a", "leeway": "30s", "expiry": "required", "keys": [key],
@@ -133,7 +140,6 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
         }
         "tls.clientAuth" => vec![certificate, key, ("tls.clientCa", json!("ca.pem"))],
         "tls.clientCa" => vec![certificate, key, ("tls.clientAuth", json!("optional"))],
-        "auth.forward.url" => vec![],
         path if path.starts_with("auth.forward.") => {
             vec![("auth.forward.url", json!("http://app/session"))]
         }

@@ -7,6 +7,7 @@ mod identity;
 pub mod jwt;
 mod mapping;
 mod refused;
+mod standing;
 mod static_token;
 mod ticket;
 

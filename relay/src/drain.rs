@@ -20,7 +20,8 @@ pub enum Drained {
 
 /// Drains the process. `stop` tells connections that are no streams to end after their request.
 pub async fn drain(app: &App, stop: &watch::Sender<bool>) -> Drained {
-    let times = &app.config.drain;
+    let config = app.config();
+    let times = &config.drain;
     let deadline = Instant::now() + times.timeout.std();
     app.enter(Phase::Announced);
     tracing::info!(

@@ -253,6 +253,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// As of a moment ago.
     fn totals(&self) -> LogTotals;
 
+    /// Channels may have other limits from here on. A log that is told them with each append has
+    /// nothing to do.
+    fn limits_changed(&self) {}
+
     /// Drops what is too old and forgets idle channels; called about once a second.
     fn sweep(&self);
 

@@ -32,10 +32,15 @@ mod tickets;
 pub mod time;
 
 use crate::{
-    audit::Audit, auth::Authenticator, control::Control, event_log::EventLog, hub::Hub,
+    audit::Audit,
+    control::Control,
+    event_log::EventLog,
+    hub::Hub,
     limits::Limits,
+    reload::Reloads,
+    settings::{Live, Settings},
 };
-use access::{Caller, Openness};
+use access::Caller;
 use axum::{
     Router,
     extract::{Request, State},
@@ -44,8 +49,6 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
-use cors::Cors;
-use forwarded::Proxies;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
 use relay_config::Config;
@@ -73,11 +76,8 @@ pub struct App {
     pub control: Control,
     pub audit: Audit,
     pub log: Arc<dyn EventLog>,
-    pub config: Arc<Config>,
-    pub openness: Openness,
-    pub auth: Authenticator,
-    pub cors: Cors,
-    pub proxies: Proxies,
+    pub live: Arc<Live>,
+    pub reloads: Reloads,
     pub limits: Arc<Limits>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
@@ -89,27 +89,40 @@ impl App {
     pub fn new(
         hub: Arc<Hub>,
         log: Arc<dyn EventLog>,
-        config: Arc<Config>,
-        openness: Openness,
-        auth: Authenticator,
+        live: Arc<Live>,
         audit: Audit,
         replica: String,
     ) -> App {
+        let config = live.settings().config.clone();
         App {
             control: Control::new(hub.clone(), &replica, &config),
             hub,
             log,
-            openness,
-            auth,
             audit,
-            cors: Cors::new(&config.cors),
-            proxies: Proxies::new(&config.proxies),
             limits: Limits::new(&config.limits),
-            config,
+            live,
+            reloads: Reloads::default(),
             replica,
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }
+    }
+
+    /// The settings in force, as of now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.live.settings()
+    }
+
+    pub fn config(&self) -> Arc<Config> {
+        self.live.settings().config.clone()
+    }
+
+    /// Takes new settings: for live streams, and for whoever comes.
+    pub fn change(&self, settings: Settings) {
+        let settings = self.live.change(settings);
+        self.limits.configure(&settings.config.limits);
+        self.hub.configure(&settings);
+        self.log.limits_changed();
     }
 
     pub fn phase(&self) -> Phase {
@@ -203,9 +216,12 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 
 /// What every request must be, whatever it asks.
 fn refused(app: &App, request: &Request) -> Option<Response> {
-    plaintext::refused(&app.proxies, request).or_else(|| {
+    plaintext::refused(&app.settings().proxies, request).or_else(|| {
         let caller = caller(request);
-        let allowed = app.openness.allows(&caller, &app.cors);
+        let allowed = app
+            .settings()
+            .openness
+            .allows(&caller, &app.settings().cors);
         let allowed =
             allowed.and_then(|()| identity::may_use_cookies(app, &caller, request.headers()));
         allowed.err().map(Problem::into_response)
@@ -234,7 +250,7 @@ pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
         Some(answer) => answer,
     };
     let mut response = finish(State(app.clone()), response).await;
-    app.cors.apply(origin.as_ref(), &mut response);
+    app.settings().cors.apply(origin.as_ref(), &mut response);
     if let Some(hsts) = hsts {
         let headers = response.headers_mut();
         headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);

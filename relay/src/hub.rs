@@ -15,6 +15,7 @@ use crate::{
     cursor::{Epoch, EventId, Partition, Place, Places},
     event_log::{Condition, Entry, Loss, Tail},
     frame::Frame,
+    settings::Settings,
     stats::Stats,
 };
 use extend::{Extended, Extension};
@@ -160,6 +161,11 @@ impl Hub {
             .enumerate()
             .max_by_key(|(_, bytes)| *bytes)
             .map_or(0, |(shard, _)| shard)
+    }
+
+    /// Takes new settings to all shards.
+    pub fn configure(&self, settings: &Arc<Settings>) {
+        self.tell_all(|| Command::Configure(settings.clone()));
     }
 
     /// Closes all streams, spread over a time.

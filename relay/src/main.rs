@@ -3,7 +3,11 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use relay_config::Config;
 use sse_relay::{
-    cli::{self, options::ServeOptions},
+    cli::{
+        self,
+        options::{OptionsError, ServeOptions},
+    },
+    reload::{self, Source},
     serve::{self, Addresses},
     telemetry,
 };
@@ -78,31 +82,46 @@ enum Demo {
 }
 
 fn serve(options: ServeOptions, demo: Demo) -> ExitCode {
-    let mut config = match options.config() {
+    // before it is read: what changes from here on is seen
+    let file = options.file();
+    let file = file.map(|file| (file.to_owned(), reload::identity(file)));
+    let load = move || configure(&options, demo).map_err(|error| error.to_string());
+    let config = match load() {
         Ok(config) => config,
         Err(error) => return failed(&error, 2),
     };
-    if demo == Demo::On {
-        config.demo.enabled = true;
-        // nobody has to learn that a demo goes away
-        config.drain.propagation = relay_config::Timespan::from_secs(0);
-        config.drain.window = relay_config::Timespan::from_secs(1);
-    }
-    if let Err(error) = telemetry::start(&config) {
-        return failed(&error, 2);
-    }
+    let level = match telemetry::start(&config) {
+        Ok(level) => level,
+        Err(error) => return failed(&error, 2),
+    };
+    let source = Source {
+        file,
+        load: Box::new(load),
+        level,
+    };
     let announce = move |addresses: Addresses, config: &Config| {
         if demo == Demo::On {
             println!("{}", cli::options::welcome(addresses, config));
         }
     };
-    match runtime().block_on(serve::serve(config, announce)) {
+    match runtime().block_on(serve::serve(config, source, announce)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(event = "relay.failed", "{error}");
             ExitCode::from(1)
         }
     }
+}
+
+fn configure(options: &ServeOptions, demo: Demo) -> Result<Config, OptionsError> {
+    let mut config = options.config()?;
+    if demo == Demo::On {
+        config.demo.enabled = true;
+        // nobody has to learn that a demo goes away
+        config.drain.propagation = relay_config::Timespan::from_secs(0);
+        config.drain.window = relay_config::Timespan::from_secs(1);
+    }
+    Ok(config)
 }
 
 fn client(run: impl Future<Output = Result<(), cli::client::Failure>>) -> ExitCode {

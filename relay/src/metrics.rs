@@ -67,6 +67,16 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.hub.connections(),
         ),
         Metric::gauge(
+            "sse_relay_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read, in Unix time.",
+            *app.reloads.succeeded_at.lock(),
+        ),
+        Metric::gauge(
+            "sse_relay_config_restart_fields",
+            "Fields of the configuration that changed and need a restart.",
+            app.reloads.restart.lock().len(),
+        ),
+        Metric::gauge(
             "sse_relay_streams_waiting",
             "Streams that are open and wait for the log, to begin.",
             app.hub.waiting.load(Ordering::Relaxed),
@@ -79,18 +89,18 @@ fn of_relay(app: &App) -> Vec<Metric> {
         Metric::gauge(
             "sse_relay_queue_limit_bytes",
             "Bytes that may wait for all streams together (stream.maxMemory).",
-            app.config.stream.max_memory.get(),
+            app.config().stream.max_memory.get(),
         ),
         Metric::family(
             "sse_relay_forward_asks",
             "Questions to the application that knows the users, by what became of them.",
             "result",
-            app.auth.asks(),
+            app.settings().auth.asks(),
         ),
         Metric::gauge(
             "sse_relay_jwks_missing",
             "Issuers of signed tokens whose keys could not be had yet.",
-            app.auth.missing_keys(),
+            app.settings().auth.missing_keys(),
         ),
         Metric::gauge(
             "sse_relay_tickets",
@@ -141,6 +151,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         limited,
         jwks_fetches,
         log_retries,
+        config_reloads,
         handshakes,
         reloads,
         certificate_expires,
@@ -265,6 +276,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "What the log could not do for streams, by operation; each is tried again.",
             "operation",
             log_retries,
+        ),
+        Metric::family(
+            "sse_relay_config_reloads",
+            "Times that the configuration was read again, by what became of it.",
+            "outcome",
+            config_reloads,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

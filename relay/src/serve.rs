@@ -2,7 +2,6 @@
 
 use crate::{
     audit::{Audit, AuditError},
-    auth::{AuthError, Authenticator},
     clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
@@ -10,13 +9,12 @@ use crate::{
         EventLog, Publication, Retention,
         memory::{Clock, MAX_CHANNELS, MemoryLog, MemoryOptions},
     },
-    http::{
-        self, App,
-        access::{NotLoopback, Openness},
-    },
+    http::{self, App},
     hub::Hub,
     journal::{self, JournalError, Repair},
     listener,
+    reload::{self, Source},
+    settings::{Live, Settings, SettingsError},
     source::demo::{self, DemoError, Sampler},
     stats::Stats,
     tls::{self, ServerTls, TlsError},
@@ -40,8 +38,6 @@ use tokio::{
 /// Why the relay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error(transparent)]
-    NotLoopback(#[from] NotLoopback),
     #[error("cannot listen on {address}: {error}{}", remedy(.error))]
     Listen {
         address: SocketAddr,
@@ -66,7 +62,7 @@ pub enum ServeError {
     #[error("the thread that writes the log's file ended; nothing can be published any more")]
     WriterEnded,
     #[error(transparent)]
-    Auth(#[from] AuthError),
+    Settings(#[from] SettingsError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
 }
@@ -97,11 +93,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Runs the relay until a signal ends it. `started` is told the addresses once it serves.
 pub async fn serve(
     config: Config,
+    source: Source,
     started: impl FnOnce(Addresses, &Config),
 ) -> Result<(), ServeError> {
     raise_open_files();
-    let openness = Openness::of(&config)?;
-    let auth = Authenticator::new(config.auth.as_ref())?;
+    let settings = Settings::new(config)?;
+    let config = settings.config.clone();
+    let openness = settings.openness;
     let audit = Audit::open(&config.audit)?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
@@ -109,21 +107,13 @@ pub async fn serve(
         public: listener.local_addr()?,
         admin: admin.local_addr()?,
     };
-    let config = Arc::new(config);
+    let live = Arc::new(Live::new(settings));
     let stats = Arc::<Stats>::default();
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
-    let (log, writer) = open_log(&config, &hub)?;
+    let (log, writer) = open_log(&config, &live, &hub)?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(
-        hub,
-        log,
-        config.clone(),
-        openness,
-        auth,
-        audit,
-        replica_id(),
-    ));
+    let app = Arc::new(App::new(hub, log, live, audit, replica_id()));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(
         &app,
@@ -137,21 +127,24 @@ pub async fn serve(
     tasks.spawn(serve_admin(app.clone(), admin)?);
     tasks.spawn(sweep(app.clone()));
     tasks.spawn(tls::watch::watch(tls.into_iter().collect())?);
-    tasks.spawn(app.auth.keep_keys(app.hub.stats.clone()));
+    tasks.spawn(keep_keys(app.clone()));
+    let hangup = signal(SignalKind::hangup())?;
+    tasks.spawn(reload::watch(app.clone(), source, hangup));
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
     // from here on a signal means a drain
     let signals = Signals::new()?;
+    let is_open = app.settings().auth.is_open();
     tracing::info!(
         event = "relay.started",
         listen = %addresses.public,
-        tls = app.config.tls.is_some(),
+        tls = config.tls.is_some(),
         admin = %addresses.admin,
         threads = app.hub.shards(),
-        open_to = if app.auth.is_open() { openness.as_str() } else { "credentials" },
+        open_to = if is_open { openness.as_str() } else { "credentials" },
         "{}",
-        if app.auth.is_open() {
+        if is_open {
             "no credentials are configured: the relay is open"
         } else {
             "credentials decide who may do what"
@@ -264,8 +257,8 @@ fn replica_id() -> String {
 /// The log, and what tells when the thread that writes its file, if there is one, has ended.
 type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
 
-fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError> {
-    let options = log_options(config.clone());
+fn open_log(config: &Config, live: &Arc<Live>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError> {
+    let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
         return Ok((Arc::new(MemoryLog::new(options, epoch, hub.clone())), None));
@@ -292,7 +285,7 @@ fn open_log(config: &Arc<Config>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError>
     Ok((Arc::new(log), writer))
 }
 
-fn log_options(config: Arc<Config>) -> MemoryOptions {
+fn log_options(config: &Config, live: Arc<Live>) -> MemoryOptions {
     let clock: Clock = Arc::new(unix_millis);
     MemoryOptions {
         max_bytes: config.max_log_bytes.as_usize(),
@@ -301,7 +294,7 @@ fn log_options(config: Arc<Config>) -> MemoryOptions {
         max_idempotency_keys: usize::try_from(config.idempotency.max_keys).unwrap_or(usize::MAX),
         clock,
         retention: Arc::new(move |channel| {
-            let retention = config.effective(channel).retention;
+            let retention = live.settings().config.effective(channel).retention;
             Retention {
                 events: usize::try_from(retention.events).unwrap_or(usize::MAX),
                 age: retention.age.std(),
@@ -323,6 +316,20 @@ fn serve_admin(
     })
 }
 
+/// Keeps the published keys of issuers fresh, of whatever issuers are configured.
+async fn keep_keys(app: Arc<App>) {
+    let mut changes = app.live.changes();
+    loop {
+        let auth = changes.borrow_and_update().auth.clone();
+        tokio::select! {
+            () = auth.keep_keys(app.hub.stats.clone()) => {}
+            changed = changes.changed() => if changed.is_err() {
+                return; // the process ends
+            },
+        }
+    }
+}
+
 async fn sweep(app: Arc<App>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
@@ -340,7 +347,7 @@ fn sampler(config: &Config) -> Result<Sampler, DemoError> {
 
 /// Publishes this machine's figures, as any publisher would, until the process ends.
 async fn run_demo(app: Arc<App>, mut sampler: Sampler) {
-    let mut every = tokio::time::interval(app.config.demo.interval.std());
+    let mut every = tokio::time::interval(app.config().demo.interval.std());
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;

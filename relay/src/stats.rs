@@ -7,6 +7,7 @@ use crate::{
     hub::open::{CloseReason, Directed},
     label::{Label, labels},
     limits::Hit,
+    reload::Outcome as ReloadOutcome,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -286,6 +287,7 @@ pub struct Stats {
     /// Fetches of the keys of issuers.
     pub jwks_fetches: Family<FetchResult>,
     pub log_retries: Family<LogOperation>,
+    pub config_reloads: Family<ReloadOutcome>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

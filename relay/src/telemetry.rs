@@ -12,7 +12,12 @@ use lines::{Lines, Rendering};
 use relay_config::{Config, LogFilter, LogFilterError, LogFormat, Severity};
 use std::io::{IsTerminal, Write};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
+use tracing_subscriber::{
+    Registry,
+    filter::Targets,
+    layer::SubscriberExt,
+    reload::{Handle, Layer},
+};
 
 /// Wins over `logging.level`.
 const VARIABLE: &str = "SSE_RELAY_LOG";
@@ -30,10 +35,27 @@ pub enum TelemetryError {
     Started,
 }
 
+/// Which lines are written; it can be changed while the process runs.
+pub struct Level {
+    /// What the environment says, which wins over the configuration.
+    variable: String,
+    targets: Handle<Targets, Registry>,
+}
+
+impl Level {
+    /// As a changed configuration says.
+    pub fn set(&self, config: &Config) -> Result<(), TelemetryError> {
+        let targets = targets(&filter(&self.variable, &config.logging.level)?);
+        // only a subscriber that is gone could not take it: then nothing is logged any more
+        let _ = self.targets.reload(targets);
+        Ok(())
+    }
+}
+
 /// From here on the process logs, panics included. At most once in a process.
-pub fn start(config: &Config) -> Result<(), TelemetryError> {
+pub fn start(config: &Config) -> Result<Level, TelemetryError> {
     let variable = std::env::var(VARIABLE).unwrap_or_default();
-    let filter = targets(&filter(&variable, &config.logging.level)?);
+    let (filter, targets) = Layer::new(targets(&filter(&variable, &config.logging.level)?));
     let environment = config.environment.clone();
     let rendering = match config.logging.format {
         LogFormat::Json => Rendering::Json { environment },
@@ -51,7 +73,7 @@ pub fn start(config: &Config) -> Result<(), TelemetryError> {
         .with(Lines::new(rendering, to_stderr));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Started)?;
     panics::log();
-    Ok(())
+    Ok(Level { variable, targets })
 }
 
 fn filter(variable: &str, level: &str) -> Result<LogFilter, TelemetryError> {

@@ -12,6 +12,8 @@ mod inside;
 mod log;
 #[path = "delivery/relay.rs"]
 mod relay;
+#[path = "delivery/reload.rs"]
+mod reload;
 
 use client::{End, Received, Request, Subscriber, Version};
 use relay::{Event, PATIENCE, Publisher, Relay, eventually};

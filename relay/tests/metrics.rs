@@ -12,15 +12,15 @@ use exposition::{Family, Scrape};
 use relay_config::Config;
 use sse_relay::{
     audit::Audit,
-    auth::Authenticator,
     cursor::Epoch,
     event_log::{
         Retention,
         memory::{MemoryLog, MemoryOptions},
     },
-    http::{App, access::Openness},
+    http::App,
     hub::{Hub, open::CloseReason},
     metrics::{self, Format},
+    settings::{Live, Settings},
     stats::Stats,
 };
 use std::{
@@ -50,19 +50,10 @@ fn app() -> App {
         }),
     };
     let log = MemoryLog::new(options, Epoch::from_random(1), hub.clone());
-    let config = Arc::new(Config::default());
-    let openness = Openness::of(&config).unwrap();
-    let auth = Authenticator::new(config.auth.as_ref()).expect("no files to read");
-    let audit = Audit::open(&config.audit).expect("no file to open");
-    App::new(
-        hub,
-        Arc::new(log),
-        config,
-        openness,
-        auth,
-        audit,
-        "r".to_owned(),
-    )
+    let settings = Settings::new(Config::default()).expect("no files to read");
+    let live = Arc::new(Live::new(settings));
+    let audit = Audit::open(&live.settings().config.audit).expect("no file to open");
+    App::new(hub, Arc::new(log), live, audit, "r".to_owned())
 }
 
 fn scrape(format: Format) -> Vec<Family> {

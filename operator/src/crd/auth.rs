@@ -4,12 +4,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::jwt::Jwt;
+
 /// Who may do what. Nothing is open but what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.tokens) && self.tokens.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
-        .message("allows nothing to anybody; name tokens, or what everybody may do, or remove auth for generated tokens")
+    validation = Rule::new("(has(self.tokens) && self.tokens.size() > 0) || (has(self.jwt) && self.jwt.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
+        .message("allows nothing to anybody; name tokens, issuers, or what everybody may do, or remove auth for generated tokens")
 )]
 pub struct Auth {
     /// Tokens that stand in Secrets of this namespace.
@@ -17,6 +19,11 @@ pub struct Auth {
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
     pub tokens: Vec<Token>,
+    /// Issuers of signed tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub jwt: Vec<Jwt>,
     /// What everybody may do, without a credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,

@@ -1,8 +1,8 @@
 //! Who may reach the relay's pods, and whom they may reach.
 
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -27,8 +27,8 @@ pub fn build(valid: &Valid) -> Option<NetworkPolicy> {
                     Some(non_empty(&policy.metrics_from).unwrap_or_else(any_pod)),
                 ),
             ]),
-            // the relay opens no connections by itself: without rules it reaches nobody
-            egress: (!policy.egress.is_empty()).then(|| policy.egress.clone()),
+            // without rules it reaches nobody
+            egress: non_empty(&[key_sets(valid), policy.egress.clone()].concat()),
         }),
     })
 }
@@ -44,8 +44,45 @@ fn rule(port: &str, from: Option<Vec<NetworkPolicyPeer>>) -> NetworkPolicyIngres
     }
 }
 
-fn non_empty(peers: &[NetworkPolicyPeer]) -> Option<Vec<NetworkPolicyPeer>> {
-    (!peers.is_empty()).then(|| peers.to_vec())
+fn non_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
+    (!items.is_empty()).then(|| items.to_vec())
+}
+
+/// What the relay opens connections for by itself: the keys of issuers, and the names of their hosts.
+/// A policy knows no host names, so the ports are open to everywhere.
+fn key_sets(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
+    let issuers = valid.spec.auth.iter().flat_map(|auth| &auth.jwt);
+    let mut ports: Vec<i32> = issuers
+        .filter_map(|issuer| issuer.jwks.as_ref())
+        .map(|jwks| https_port(&jwks.url))
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    if ports.is_empty() {
+        return Vec::new();
+    }
+    let mut rules = vec![to(53, "UDP"), to(53, "TCP")];
+    rules.extend(ports.into_iter().map(|port| to(port, "TCP")));
+    rules
+}
+
+/// The port of an https address, which the schema has shown to be one.
+fn https_port(url: &str) -> i32 {
+    let rest = url.trim_start_matches("https://");
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    port.and_then(|port| port.parse().ok()).unwrap_or(443)
+}
+
+fn to(port: i32, protocol: &str) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        ports: Some(vec![NetworkPolicyPort {
+            port: Some(IntOrString::Int(port)),
+            protocol: Some(protocol.to_owned()),
+            end_port: None,
+        }]),
+        to: None,
+    }
 }
 
 /// Every pod of the cluster, and nothing from outside.

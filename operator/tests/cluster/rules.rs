@@ -74,6 +74,18 @@ fn refused() -> Vec<(Value, &'static str)> {
             { "name": "a", "secret": { "name": "s", "key": "l" }, "publish": ["**"] }] } }),
             "Duplicate value",
         ),
+        (
+            json!({ "auth": { "jwt": [{ "name": "a", "grant": { "publish": ["**"] } }] } }),
+            "has no keys",
+        ),
+        (
+            json!({ "auth": { "jwt": [{ "name": "a", "jwks": { "url": "https://id.example.com/" } }] } }),
+            "would allow nothing",
+        ),
+        (
+            json!({ "auth": { "jwt": [{ "name": "a", "jwks": { "url": "http://id.example.com/" }, "grant": { "publish": ["**"] } }] } }),
+            "should match",
+        ),
         (json!({ "channels": [{ "match": "a.**" }] }), "sets nothing"),
         (
             json!({ "channels": [{ "match": "a.**", "overflow": "coalesce" }] }),
@@ -177,7 +189,7 @@ async fn the_api_server_takes_every_resource_and_object_of_the_golden_files() {
     for folder in [here.join("tests/golden"), here.join("../examples")] {
         for entry in std::fs::read_dir(folder).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-            for document in text.split("---\n") {
+            for document in text.split("\n---\n") {
                 let object: DynamicObject = serde_saphyr::from_str(document).unwrap();
                 let kind = GroupVersionKind::try_from(object.types.clone().unwrap()).unwrap();
                 if FOREIGN.contains(&kind.kind.as_str()) {

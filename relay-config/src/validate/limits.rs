@@ -7,7 +7,15 @@ use crate::timespan::Timespan;
 /// The most attributes with bounds: each is looked up for each request.
 const MAX_ATTRIBUTES: usize = 10;
 
-pub(super) fn check(problems: &mut Problems, limits: &Limits) {
+pub(super) fn check(problems: &mut Problems, limits: &Limits, max_connections: Option<usize>) {
+    let room = |streams: u32| {
+        max_connections.is_none_or(|max| usize::try_from(streams).is_ok_and(|n| n < max))
+    };
+    problems.add_if(
+        limits.total.streams.is_some_and(|streams| !room(streams)),
+        "limits.total.streams",
+        "leaves publishers no connection; write less than `stream.maxConnections`, or raise that",
+    );
     check_limit(problems, "limits.total", limits.total);
     check_limit(problems, "limits.perSubject", limits.per_subject);
     check_limit(problems, "limits.perAddress", limits.per_address);

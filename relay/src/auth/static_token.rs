@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 /// A token that is known in advance, by its hash.
 pub struct KnownToken {
     pub name: Arc<str>,
-    hash: [u8; 32],
+    pub(super) hash: [u8; 32],
     pub grant: Arc<Grant>,
 }
 

@@ -58,6 +58,11 @@ pub enum OptionsError {
 }
 
 impl ServeOptions {
+    /// The configuration file, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// File, then environment, then these options.
     pub fn config(&self) -> Result<Config, OptionsError> {
         let mut config = load(self.config.as_deref())?;

@@ -259,6 +259,12 @@ impl EventLog for MemoryLog {
         states.fold(LogTotals::default(), LogTotals::and)
     }
 
+    fn limits_changed(&self) {
+        for state in &self.states {
+            state.lock().limits_changed();
+        }
+    }
+
     fn sweep(&self) {
         for state in &self.states {
             state.lock().sweep((self.options.clock)());

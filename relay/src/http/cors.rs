@@ -256,11 +256,12 @@ pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 async fn answer(app: &App, request: Request, next: Next) -> Response {
-    if !app.cors.is_on() {
+    let cors = &app.settings().cors;
+    if !cors.is_on() {
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = match asked(&request).map(|asked| app.cors.preflight(asked)) {
+    let mut response = match asked(&request).map(|asked| cors.preflight(asked)) {
         None => next.run(request).await,
         Some(Err(problem)) => problem.into_response(),
         Some(Ok(headers)) => {
@@ -269,7 +270,7 @@ async fn answer(app: &App, request: Request, next: Next) -> Response {
             response
         }
     };
-    app.cors.apply(origin.as_ref(), &mut response);
+    cors.apply(origin.as_ref(), &mut response);
     response
 }
 

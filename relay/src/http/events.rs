@@ -111,7 +111,7 @@ fn turn_away(app: &App, request: &Request) -> Response {
         )
         .into_response();
     }
-    farewell(retry(&app.config.stream))
+    farewell(retry(&app.config().stream))
 }
 
 /// A stream that only says when to come back, in milliseconds.

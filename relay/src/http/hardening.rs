@@ -30,10 +30,10 @@ pub fn harden(headers: &mut HeaderMap) {
 /// `Strict-Transport-Security`, where it is asked for and the client came by TLS: a browser does not
 /// believe it otherwise (RFC 6797, 7.2).
 pub fn hsts(app: &App, client: Client) -> Option<HeaderValue> {
-    let age = app.config.http.hsts?;
+    let age = app.config().http.hsts?;
     let secure = match client.scheme {
         Some(scheme) => scheme == Scheme::Https,
-        None => app.config.tls.is_some(),
+        None => app.config().tls.is_some(),
     };
     let text = format!("max-age={}", age.as_millis() / 1000);
     HeaderValue::from_str(&text).ok().filter(|_| secure)

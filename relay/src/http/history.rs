@@ -72,7 +72,7 @@ pub async fn history(
     let selector = Selector::Channel(name.clone());
     identity::may_subscribe(&identity, [&selector])?;
     let filter = identity::readable(&identity, &Filter::default())?;
-    open_to_subscribers(&app.config, &name)?;
+    open_to_subscribers(&app.config(), &name)?;
     let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
     let ids = Ids::new(&app, &name)?;
     let (after, before) = (

@@ -39,7 +39,7 @@ pub fn credential_of<'a>(
         let values = headers.get_all(name).iter();
         values.map(http::HeaderValue::as_bytes)
     };
-    app.auth.credential(Parts {
+    app.settings().auth.credential(Parts {
         authorization: values(header::AUTHORIZATION),
         cookies: values(header::COOKIE),
         query,
@@ -49,7 +49,7 @@ pub fn credential_of<'a>(
 /// A page of another origin does not use what a browser sends by itself (CSRF), unless the
 /// configuration lends it to that origin.
 pub fn may_use(app: &App, caller: &Caller<'_>, credential: &Credential<'_>) -> Result<(), Problem> {
-    if !credential.is_ambient() || caller.may_use_cookies(&app.cors) {
+    if !credential.is_ambient() || caller.may_use_cookies(&app.settings().cors) {
         return Ok(());
     }
     Err(Problem::new(
@@ -76,7 +76,7 @@ pub async fn identify(
     headers: &HeaderMap,
 ) -> Result<Identity, Problem> {
     let now = unix_millis();
-    let identity = app.auth.identify(credential, headers, now).await;
+    let identity = app.settings().auth.identify(credential, headers, now).await;
     not_revoked(app, identity, now)
 }
 
@@ -86,7 +86,7 @@ pub fn identify_at_once(
     credential: &Credential<'_>,
 ) -> Option<Result<Identity, Problem>> {
     let now = unix_millis();
-    let identity = app.auth.identify_at_once(credential, now)?;
+    let identity = app.settings().auth.identify_at_once(credential, now)?;
     Some(not_revoked(app, identity, now))
 }
 

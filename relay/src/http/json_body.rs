@@ -25,9 +25,9 @@ where
 {
     let (parts, content) = request.into_parts();
     let bounds = body::Bounds {
-        bytes: MAX_BYTES.min(app.config.http.max_body_bytes.as_usize()),
-        silence: app.config.http.idle_timeout.std(),
-        time: app.config.http.body_timeout.std(),
+        bytes: MAX_BYTES.min(app.config().http.max_body_bytes.as_usize()),
+        silence: app.config().http.idle_timeout.std(),
+        time: app.config().http.body_timeout.std(),
     };
     let bytes = body::read(content, &parts.headers, bounds).await;
     let (decided, bytes) = (decided?, bytes?);

@@ -8,7 +8,7 @@ use relay_config::ToBrowsers;
 /// Whether a subscribe is a browser's that never returns after another status than 200 (WHATWG HTML,
 /// 9.2.3), and gets a stream that ends instead.
 pub fn comes_back(app: &App, request: &Request) -> bool {
-    app.config.limits.to_browsers == ToBrowsers::Retry
+    app.config().limits.to_browsers == ToBrowsers::Retry
         && request.headers().contains_key("sec-fetch-mode")
 }
 
@@ -16,7 +16,7 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
 pub fn later(app: &App, exceeded: Exceeded) -> Response {
     let wait = exceeded.retry_after_seconds().saturating_mul(1000);
     let wait = u32::try_from(wait).unwrap_or(u32::MAX);
-    let mut response = events::farewell(wait.saturating_add(retry(&app.config.stream)));
+    let mut response = events::farewell(wait.saturating_add(retry(&app.config().stream)));
     response.extensions_mut().insert(exceeded);
     response
 }

@@ -141,9 +141,9 @@ async fn accept(
     let sender = identity.as_ref().ok().filter(|_| to_subject).map(Who::from);
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
-        bytes: app.config.http.max_body_bytes.as_usize(),
-        silence: app.config.http.idle_timeout.std(),
-        time: app.config.http.body_timeout.std(),
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
+        time: app.config().http.body_timeout.std(),
     };
     // the body is read even if it is for nothing, or the answer would not arrive
     let bytes = body::read(body, headers, bounds).await;
@@ -189,16 +189,16 @@ pub async fn one_event(
     allowed: Result<Identity, Problem>,
 ) -> Result<(Identity, Event), Problem> {
     let bounds = body::Bounds {
-        bytes: app.config.http.max_body_bytes.as_usize(),
-        silence: app.config.http.idle_timeout.std(),
-        time: app.config.http.body_timeout.std(),
+        bytes: app.config().http.max_body_bytes.as_usize(),
+        silence: app.config().http.idle_timeout.std(),
+        time: app.config().http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
     let identity = allowed?;
     let (format, bytes) = (format(headers)?, bytes?);
     let limits = Limits {
-        max_event_bytes: app.config.event.max_bytes.as_usize(),
-        max_attributes: app.config.event.max_attributes,
+        max_event_bytes: app.config().event.max_bytes.as_usize(),
+        max_attributes: app.config().event.max_attributes,
         max_events: 1,
         target: Target::Stream,
     };
@@ -234,7 +234,7 @@ fn admit(
         Target::Subject | Target::Stream => identity::may(identity, Right::Direct)?,
     }
     query::only(parts.uri.query(), &[])?;
-    let settings = app.config.effective(channel.as_str());
+    let settings = app.config().effective(channel.as_str());
     if target == Target::Channel && settings.publish == Access::Deny {
         let detail =
             format!("channel `{channel}` is closed to publishers by a rule of the configuration");
@@ -242,8 +242,8 @@ fn admit(
     }
     let limits = Limits {
         max_event_bytes: settings.max_event_bytes.as_usize(),
-        max_attributes: app.config.event.max_attributes,
-        max_events: app.config.http.max_batch_events,
+        max_attributes: app.config().event.max_attributes,
+        max_events: app.config().http.max_batch_events,
         target,
     };
     let (format, key) = (format(headers)?, idempotency_key(headers)?);

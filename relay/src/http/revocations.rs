@@ -164,7 +164,7 @@ impl Wanted {
             }
         };
         let until = match self.until {
-            None => now.saturating_add(app.config.revocations.keep.as_millis()),
+            None => now.saturating_add(app.config().revocations.keep.as_millis()),
             Some(text) => time::parse(&text)
                 .and_then(|time| u64::try_from(time.as_millisecond()).ok())
                 .filter(|until| *until > now)
@@ -184,7 +184,8 @@ impl Wanted {
 
 /// A slip in a name would leave the token as good as it was.
 fn known_token(app: &App, name: &str) -> Result<Arc<str>, Problem> {
-    let tokens = app.config.auth.as_ref().map(|auth| auth.tokens.as_slice());
+    let config = app.config();
+    let tokens = config.auth.as_ref().map(|auth| auth.tokens.as_slice());
     let known = tokens
         .unwrap_or_default()
         .iter()

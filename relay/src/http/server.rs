@@ -152,10 +152,12 @@ struct Context {
 
 impl Context {
     fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
+        let settings = self.app.settings();
         let shared = Shared {
             hub: self.app.hub.clone(),
             log: self.app.log.clone(),
-            config: self.app.config.clone(),
+            config: settings.config.clone(),
+            auth: settings.auth.clone(),
         };
         let (index, deciding) = (self.shard, self.clone());
         let (app, watching) = (self.app.clone(), self.app.clone());
@@ -166,12 +168,15 @@ impl Context {
             },
             preface: {
                 let app = self.app.clone();
-                Box::new(move |peer| app.proxies.preface(peer))
+                Box::new(move |peer| app.settings().proxies.preface(peer))
             },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
-            refuses: Box::new(move |who| app.control.refuses(who, unix_millis())),
             watch: Box::new(move |stream, life| {
                 watching.control.watch(stream, life, unix_millis());
+            }),
+            refuses: Box::new(move |stream| {
+                app.control.refuses(&stream.who, unix_millis())
+                    || !app.settings().auth.still_allows(stream)
             }),
             hand_over: Box::new(move |socket, bytes, peer| {
                 let context = self.clone();
@@ -194,12 +199,13 @@ impl Context {
             .target
             .split_once('?')
             .unwrap_or((request.target, ""));
+        let settings = self.app.settings();
         let stays = path == "/v1/events"
             && request.method == "GET"
             && request.minor == 1
             // a fragment is no part of the query; hyper takes it off
             && !query.contains('#')
-            && self.app.config.http.http1
+            && settings.config.http.http1
             && self.app.phase() != Phase::Draining;
         if !stays {
             return Decision::HandOver;
@@ -213,7 +219,7 @@ impl Context {
             user_agent: headers.user_agent,
             caller: headers.caller,
             credential: self.credential(request, query),
-            client: self.app.proxies.client(peer, |name| {
+            client: self.app.settings().proxies.client(peer, |name| {
                 let same =
                     move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
                 let headers = request.headers.iter().filter(same);
@@ -236,7 +242,7 @@ impl Context {
             let headers = request.headers.iter().filter(named);
             headers.map(|header| header.value)
         };
-        self.app.auth.credential(Parts {
+        self.app.settings().auth.credential(Parts {
             authorization: values("authorization"),
             cookies: values("cookie"),
             query: Some(query),
@@ -250,7 +256,8 @@ impl Context {
         let Some((wire, parting)) = self.wire(socket).await else {
             return;
         };
-        let http = &self.app.config.http;
+        let config = self.app.config();
+        let http = &config.http;
         let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
         let remote = Remote { peer, parting };
         if is_http2 && http.http2 {
@@ -275,18 +282,19 @@ impl Context {
         let socket = TcpStream::from_std(std::net::TcpStream::from(socket)).ok()?;
         // a fresh registration knows no readiness: hyper's answer to a malformed head would be dropped unflushed
         socket.writable().await.ok()?;
-        let patience = self.app.config.stream.write_timeout.std();
+        let patience = self.app.config().stream.write_timeout.std();
         let parting = Arc::default();
         Some((Wire::new(socket, patience, Arc::clone(&parting)), parting))
     }
 
     async fn serve_http2<S: Io>(&self, io: S, bytes: Bytes, remote: Remote) {
+        let config = self.app.config();
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(self.app.config.http.max_concurrent_streams)
+            .max_concurrent_streams(config.http.max_concurrent_streams)
             .max_header_list_size(
-                u32::try_from(self.app.config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
+                u32::try_from(config.http.max_head_bytes.get()).unwrap_or(u32::MAX),
             )
             .keep_alive_interval(Some(HTTP2_PING));
         let service = self.service(remote, None);
@@ -315,7 +323,8 @@ impl Context {
         bytes: Bytes,
         remote: Remote,
     ) -> Option<(S, Box<Opening>)> {
-        let http = &self.app.config.http;
+        let config = self.app.config();
+        let http = &config.http;
         let stopping = *self.stop.borrow();
         let mut builder = http1::Builder::new();
         builder
@@ -474,7 +483,8 @@ struct ConnectionService {
 
 impl ConnectionService {
     fn client(&self, headers: &HeaderMap) -> Client {
-        self.context.app.proxies.client(self.peer, |name| {
+        let settings = self.context.app.settings();
+        settings.proxies.client(self.peer, |name| {
             let values = headers.get_all(name).iter();
             values.map(http::HeaderValue::as_bytes)
         })

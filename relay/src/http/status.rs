@@ -52,6 +52,7 @@ pub async fn status(
         "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
         "uptimeSeconds": app.started.elapsed().as_secs(),
         "head": app.log.heads(),
+        "config": { "restart": *app.reloads.restart.lock() },
         "streams": stats.streams(),
         "channels": totals.channels,
         "events": {
@@ -64,7 +65,7 @@ pub async fn status(
             "logBytes": totals.bytes,
             "logEvents": totals.events,
             "queueBytes": app.hub.queue_bytes.load(Ordering::Relaxed),
-            "queueLimitBytes": app.config.stream.max_memory.get(),
+            "queueLimitBytes": app.config().stream.max_memory.get(),
         },
     })))
 }

@@ -151,7 +151,7 @@ impl Subscribe<'_> {
 
     fn fingerprint(&self, app: &App) -> Fingerprint {
         Fingerprint::of(
-            &app.config.tickets.bind,
+            &app.config().tickets.bind,
             self.client.address,
             self.user_agent,
         )
@@ -195,8 +195,9 @@ impl Subscribe<'_> {
         app: &App,
         identity: Result<Identity, Problem>,
     ) -> Result<(Opening, Identity), Problem> {
-        plaintext::check(&app.proxies, self.client)?;
-        app.openness.allows(&self.caller, &app.cors)?;
+        let settings = app.settings();
+        plaintext::check(&settings.proxies, self.client)?;
+        settings.openness.allows(&self.caller, &settings.cors)?;
         if self.ticket().is_none() {
             identity::may_use(app, &self.caller, &self.credential)?;
         }
@@ -205,7 +206,7 @@ impl Subscribe<'_> {
             Evidence::Ticket(_) => &identity.grant.subscribe[..],
             _ => &[],
         };
-        let wanted = Wanted::parse(self.query, &app.config, granted)?;
+        let wanted = Wanted::parse(self.query, &settings.config, granted)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
         let cursor = match self.last_event_id {
@@ -257,7 +258,7 @@ impl Subscribe<'_> {
 
     /// Lines of the head of an answer that the shard writes.
     fn lines(&self, app: &App) -> Box<[u8]> {
-        let mut lines = app.cors.lines(self.caller.origin).into_vec();
+        let mut lines = app.settings().cors.lines(self.caller.origin).into_vec();
         if let Some(hsts) = hardening::hsts(app, self.client) {
             lines.extend_from_slice(b"strict-transport-security: ");
             lines.extend_from_slice(hsts.as_bytes());

@@ -68,7 +68,7 @@ pub async fn mint(
     let (minter, wanted) = json_body::read::<Wanted, _>(&app, request, minter, EXPECTED).await?;
     let grant = wanted.grant(&app, &minter)?;
     let (ticket, now) = (random()?, unix_millis());
-    let redeem_before = now.saturating_add(app.config.tickets.redeem_within.as_millis());
+    let redeem_before = now.saturating_add(app.config().tickets.redeem_within.as_millis());
     let answer = Answer {
         redeem_before: format_millis(
             grant
@@ -135,7 +135,7 @@ impl Wanted {
             }
             filter.accept(attribute, values.iter().cloned());
         }
-        let max = app.config.stream.max_filter_values;
+        let max = app.config().stream.max_filter_values;
         if filter.size() > max {
             return Err(json_body::invalid(format!(
                 "a filter has at most {max} values"
@@ -184,7 +184,7 @@ fn channels_of(
     minter: &Identity,
     channels: &[String],
 ) -> Result<Vec<ChannelPattern>, Problem> {
-    let max = app.config.stream.max_channels;
+    let max = app.config().stream.max_channels;
     if channels.is_empty() || channels.len() > max {
         return Err(json_body::invalid(format!(
             "`channels` has 1 to {max} channels and patterns"

@@ -11,6 +11,7 @@ use crate::{
     cursor::Place,
     event_log::{Condition, Entry, Loss},
     frame::Frame,
+    settings::Settings,
 };
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -41,6 +42,8 @@ pub enum Command {
     /// The log lost events.
     Lost(Arc<Loss>),
     Condition(Condition),
+    /// New settings are in force.
+    Configure(Arc<Settings>),
     /// A connection without a byte read.
     Accepted(OwnedFd),
     /// A subscribe that hyper read and the shard takes over, socket and all.

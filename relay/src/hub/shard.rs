@@ -7,6 +7,7 @@
 mod accept;
 mod attach;
 mod close;
+mod configure;
 mod direct;
 mod end;
 mod expiry;
@@ -34,9 +35,9 @@ use super::{
 };
 use crate::proxy_protocol::Preface;
 use crate::{
+    auth::Authenticator,
     cursor::Places,
     event_log::{Condition, EventLog},
-    who::Who,
 };
 use attach::Attaching;
 use bytes::Bytes;
@@ -45,7 +46,7 @@ use futures_util::stream::FuturesUnordered;
 use head::Head;
 use held::Held;
 use poller::{Poller, Token};
-use relay_config::{Access, Config};
+use relay_config::Config;
 use replay::Reading;
 use retry::Retries;
 use slab::Slab;
@@ -97,7 +98,7 @@ pub struct Edge {
     /// Takes a connection with the bytes that were read from it.
     pub hand_over: Box<HandOver>,
     /// Whether who was allowed a stream has been refused since.
-    pub refuses: Box<dyn Fn(&Who) -> bool>,
+    pub refuses: Box<dyn Fn(&StreamInfo) -> bool>,
     /// Is told of streams.
     pub watch: Box<Watch>,
 }
@@ -108,6 +109,7 @@ pub struct Shared {
     pub hub: Arc<Hub>,
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
+    pub auth: Arc<Authenticator>,
 }
 
 /// A socket of the shard, by the age of its request.
@@ -201,11 +203,7 @@ impl Shard {
             log_budget: close::LogBudget::default(),
             draining: tick::Draining::No,
             expiries: expiry::Expiries::default(),
-            closed_channels: shared
-                .config
-                .channels
-                .iter()
-                .any(|rule| rule.subscribe == Some(Access::Deny)),
+            closed_channels: configure::closes_channels(&shared.config),
             shared,
             edge,
         })
@@ -258,6 +256,7 @@ impl Shard {
             Command::Epoch(at) => self.through.set(at),
             Command::Lost(loss) => self.lost(&loss),
             Command::Condition(condition) => self.tell_condition(condition),
+            Command::Configure(settings) => self.configure(&settings),
             Command::Accepted(socket) => self.accepted(socket),
             Command::TakeOver(socket, opening) => self.take_over(socket, *opening),
             Command::Carry(pipe, opening) => self.carry(pipe, *opening),

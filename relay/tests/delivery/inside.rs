@@ -4,7 +4,6 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use relay_config::Config;
 use sse_relay::{
-    auth::Authenticator,
     channel::{ChannelName, Selector},
     clock::unix_millis,
     cursor::{Cursor, Epoch, EventId, Places, UnixMillis},
@@ -14,9 +13,10 @@ use sse_relay::{
         memory::{MemoryLog, MemoryOptions},
         resume::{self, Ahead, EndedEpoch, EpochLoss, Epochs, Start},
     },
-    http::{self, App, access::Openness},
+    http::{self, App},
     hub::Hub,
     partition::Partitioning,
+    settings::{Live, Settings},
     stats::Stats,
 };
 use std::{
@@ -198,15 +198,12 @@ impl Inside {
     pub async fn start(partitions: usize, yaml: &str) -> (Inside, SocketAddr, SocketAddr) {
         let variables = std::collections::BTreeMap::new();
         let config = Config::from_sources(Some(("config", yaml)), &variables).unwrap();
-        let config = Arc::new(config);
         let threads = config.http.threads.unwrap_or(2);
         let hub = Hub::new(threads, Arc::new(Stats::default()));
         let log = Arc::new(Moody::new(partitions, hub.clone()));
-        let openness = Openness::of(&config).unwrap();
-        let auth = Authenticator::new(config.auth.as_ref()).unwrap();
-        let replica = "inside".to_owned();
-        let audit = sse_relay::audit::Audit::open(&config.audit).unwrap();
-        let app = App::new(hub, log.clone(), config, openness, auth, audit, replica);
+        let live = Arc::new(Live::new(Settings::new(config).unwrap()));
+        let audit = sse_relay::audit::Audit::open(&live.settings().config.audit).unwrap();
+        let app = App::new(hub, log.clone(), live, audit, "inside".to_owned());
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

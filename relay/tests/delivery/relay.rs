@@ -52,10 +52,21 @@ impl Relay {
         Relay::start_at(&format!("insecureOpen: true\n{yaml}"), everywhere, public).await
     }
 
+    /// With the file `config.yaml` of a folder, whatever kind of file that is.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub async fn start_in(folder: TempDir) -> Relay {
+        let public = free_address();
+        Relay::run(folder, public, public).await
+    }
+
     async fn start_at(yaml: &str, listen: SocketAddr, public: SocketAddr) -> Relay {
         let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+        Relay::run(folder, listen, public).await
+    }
+
+    async fn run(folder: TempDir, listen: SocketAddr, public: SocketAddr) -> Relay {
         let config = folder.path().join("config.yaml");
-        std::fs::write(&config, yaml).unwrap();
         let log = File::create(folder.path().join("relay.log")).unwrap();
         let admin = free_address();
         let process = Command::new(env!("CARGO_BIN_EXE_sse-relay"))
@@ -88,6 +99,7 @@ impl Relay {
     }
 
     /// One that runs in the test's own process.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
     pub fn at(public: SocketAddr, admin: SocketAddr) -> Relay {
         Relay {
             process: None,
@@ -102,6 +114,7 @@ impl Relay {
     }
 
     /// A sample of `/metrics`, by its name and labels.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
     pub async fn metric(&self, sample: &str) -> f64 {
         let scrape = exchange(self.admin, "GET /metrics", "").await.unwrap();
         let mut lines = scrape.body.lines();
@@ -171,14 +184,24 @@ impl Relay {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// A sample of `/metrics`.
+    /// A sample of `/metrics` that is a whole number.
     #[allow(dead_code, reason = "not every file of tests needs it")]
     pub async fn sample(&self, name: &str) -> u64 {
-        let scrape = exchange(self.admin, "GET /metrics", "").await.unwrap();
-        let mut lines = scrape.body.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let value = value.unwrap_or_else(|| panic!("{name} in {}", scrape.body));
-        value.parse().unwrap()
+        self.metric(name).await as u64
+    }
+
+    /// Where its configuration is.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Writes another configuration in the place of its own.
+    #[allow(dead_code, reason = "not every file of tests needs it")]
+    pub fn rewrite(&self, yaml: &str) {
+        let fresh = self.folder().join("config.new");
+        std::fs::write(&fresh, yaml).unwrap();
+        std::fs::rename(fresh, self.folder().join("config.yaml")).unwrap();
     }
 
     pub async fn exit(&mut self) -> ExitStatus {

@@ -47,9 +47,18 @@ pub struct State {
     bytes: usize,
     dedup: Dedup,
     swept: EventId,
+    /// Channels may have limits that are not in force any more; the next pass of sweeps sees to it.
+    limits: Limits,
     closed: bool,
     options: MemoryOptions,
     tail: Arc<dyn Tail>,
+}
+
+/// Whether channels have the limits that are in force.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limits {
+    Known,
+    Changed,
 }
 
 /// How much a page may have. The entry that reaches a bound is its last.
@@ -98,6 +107,7 @@ impl State {
                 options.max_idempotency_keys,
             ),
             swept: EventId::ZERO,
+            limits: Limits::Known,
             closed: false,
             options,
             tail,
@@ -256,6 +266,12 @@ impl State {
         }
     }
 
+    /// Asked again for every channel by the sweeps to come.
+    pub fn limits_changed(&mut self) {
+        self.limits = Limits::Changed;
+        self.swept = EventId::ZERO;
+    }
+
     /// Drops events that are too old, and forgets channels that were idle for twice their age.
     pub fn sweep(&mut self, now: UnixMillis) {
         self.dedup.forget(now);
@@ -268,12 +284,19 @@ impl State {
             .take(SWEEP_STEP)
             .map(|(id, name)| (*id, name.clone()))
             .collect();
+        let limits = self.limits;
         self.swept = if step.len() < SWEEP_STEP {
+            self.limits = Limits::Known;
             EventId::ZERO
         } else {
             step[SWEEP_STEP - 1].0
         };
         for (last, name) in step {
+            if limits == Limits::Changed
+                && let Some(history) = self.channels.get_mut(&name)
+            {
+                history.retention = (self.options.retention)(name.as_str());
+            }
             self.trim(&name, now);
             let Some(history) = self.channels.get(&name) else {
                 continue;

@@ -113,7 +113,7 @@ impl Context {
             Some(b"h2") => Speaks::Http2,
             _ => Speaks::Http1,
         };
-        let deadline = Instant::now() + self.app.config.http.head_timeout.std();
+        let deadline = Instant::now() + self.app.config().http.head_timeout.std();
         let bytes = timeout_at(deadline, self.first_bytes(&mut io, speaks)).await;
         match bytes {
             Err(_) => Err(HandshakeOutcome::Timeout),
@@ -134,7 +134,7 @@ impl Context {
         socket: &TcpStream,
         peer: Option<SocketAddr>,
     ) -> Option<Option<SocketAddr>> {
-        let preface = self.app.proxies.preface(peer)?;
+        let preface = self.app.settings().proxies.preface(peer)?;
         if preface == Preface::Absent {
             return Some(peer);
         }
@@ -163,7 +163,7 @@ impl Context {
 
     /// A whole head, or as much of it as may be; of HTTP/2, whatever comes. `None` at the end.
     async fn first_bytes(&self, io: &mut (impl Io + Sized), speaks: Speaks) -> Option<Bytes> {
-        let max = self.app.config.http.max_head_bytes.as_usize();
+        let max = self.app.config().http.max_head_bytes.as_usize();
         let mut bytes = BytesMut::new();
         loop {
             if io.read_buf(&mut bytes).await.ok()? == 0 {
@@ -181,7 +181,8 @@ impl Context {
         let Opened {
             io, bytes, speaks, ..
         } = opened;
-        let http = &self.app.config.http;
+        let config = self.app.config();
+        let http = &config.http;
         if speaks == Speaks::Http2 {
             return self.serve_http2(io, bytes, remote).await;
         }

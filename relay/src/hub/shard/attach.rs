@@ -228,7 +228,7 @@ impl Shard {
     }
 
     /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
-    fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
+    pub(super) fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
         let mut policies = Selector::asked(selectors)
             .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
@@ -252,7 +252,7 @@ impl Shard {
         // revoked on the way here: the command that ends streams did not find this one
         if self.slot_of(token) == Some(index)
             && let Some(stream) = self.stream(index)
-            && (self.edge.refuses)(&stream.info.who)
+            && (self.edge.refuses)(&stream.info)
         {
             self.dismiss(index, EndReason::Revoked);
         }

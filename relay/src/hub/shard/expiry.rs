@@ -69,7 +69,7 @@ impl Shard {
             };
             let present = self.stream(index).and_then(|stream| stream.expires);
             if present != Some(expires) {
-                // extended since: the notice has no meaning any more, and the end is planned anew
+                // extended, or the configuration says another time since: the notice has no meaning any more, and the end is planned anew
                 if let (Step::Look | Step::Close, Some(expires)) = (step, present) {
                     self.plan_expiry(token, expires, unix_millis());
                 }

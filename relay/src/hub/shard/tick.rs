@@ -28,19 +28,28 @@ pub struct Ticker {
 }
 
 impl Ticker {
+    pub fn beat_every(&mut self, heartbeat: Duration) {
+        self.period = period(heartbeat);
+        self.step %= self.period;
+    }
+
     /// On a runtime with a timer.
     pub fn new(heartbeat: Duration) -> Ticker {
         let mut interval = interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let period = (heartbeat.as_millis() / TICK.as_millis()).max(1) as usize;
         Ticker {
             interval,
-            period,
+            period: period(heartbeat),
             step: 0,
             heads: Heads::new(),
             reaper: Reaper::default(),
         }
     }
+}
+
+/// Ticks in a heartbeat interval.
+fn period(heartbeat: Duration) -> usize {
+    (heartbeat.as_millis() / TICK.as_millis()).max(1) as usize
 }
 
 /// Whether streams are being sent away.
