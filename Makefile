@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers kubernetes deny
+.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers kubernetes deny python-clients
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools servers kubernetes ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers kubernetes python-clients ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -38,8 +38,9 @@ bench: toolchain ## Measure against the floor in one run; tables and charts in t
 	  echo "Nothing was lost; the table says which targets are not met yet."; }
 
 ROUNDS ?= 300
-soak: toolchain ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
+soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
 
 image: toolchain ## Images of both programs: archives, and in docker or podman where there is one
 	$(CARGO) build --release --package sse-relay --package sse-relay-operator
@@ -78,6 +79,9 @@ test-tools:
 
 servers:
 	@sh scripts/install-servers.sh
+
+python-clients:
+	@sh scripts/install-python-clients.sh >/dev/null
 
 deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \

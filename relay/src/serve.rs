@@ -1,5 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
+mod redis_log;
+
 use crate::{
     audit::{Audit, AuditError},
     clock::unix_millis,
@@ -8,6 +10,7 @@ use crate::{
     event_log::{
         EventLog, Publication, Retention,
         memory::{Clock, MAX_CHANNELS, MemoryLog, MemoryOptions},
+        redis::store::StoreError,
     },
     http::{self, App},
     hub::Hub,
@@ -49,6 +52,10 @@ pub enum ServeError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Redis(#[from] StoreError),
+    #[error("{0}")]
+    RedisSettings(String),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(
@@ -111,7 +118,7 @@ pub async fn serve(
     let stats = Arc::<Stats>::default();
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
-    let (log, writer) = open_log(&config, &live, &hub)?;
+    let (log, writer) = open_log(&config, &live, &hub).await?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(hub, log, live, audit, replica_id()));
     let (stop, stopped) = watch::channel(false);
@@ -257,7 +264,15 @@ fn replica_id() -> String {
 /// The log, and what tells when the thread that writes its file, if there is one, has ended.
 type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
 
-fn open_log(config: &Config, live: &Arc<Live>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError> {
+async fn open_log(
+    config: &Config,
+    live: &Arc<Live>,
+    hub: &Arc<Hub>,
+) -> Result<OpenLog, ServeError> {
+    if let Some(settings) = &config.redis {
+        let log = redis_log::open(config, live, settings, hub.clone()).await?;
+        return Ok((Arc::new(log), None));
+    }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
@@ -334,7 +349,7 @@ async fn sweep(app: Arc<App>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        app.log.sweep();
+        app.log.sweep().await;
         app.control.sweep(unix_millis());
         app.audit.flush();
     }

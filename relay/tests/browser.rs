@@ -2,6 +2,8 @@
 
 #[path = "browser/chrome.rs"]
 mod chrome;
+#[path = "browser/cookies.rs"]
+mod cookies;
 #[path = "browser/dashboard.rs"]
 mod dashboard;
 #[path = "browser/elsewhere.rs"]

@@ -12,7 +12,7 @@ use crate::run;
 const SECRET: &str = "backend-secret";
 
 /// Serves an empty page until the test's process ends, and says under which origin.
-fn elsewhere() -> String {
+pub fn elsewhere() -> String {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
@@ -43,7 +43,12 @@ fn auth() -> Value {
 
 /// A page of `origin` beside a relay with this section `cors`.
 async fn page_of(origin: &str, cors: Value) -> Dashboard {
-    let settings = [("SSE_RELAY_AUTH", auth()), ("SSE_RELAY_CORS", cors)];
+    page_with(origin, auth(), cors).await
+}
+
+/// The same, with this section `auth`.
+pub async fn page_with(origin: &str, auth: Value, cors: Value) -> Dashboard {
+    let settings = [("SSE_RELAY_AUTH", auth), ("SSE_RELAY_CORS", cors)];
     let relay = Relay::start_configured(
         settings
             .map(|(name, value)| (name, value.to_string()))
@@ -64,7 +69,7 @@ async fn page_of(origin: &str, cors: Value) -> Dashboard {
 }
 
 /// The value of what a promise of JavaScript becomes, or `failed` if it is refused.
-async fn awaited(page: &Dashboard, promise: &str) -> Value {
+pub async fn awaited(page: &Dashboard, promise: &str) -> Value {
     page.eval(&format!(
         "(() => {{ window.got = undefined; {promise}.then((value) => window.got = value, () => window.got = 'failed'); }})()"
     ))
@@ -72,7 +77,7 @@ async fn awaited(page: &Dashboard, promise: &str) -> Value {
     page.until("window.got").await
 }
 
-fn saw(text: &str) -> String {
+pub fn saw(text: &str) -> String {
     format!("seen.includes({text:?})")
 }
 

@@ -1,4 +1,5 @@
 //! A stand-in for an application that alone knows its users: a real HTTP server.
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 use serde_json::Value;
 use std::{
