@@ -11,6 +11,7 @@ mod ingress;
 mod jwt;
 mod pod;
 mod policy;
+mod proxies;
 mod rollout;
 mod status;
 mod text;
@@ -23,6 +24,7 @@ pub use ingress::{Exposed, Ingress, IngressTls, Issuer, IssuerKind};
 pub use jwt::{Algorithm, Claims, Grant, Jwks, Jwt, PublicKey};
 pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
+pub use proxies::{ForwardedHeader, Plaintext, Proxies};
 pub use rollout::{Rollout, Strategy};
 pub use status::{
     Condition, ConditionStatus, ConditionType, Effective, Pinned, Reason, SseRelayStatus,
@@ -125,6 +127,9 @@ pub struct SseRelaySpec {
     /// Pages of other origins that may use the relay from a browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
+    /// The proxies in front of the relay, and what is believed of what they say about clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<Proxies>,
     /// The way in from outside of the cluster by an Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,

@@ -195,6 +195,9 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
     if let Some(from) = &spec.cors {
         cors(&mut config.cors, from, unread);
     }
+    if let Some(from) = &spec.proxies {
+        config.proxies = proxies(from);
+    }
     let Some(limits) = &spec.limits else { return };
     let age = limits.stream_age.as_ref();
     let age = age.map(|age| unread.span("limits.streamAge", age));
@@ -233,6 +236,22 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
         &mut config.stream.max_channels,
         count(limits.channels_per_stream),
     );
+}
+
+fn proxies(from: &crd::Proxies) -> config::Proxies {
+    config::Proxies {
+        trusted: from.trusted.clone(),
+        header: match from.header {
+            crd::ForwardedHeader::XForwardedFor => config::ForwardedHeader::XForwardedFor,
+            crd::ForwardedHeader::Forwarded => config::ForwardedHeader::Forwarded,
+        },
+        plaintext: match from.plaintext {
+            crd::Plaintext::Allow => config::Plaintext::Allow,
+            crd::Plaintext::Refuse => config::Plaintext::Refuse,
+            crd::Plaintext::Redirect => config::Plaintext::Redirect,
+        },
+        ..config::Proxies::default()
+    }
 }
 
 fn cors(to: &mut config::Cors, from: &crd::Cors, unread: &mut Unread) {

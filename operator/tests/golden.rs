@@ -168,6 +168,10 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
             "spec.limits.queueBytes: is 1Gi, more than all streams together may have",
         ),
         (
+            "{proxies: {trusted: [everybody]}}",
+            "spec.proxies.trusted[0]: `everybody` is no network",
+        ),
+        (
             "{channels: [{match: 'a*', publish: deny}]}",
             "spec.channels[0].match: a star stands for whole segments",
         ),

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::log::{Data, EventLimits, Idempotency, Retention};
 use crate::process::{Demo, Drain, Logging};
 use crate::proxies::Proxies;
+use crate::redis::Redis;
 use crate::revocations::Revocations;
 use crate::tcp::Tcp;
 use crate::tls::Tls;
@@ -53,10 +54,15 @@ pub struct Config {
     pub logging: Logging,
     /// Where the event log is kept between starts.
     pub data: Data,
+    /// The Redis that replicas share their event log through. Without it the log is this process's
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
     /// How much of each channel the event log keeps: whatever bound is reached first.
     pub retention: Retention,
-    /// Bytes that the event log keeps for all channels together; past it the oldest events give
-    /// way.
+    /// Bytes that the event log of this process keeps for all channels together; past it the oldest
+    /// events give way. In Redis, its `maxmemory` bounds all channels, and publishes are refused
+    /// past it.
     pub max_log_bytes: ByteSize,
     /// Rules for channels. For each field the first matching rule that sets it wins; without
     /// one, the defaults of the rest of this document hold.
@@ -94,6 +100,7 @@ impl Default for Config {
             environment: "production".to_owned(),
             logging: Logging::default(),
             data: Data::default(),
+            redis: None,
             retention: Retention::default(),
             max_log_bytes: ByteSize::from_mib(1024),
             channels: Vec::new(),

@@ -13,8 +13,9 @@ use crate::load::read;
 use crate::{
     Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, ClientAuth, Config, Cookie,
     Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync, GrantTemplate, Heartbeat, HeartbeatAs,
-    Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Retention,
-    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
+    Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Redis, RedisCluster,
+    RedisCredentials, RedisSentinel, RedisTls, Retention, RetentionOverride, Revocations, Right,
+    StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -418,11 +419,63 @@ fn tls() -> impl Strategy<Value = Tls> {
 }
 
 prop_compose! {
+    fn redis_credentials()(
+        (username, password_file, password_variable) in (of(text()), of(text()), of(text())),
+    ) -> RedisCredentials {
+        RedisCredentials { username, password_file, password_variable }
+    }
+}
+
+/// Boxed: so many strategies within one another would not fit a test's stack.
+fn redis() -> BoxedStrategy<Redis> {
+    let sentinel = (
+        text(),
+        vec(text(), 0..3),
+        of(redis_credentials()),
+        any::<u32>(),
+    )
+        .prop_map(|(service, nodes, credentials, database)| RedisSentinel {
+            service,
+            nodes,
+            credentials,
+            database,
+        });
+    let cluster = vec(text(), 0..3).prop_map(|nodes| RedisCluster { nodes });
+    let files = (of(text()), of(text()), of(text()), of(text()));
+    let tls = files.prop_map(|(ca, certificate, key, server_name)| RedisTls {
+        ca,
+        certificate,
+        key,
+        server_name,
+    });
+    (
+        (of(text()), of(sentinel), of(cluster), text()),
+        (of(redis_credentials()), of(tls), span(), span()),
+    )
+        .prop_map(
+            |(
+                (url, sentinel, cluster, prefix),
+                (credentials, tls, connect_timeout, command_timeout),
+            )| Redis {
+                url,
+                sentinel,
+                cluster,
+                prefix,
+                credentials,
+                tls,
+                connect_timeout,
+                command_timeout,
+            },
+        )
+        .boxed()
+}
+
+prop_compose! {
     // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
-        (data, retention, event, idempotency) in log().boxed(),
+        ((data, retention, event, idempotency), redis) in (log().boxed(), of(redis())),
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
@@ -432,7 +485,7 @@ prop_compose! {
         (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
     ) -> Config {
         Config {
-            listen, admin_listen, insecure_open, environment, logging, data, retention,
+            listen, admin_listen, insecure_open, environment, logging, data, redis, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max },
             auth, cors, proxies, limits, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }

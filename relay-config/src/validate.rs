@@ -126,6 +126,14 @@ impl Config {
             ONE_MILLI..=MAX_INTERVAL,
         );
         problems.bytes("data.compactAt", self.data.compact_at);
+        if let Some(redis) = &self.redis {
+            problems.0.extend(redis.target().err().unwrap_or_default());
+            problems.add_if(
+                self.data.dir.is_some(),
+                "redis",
+                "and data.dir exclude each other: with Redis the log is there; leave one of them out",
+            );
+        }
         problems.count("retention.events", self.retention.events);
         problems.time(
             "retention.age",

@@ -47,6 +47,15 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "drain.timeout" => return json!("60s"),
         "tls.minVersion" => return json!("1.3"),
         "tls.clientCa" => return json!("ca.pem"),
+        "redis.cluster.nodes" | "redis.sentinel.nodes" => return json!(["redis:6379"]),
+        path if path.starts_with("redis.tls.") => return json!("x.pem"),
+        path if path.starts_with("redis.")
+            && !path.contains("imeout")
+            && !path.ends_with("database") =>
+        {
+            let example = schema["examples"].get(0).cloned();
+            return example.unwrap_or_else(|| json!("relay"));
+        }
         _ => {}
     }
     if let Some(choices) = schema["oneOf"].as_array() {
@@ -141,6 +150,35 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
             vec![("auth.forward.url", json!("http://app/session"))]
         }
         path if path.starts_with("tls.") => vec![certificate, key],
+        "redis.url" | "redis.cluster.nodes" => Vec::new(),
+        "redis.sentinel.nodes" => vec![("redis.sentinel.service", json!("main"))],
+        "redis.sentinel.service" => vec![("redis.sentinel.nodes", json!(["redis:26379"]))],
+        "redis.credentials.username" => vec![
+            ("redis.url", json!("redis://redis")),
+            ("redis.credentials.passwordFile", json!("/password")),
+        ],
+        "redis.sentinel.credentials.username" => vec![
+            ("redis.sentinel.service", json!("main")),
+            ("redis.sentinel.nodes", json!(["redis:26379"])),
+            (
+                "redis.sentinel.credentials.passwordFile",
+                json!("/password"),
+            ),
+        ],
+        path if path.starts_with("redis.sentinel.") => vec![
+            ("redis.sentinel.service", json!("main")),
+            ("redis.sentinel.nodes", json!(["redis:26379"])),
+        ],
+        "redis.tls.certificate" => vec![
+            ("redis.url", json!("rediss://redis")),
+            ("redis.tls.key", json!("k.pem")),
+        ],
+        "redis.tls.key" => vec![
+            ("redis.url", json!("rediss://redis")),
+            ("redis.tls.certificate", json!("c.pem")),
+        ],
+        path if path.starts_with("redis.tls.") => vec![("redis.url", json!("rediss://redis"))],
+        path if path.starts_with("redis.") => vec![("redis.url", json!("redis://redis"))],
         _ => Vec::new(),
     }
 }

@@ -47,6 +47,11 @@ impl ChannelName {
         }
     }
 
+    /// The reserved channel in which replicas see that what they publish arrives.
+    pub(crate) fn canary() -> ChannelName {
+        ChannelName("@canary".into())
+    }
+
     /// A name that a relay wrote down: a legal one, or a reserved one that it made.
     pub fn restore(text: &str) -> Result<ChannelName, ChannelNameError> {
         match text.strip_prefix(SUBJECT).map(Subject::parse) {

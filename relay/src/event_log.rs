@@ -253,12 +253,15 @@ pub trait EventLog: Send + Sync + 'static {
     /// As of a moment ago.
     fn totals(&self) -> LogTotals;
 
+    /// How long ago what the tail gets now was published, as far as this process can tell.
+    fn lag(&self) -> Duration;
+
     /// Channels may have other limits from here on. A log that is told them with each append has
     /// nothing to do.
     fn limits_changed(&self) {}
 
     /// Drops what is too old and forgets idle channels; called about once a second.
-    fn sweep(&self);
+    fn sweep(&self) -> BoxFuture<'_, ()>;
 
     /// Writes down what is not yet safe and lets go of files. Appends after it fail, reads do not.
     /// Closing again does nothing. A log that is dropped without it has crashed.

@@ -122,6 +122,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "Bytes that the log's events take.",
             totals.bytes,
         ),
+        Metric::gauge(
+            "sse_relay_log_lag_seconds",
+            "How long ago what streams get now was published.",
+            app.log.lag().as_secs_f64(),
+        ),
     ];
     metrics.extend(of_stats(&app.hub.stats));
     metrics

@@ -1,5 +1,7 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
+mod redis_log;
+
 use crate::{
     clock::unix_millis,
     cursor::Epoch,
@@ -7,6 +9,7 @@ use crate::{
     event_log::{
         EventLog, Publication, Retention,
         memory::{Clock, MAX_CHANNELS, MemoryLog, MemoryOptions},
+        redis::store::StoreError,
     },
     http::{self, App},
     hub::Hub,
@@ -46,6 +49,10 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Redis(#[from] StoreError),
+    #[error("{0}")]
+    RedisSettings(String),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(
@@ -107,7 +114,7 @@ pub async fn serve(
     let stats = Arc::<Stats>::default();
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
-    let (log, writer) = open_log(&config, &live, &hub)?;
+    let (log, writer) = open_log(&config, &live, &hub).await?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let app = Arc::new(App::new(hub, log, live, replica_id()));
     let (stop, stopped) = watch::channel(false);
@@ -253,7 +260,15 @@ fn replica_id() -> String {
 /// The log, and what tells when the thread that writes its file, if there is one, has ended.
 type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
 
-fn open_log(config: &Config, live: &Arc<Live>, hub: &Arc<Hub>) -> Result<OpenLog, ServeError> {
+async fn open_log(
+    config: &Config,
+    live: &Arc<Live>,
+    hub: &Arc<Hub>,
+) -> Result<OpenLog, ServeError> {
+    if let Some(settings) = &config.redis {
+        let log = redis_log::open(config, live, settings, hub.clone()).await?;
+        return Ok((Arc::new(log), None));
+    }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
@@ -330,7 +345,7 @@ async fn sweep(log: Arc<dyn EventLog>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        log.sweep();
+        log.sweep().await;
     }
 }
 

@@ -9,12 +9,16 @@
 #[macro_use]
 mod event_log {
     pub mod embedded;
+    pub mod in_redis;
     pub mod subject;
     #[macro_use]
     pub mod suite;
 }
 
-use event_log::{embedded::Embedded, subject, suite};
+#[path = "support/redis.rs"]
+mod servers;
+
+use event_log::{embedded::Embedded, in_redis::InRedis, subject, suite};
 use sse_relay::journal::Fsync;
 use std::time::Duration;
 
@@ -25,4 +29,6 @@ conformance!(
     synced_at_intervals,
     Embedded::in_a_directory(Fsync::Interval(Duration::from_millis(3)))
 );
+conformance!(in_redis, InRedis::standalone());
+conformance!(in_a_redis_cluster, InRedis::cluster());
 conformance!(synced_never, Embedded::in_a_directory(Fsync::Never));

@@ -2,7 +2,7 @@
 
 use crate::serve::Addresses;
 use clap::Args;
-use relay_config::{Config, LoadError, LogFormat};
+use relay_config::{Config, LoadError, LogFormat, Problem};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -32,6 +32,9 @@ pub struct ServeOptions {
     /// Keep the log in this directory, so that a restart has its history
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Share the log with other replicas through this Redis: redis://HOST:PORT, rediss:// with TLS
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    redis_url: Option<String>,
     /// Let everybody who reaches the address publish and subscribe
     #[arg(long)]
     insecure_open: bool,
@@ -55,6 +58,13 @@ pub enum OptionsError {
     DotEnv(dotenvy::Error),
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error("--redis-url: {}", lines(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 impl ServeOptions {
@@ -80,6 +90,10 @@ impl ServeOptions {
         }
         if let Some(dir) = &self.data_dir {
             config.data.dir = Some(dir.clone());
+        }
+        if let Some(url) = &self.redis_url {
+            config.redis.get_or_insert_default().url = Some(url.clone());
+            config.validate().map_err(OptionsError::Invalid)?;
         }
         config.insecure_open |= self.insecure_open;
         match self.log_format {

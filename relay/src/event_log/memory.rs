@@ -265,10 +265,15 @@ impl EventLog for MemoryLog {
         }
     }
 
-    fn sweep(&self) {
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, ()> {
         for state in &self.states {
             state.lock().sweep((self.options.clock)());
         }
+        Box::pin(ready(()))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

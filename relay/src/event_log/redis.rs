@@ -1,10 +1,563 @@
-//! The log in Redis, which replicas share (decision record 0015).
+//! The log in Redis, which replicas share (decision records 0015 and 0016).
 //!
 //! Each partition's keys share a slot. An append is one script there; pub/sub announces what it
-//! appended, and the streams are the truth.
+//! appended, and the streams are the truth. What this process receives of a partition, its listener
+//! brings to the tail in order.
 
+pub mod appender;
+pub mod canary;
 pub mod entry;
+pub mod epochs;
+pub mod hearing;
 pub mod keys;
+pub mod listener;
 pub mod options;
+pub mod partition;
+pub mod ring;
 pub mod scripts;
 pub mod store;
+pub mod view;
+
+use super::{
+    AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Page, Publication, Read,
+    ReadError, Standing, Tail,
+    merge::{self, Part},
+    resume::{self, Ahead, Epochs, Start},
+};
+use crate::{
+    channel::{ChannelName, Selector},
+    clock::unix_millis,
+    cursor::{Cursor, EventId, Partition, Place, Places},
+    partition::Partitioning,
+    redis::Redis,
+};
+use appender::{Appender, Novelty};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
+use listener::{Listener, Request};
+use options::RedisOptions;
+use parking_lot::Mutex;
+use partition::PartitionLog;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use store::StoreError;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+};
+
+/// How long the start waits for a Redis that cannot be reached, before it goes on without.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often all partitions are asked whether they are disturbed.
+const LOOK: Duration = Duration::from_millis(250);
+/// Reads that wait for Redis in one partition at once; more wait for their turn, so that a storm of
+/// clients does not fill this process' memory with pages.
+const READS: usize = 64;
+/// How often totals are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
+/// One partition, and those who work for it.
+struct Share {
+    log: Arc<PartitionLog>,
+    appender: Arc<Appender>,
+    requests: mpsc::UnboundedSender<Request>,
+    reads: Semaphore,
+    /// Where the next sweep goes on.
+    swept: Mutex<EventId>,
+}
+
+/// The [`EventLog`] in Redis.
+pub struct RedisLog {
+    shares: Vec<Share>,
+    options: Arc<RedisOptions>,
+    totals: Mutex<LogTotals>,
+    counted: Mutex<Option<Instant>>,
+    /// They end with the log.
+    _tasks: JoinSet<()>,
+}
+
+impl RedisLog {
+    /// Opens the log, which begins if there is none. Goes on without Redis when it cannot be reached:
+    /// then publishes are refused and streams wait until it is there.
+    ///
+    /// # Errors
+    /// What will not pass by waiting.
+    pub async fn open(
+        redis: &Redis,
+        options: RedisOptions,
+        tail: Arc<dyn Tail>,
+    ) -> Result<RedisLog, StoreError> {
+        let options = Arc::new(options);
+        let (mut shares, mut tasks, mut disturbed) = (Vec::new(), JoinSet::new(), Vec::new());
+        let partitions = options.partitioning.all().iter();
+        let logs: Vec<_> = partitions
+            .map(|partition| Arc::new(PartitionLog::new(redis, partition, options.clone())))
+            .collect();
+        let keys = logs.iter().map(|log| log.store.keys().clone()).collect();
+        let (ears, dealing) = hearing::listen(redis, keys);
+        tasks.spawn(dealing);
+        for (log, ears) in logs.into_iter().zip(ears) {
+            let (requests, requested) = mpsc::unbounded_channel();
+            let flag = Arc::new(AtomicBool::new(false));
+            disturbed.push(flag.clone());
+            let listener = Listener::new(log.clone(), tail.clone(), ears, requested, flag);
+            shares.push((
+                Share {
+                    appender: appender_of(&log),
+                    log,
+                    requests,
+                    reads: Semaphore::new(READS),
+                    swept: Mutex::default(),
+                },
+                listener,
+            ));
+        }
+        try_join_all(shares.iter().map(|(share, _)| open_share(share, &*tail))).await?;
+        let mut opened = Vec::new();
+        for (share, listener) in shares {
+            tasks.spawn(listener.run());
+            if let Some(every) = options.canary {
+                tasks.spawn(send_canaries(share.log.clone(), every));
+            }
+            opened.push(share);
+        }
+        tasks.spawn(tell_condition(disturbed, tail));
+        Ok(RedisLog {
+            shares: opened,
+            options,
+            totals: Mutex::default(),
+            counted: Mutex::default(),
+            _tasks: tasks,
+        })
+    }
+
+    fn share(&self, partition: Partition) -> &Share {
+        &self.shares[partition.index()]
+    }
+
+    fn share_of(&self, channel: &ChannelName) -> &Share {
+        self.share(self.options.partitioning.of(channel))
+    }
+
+    /// The selectors that concern a partition.
+    fn of_partition(&self, selectors: &[Selector], partition: Partition) -> Vec<Selector> {
+        let concerns = |selector: &&Selector| match selector {
+            Selector::Channel(name) => self.options.partitioning.of(name) == partition,
+            Selector::Pattern(_) => true,
+        };
+        selectors.iter().filter(concerns).cloned().collect()
+    }
+
+    /// Drops all events of a channel, which stays known: who missed some is told.
+    pub async fn purge(&self, channel: &ChannelName) -> Result<u64, ReadError> {
+        let share = self.share_of(channel);
+        let purged = share.log.store.purge(channel).await.map_err(unreadable);
+        share.log.view.lock().forget_recent();
+        purged
+    }
+
+    /// A client may come from a replica that knows of a newer epoch. Until Redis was asked whether there
+    /// is one, it counts as ahead of this replica.
+    fn wait_for_epoch(
+        &self,
+        places: &Places,
+        joined: &Places,
+        standing: &mut Standing,
+        ended: &[resume::EndedEpoch],
+    ) {
+        let partition = standing.after.partition;
+        let Some(place) = places.in_partition(partition) else {
+            return;
+        };
+        let known = place.epoch == standing.after.epoch
+            || ended
+                .iter()
+                .any(|ended| ended.partition == partition && ended.epoch == place.epoch);
+        if !known && !self.share(partition).log.is_strange(place.epoch) {
+            let next = joined.id(partition).get() + 1;
+            standing.after.id = EventId::new(next).unwrap_or(standing.after.id);
+        }
+    }
+
+    async fn append_to(&self, publication: &Publication) -> Result<Appended, AppendError> {
+        let share = self.share_of(&publication.channel);
+        let span = share.appender.append(publication).await?;
+        let place = |index: usize| Place {
+            partition: share.log.store.partition(),
+            epoch: span.epoch,
+            id: EventId::new(span.first.get() + index as u64).unwrap_or(span.first),
+        };
+        let places = (0..publication.events.len()).map(place).collect();
+        Ok(match span.novelty {
+            Novelty::New => Appended::New(places),
+            Novelty::Repeat => Appended::Repeat(places),
+        })
+    }
+
+    async fn attach_all(&self, selectors: Arc<[Selector]>) -> Result<Places, ReadError> {
+        let partitions = self.options.partitioning.in_use(&selectors);
+        let joined = partitions.iter().map(|partition| {
+            let ours = self.of_partition(&selectors, partition);
+            self.share(partition).attach(ours)
+        });
+        join_all(joined).await.into_iter().collect()
+    }
+
+    async fn page(&self, read: Read) -> Result<Page, ReadError> {
+        let parts = read.from.iter().map(|from| {
+            let share = self.share(from.after.partition);
+            share.read(&read, *from, &self.options)
+        });
+        let parts = try_join_all(parts).await?;
+        let (mut events, mut bytes) = (0, 0);
+        Ok(merge::merge(parts, |entry| {
+            events += 1;
+            bytes += entry.event.size();
+            events >= read.max_events || bytes >= read.max_bytes
+        }))
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<ChannelInfo>, ReadError> {
+        let names = self
+            .shares
+            .iter()
+            .map(|share| share.log.store.names("", after, limit));
+        let mut names: Vec<ChannelName> = try_join_all(names)
+            .await
+            .map_err(unreadable)?
+            .into_iter()
+            .flatten()
+            .filter_map(|name| keys::channel_named(&name))
+            .collect();
+        names.sort();
+        names.truncate(limit);
+        self.describe(names).await
+    }
+
+    async fn describe(&self, names: Vec<ChannelName>) -> Result<Vec<ChannelInfo>, ReadError> {
+        let now = self.options.time.now();
+        let described = self.shares.iter().map(|share| {
+            let partition = share.log.store.partition();
+            let ours = |name: &&ChannelName| self.options.partitioning.of(name) == partition;
+            let ours: Vec<ChannelName> = names.iter().filter(ours).cloned().collect();
+            async move {
+                let Some(here) = share.log.view.lock().place() else {
+                    return Err(ReadError::Unavailable("Redis was not reached yet".into()));
+                };
+                let described = share
+                    .log
+                    .store
+                    .describe(&ours, now, |id| Place { id, ..here });
+                described.await.map_err(unreadable)
+            }
+        });
+        let mut all: Vec<ChannelInfo> = try_join_all(described)
+            .await?
+            .into_iter()
+            .flatten()
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// One step of the sweep in each partition, and fresh totals now and then.
+    async fn sweep_once(&self) {
+        let steps = self.shares.iter().map(|share| async {
+            let from = *share.swept.lock();
+            let next = share.log.store.sweep(from).await?;
+            *share.swept.lock() = next;
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = try_join_all(steps).await {
+            tracing::debug!(event = "log.sweep", %error, "nothing was swept");
+        }
+        let due = self
+            .counted
+            .lock()
+            .is_none_or(|counted| counted.elapsed() >= COUNT_EVERY);
+        if due && let Err(error) = self.count().await {
+            tracing::debug!(event = "log.totals", %error, "nothing was counted");
+        }
+    }
+
+    /// Makes totals those of this moment.
+    ///
+    /// # Errors
+    /// When Redis does not tell.
+    pub async fn count(&self) -> Result<(), ReadError> {
+        let counts = self.shares.iter().map(|share| share.log.store.totals());
+        let counts = try_join_all(counts).await.map_err(unreadable)?;
+        *self.totals.lock() = counts
+            .into_iter()
+            .fold(LogTotals::default(), LogTotals::and);
+        *self.counted.lock() = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Waits until everything that was appended before the call, and is attached, was delivered. It is
+    /// read from the log if need be.
+    ///
+    /// # Errors
+    /// When Redis does not tell what there is.
+    pub async fn catch_up(&self) -> Result<(), ReadError> {
+        for share in &self.shares {
+            let head = share.log.store.head().await.map_err(unreadable)?;
+            while let Some(head) = head
+                && !share.log.view.lock().has_reached(&head)
+            {
+                share.log.look.notify_one();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn appender_of(log: &Arc<PartitionLog>) -> Arc<Appender> {
+    let log = log.clone();
+    Appender::new(Box::new(move |batch| {
+        let log = log.clone();
+        Box::pin(async move { log.send(&batch).await })
+    }))
+}
+
+/// Begins with the partition's epoch, if Redis tells it.
+async fn open_share(share: &Share, tail: &dyn Tail) -> Result<(), StoreError> {
+    if let Err(error) = share.log.store.primary().wait(PATIENCE).await {
+        tracing::error!(event = "log.unavailable", %error, "the relay starts without Redis: publishes are refused and streams wait");
+        return Ok(());
+    }
+    match share.log.store.open(partition::random_epoch()).await {
+        Ok(head) => {
+            let at = {
+                let mut view = share.log.view.lock();
+                view.begin(head.epoch, head.last);
+                view.place()
+            };
+            if let Some(at) = at {
+                tail.epoch(at);
+            }
+            Ok(())
+        }
+        Err(StoreError::Command(_)) => Ok(()), // the listener tries on
+        Err(error) => Err(error),
+    }
+}
+
+async fn send_canaries(log: Arc<PartitionLog>, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = log.send_canary().await {
+            tracing::debug!(event = "log.canary", %error, "a canary was not published");
+        }
+    }
+}
+
+/// Tells the tail when some partition is disturbed, and when none is any more.
+async fn tell_condition(disturbed: Vec<Arc<AtomicBool>>, tail: Arc<dyn Tail>) {
+    let mut told = Condition::Healthy;
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        ticks.tick().await;
+        let now = match disturbed.iter().any(|flag| flag.load(Ordering::Relaxed)) {
+            true => Condition::Degraded,
+            false => Condition::Healthy,
+        };
+        if now != told {
+            tracing::warn!(event = "log.condition", condition = ?now, "the log in Redis is as told");
+            tail.condition(now);
+            told = now;
+        }
+    }
+}
+
+fn unreadable(error: StoreError) -> ReadError {
+    match error {
+        StoreError::OtherEpoch => ReadError::EpochChanged,
+        error => ReadError::Unavailable(error.to_string()),
+    }
+}
+
+impl Share {
+    async fn attach(&self, selectors: Vec<Selector>) -> Result<Place, ReadError> {
+        let mut need = Needed {
+            share: self,
+            selectors: Some(selectors.clone()),
+        };
+        let at = {
+            let mut view = self.log.view.lock();
+            view.need(selectors.iter());
+            match view.is_ready(selectors.iter()) {
+                true => view.place(),
+                false => None,
+            }
+        };
+        let at = match at {
+            Some(at) => at,
+            None => {
+                let (joined, joins) = oneshot::channel();
+                let ended = || ReadError::Unavailable("the log is closed".into());
+                let request = Request { selectors, joined };
+                self.requests.send(request).map_err(|_| ended())?;
+                joins.await.map_err(|_| ended())?
+            }
+        };
+        need.selectors = None; // from now on somebody detaches
+        Ok(at)
+    }
+
+    fn detach(&self, selectors: &[Selector]) {
+        self.log
+            .view
+            .lock()
+            .need_no_more(selectors.iter(), Instant::now());
+    }
+
+    async fn read(
+        &self,
+        read: &Read,
+        from: Standing,
+        options: &RedisOptions,
+    ) -> Result<Part, ReadError> {
+        let upto = read
+            .upto
+            .in_partition(from.after.partition)
+            .map(|place| place.id);
+        let recent = self
+            .log
+            .view
+            .lock()
+            .from_ring(read, from, upto, &*options.retention);
+        if let Some(part) = recent {
+            return Ok(part);
+        }
+        let _turn = self.reads.acquire().await;
+        let read = self.log.store.read(read, from, upto).await;
+        if matches!(read, Err(StoreError::OtherEpoch)) {
+            self.log.look.notify_one();
+        }
+        read.map_err(unreadable)
+    }
+}
+
+/// An attachment that was asked for; asked for no more unless it was answered.
+struct Needed<'a> {
+    share: &'a Share,
+    selectors: Option<Vec<Selector>>,
+}
+
+impl Drop for Needed<'_> {
+    fn drop(&mut self) {
+        if let Some(selectors) = &self.selectors {
+            self.share.detach(selectors);
+        }
+    }
+}
+
+impl EventLog for RedisLog {
+    fn partitioning(&self) -> Partitioning {
+        self.options.partitioning
+    }
+
+    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move { self.append_to(&publication).await })
+    }
+
+    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
+        Box::pin(self.attach_all(selectors))
+    }
+
+    fn detach(&self, selectors: &[Selector]) {
+        for partition in self.options.partitioning.in_use(selectors).iter() {
+            let ours = self.of_partition(selectors, partition);
+            self.share(partition).detach(&ours);
+        }
+    }
+
+    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+        let now = unix_millis();
+        let mut ended = Vec::new();
+        for share in &self.shares {
+            let of = share.log.ended.lock();
+            ended.extend(epochs::for_resume(share.log.store.partition(), &of, now));
+        }
+        let epochs = Epochs {
+            heads: &self.heads(),
+            ended: &ended,
+            ahead: Ahead::Elsewhere,
+        };
+        let mut start = resume::resume(cursor, joined, &epochs);
+        if let Cursor::After(places) = cursor {
+            for standing in &mut start.from {
+                self.wait_for_epoch(places, joined, standing, &ended);
+            }
+        }
+        start
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(self.page(read))
+    }
+
+    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
+        selectors.iter().all(|selector| match selector {
+            Selector::Pattern(_) => false,
+            Selector::Channel(name) => {
+                let share = self.share_of(name);
+                let after = after.id(share.log.store.partition());
+                share.log.view.lock().has_ended(name, after)
+            }
+        })
+    }
+
+    fn heads(&self) -> Places {
+        let shares = self.shares.iter();
+        shares
+            .filter_map(|share| share.log.view.lock().place())
+            .collect()
+    }
+
+    fn channels(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
+        let after = after.map(str::to_owned);
+        Box::pin(async move { self.list(after.as_deref(), limit).await })
+    }
+
+    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
+        let name = name.clone();
+        Box::pin(async move { Ok(self.describe(vec![name]).await?.pop()) })
+    }
+
+    fn totals(&self) -> LogTotals {
+        *self.totals.lock()
+    }
+
+    fn lag(&self) -> Duration {
+        let now = Instant::now();
+        let lags = self
+            .shares
+            .iter()
+            .map(|share| share.log.canary.lock().lag(now));
+        lags.max().unwrap_or_default()
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.sweep_once())
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            join_all(self.shares.iter().map(|share| share.appender.close())).await;
+            Ok(())
+        })
+    }
+}

@@ -179,7 +179,13 @@ impl EventLog for Moody {
         self.log().totals()
     }
 
-    fn sweep(&self) {}
+    fn lag(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move { self.log().close().await })

@@ -1,7 +1,7 @@
 //! The embedded log, as the suite gets it.
 
-use crate::subject::{Clock, Implementation, Limits, Reopening};
-use futures_util::future::BoxFuture;
+use crate::subject::{Ahead, Clock, Implementation, Limits, Opened, Reopening, Together};
+use futures_util::future::{BoxFuture, ready};
 use sse_relay::{
     cursor::Epoch,
     event_log::{
@@ -69,12 +69,7 @@ impl Embedded {
 }
 
 impl Implementation for Embedded {
-    fn open(
-        &self,
-        limits: Limits,
-        clock: Clock,
-        tail: Arc<dyn Tail>,
-    ) -> BoxFuture<'_, Arc<dyn EventLog>> {
+    fn open(&self, limits: Limits, clock: Clock, tail: Arc<dyn Tail>) -> BoxFuture<'_, Opened> {
         let options = MemoryOptions {
             retention: limits.retention,
             max_bytes: limits.max_bytes,
@@ -83,7 +78,13 @@ impl Implementation for Embedded {
             max_idempotency_keys: limits.max_idempotency_keys,
             clock: Arc::new(move || clock.now()),
         };
-        Box::pin(async move { self.start(options, tail) })
+        Box::pin(async move {
+            Opened {
+                log: self.start(options, tail),
+                settle: Box::new(|| Box::pin(ready(()))),
+                count: Box::new(|| Box::pin(ready(()))),
+            }
+        })
     }
 
     fn reopening(&self) -> Reopening {
@@ -91,5 +92,13 @@ impl Implementation for Embedded {
             Some(_) => Reopening::KeepsAll,
             None => Reopening::KeepsNothing,
         }
+    }
+
+    fn ahead(&self) -> Ahead {
+        Ahead::Forgotten
+    }
+
+    fn together(&self) -> Together {
+        Together::Bounded
     }
 }

@@ -2,15 +2,16 @@
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+pub use sse_relay::event_log::resume::Ahead;
 use sse_relay::{
     channel::{ChannelName, Selector},
     cursor::{CLOCK_START, Cursor, Epoch, EventId, Partition, Place, Places, UnixMillis},
     event::{Ending, Event},
     event_log::{
         self, AppendError, Appended, ChannelInfo, Completeness, Condition, Entry, EventLog, Gaps,
-        IdempotencyKey, Loss, Publication, Retention, Standing, Tail, cursor_of,
+        IdempotencyKey, LogTotals, Loss, Publication, Retention, Standing, Tail, cursor_of,
         gap::Certainty,
-        resume::{Lost, Verdict},
+        resume::{self, Lost, Verdict},
     },
     partition::Partitioning,
 };
@@ -24,14 +25,33 @@ use std::{
 
 /// How a log is made. One value is one storage: opening it again is a restart.
 pub trait Implementation: Send + Sync {
-    fn open(
-        &self,
-        limits: Limits,
-        clock: Clock,
-        tail: Arc<dyn Tail>,
-    ) -> BoxFuture<'_, Arc<dyn EventLog>>;
+    fn open(&self, limits: Limits, clock: Clock, tail: Arc<dyn Tail>) -> BoxFuture<'_, Opened>;
 
     fn reopening(&self) -> Reopening;
+
+    /// What a place means that is later than all that the log has.
+    fn ahead(&self) -> Ahead;
+
+    /// Whether there is a limit over all channels together.
+    fn together(&self) -> Together;
+}
+
+/// A log, and how to wait for what it does beside answering.
+pub struct Opened {
+    pub log: Arc<dyn EventLog>,
+    /// Resolves when everything that was acknowledged has been delivered, as far as it is attached.
+    pub settle: Settle,
+    /// Resolves when totals are those of this moment.
+    pub count: Settle,
+}
+
+pub type Settle = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Together {
+    Bounded,
+    /// Each channel has its limits, and the server one for its memory.
+    Unbounded,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,6 +235,8 @@ pub struct Subject {
     pub log: Arc<dyn EventLog>,
     pub clock: Clock,
     pub tail: Arc<Collected>,
+    settle: Settle,
+    count: Settle,
 }
 
 impl Subject {
@@ -228,14 +250,32 @@ impl Subject {
         clock: Clock,
     ) -> Subject {
         let tail = Arc::new(Collected::default());
-        let log = implementation
+        let opened = implementation
             .open(limits, clock.clone(), tail.clone())
             .await;
-        Subject { log, clock, tail }
+        Subject {
+            log: opened.log,
+            clock,
+            tail,
+            settle: opened.settle,
+            count: opened.count,
+        }
     }
 
     pub async fn publish(&self, publication: Publication) -> Result<Appended, AppendError> {
-        self.log.append(publication).await
+        let appended = self.log.append(publication).await;
+        (self.settle)().await;
+        appended
+    }
+
+    /// What is appended to these from now on reaches the tail.
+    pub async fn attach(&self, selectors: &[&str]) {
+        self.log.attach(select(selectors)).await.unwrap();
+    }
+
+    pub async fn totals(&self) -> LogTotals {
+        (self.count)().await;
+        self.log.totals()
     }
 
     /// Appends one event of this text; its id.
@@ -313,6 +353,26 @@ impl Subject {
             gaps: standing.gaps,
             lost: start.lost,
             verdict: start.verdict,
+        }
+    }
+
+    pub async fn resume_surely(&self, cursor: &Cursor) -> Start {
+        let joined = Places::one(self.place(self.head()));
+        self.starts_surely(cursor, &joined).await;
+        self.resume(cursor, self.head())
+    }
+
+    /// Where a subscription starts, once the log knows what the cursor means: one that is shared may
+    /// have to ask, and takes it for one that is ahead until then.
+    pub async fn starts_surely(&self, cursor: &Cursor, joined: &Places) -> resume::Start {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let start = self.log.resume(cursor, joined);
+            if !cursor_of(&start.from).is_past(joined) {
+                return start;
+            }
+            assert!(Instant::now() < deadline, "the log does not find out");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -8,6 +8,7 @@ use sse_relay::{
         scripts::Outcome,
         store::{Attempt, StoreError},
     },
+    partition::Partitioning,
     redis::{CommandError, Refusal},
 };
 use std::time::Duration;
@@ -166,15 +167,16 @@ async fn a_message_tells_the_events_and_the_news_a_channel_that_is_new() {
     let mut subscriber = Subscriber::new(&fixture, &["test:{dlj}:news", &keys().events(&odd)]);
     let (first, last) = fixture.append(&odd, &["1", "2"]).await;
     let (_, news) = subscriber.receive();
+    let (from, message) = subscriber.receive();
     assert_eq!(
         News::parse(&news).unwrap(),
         Some(News::Channel {
             epoch: epoch(1),
             first,
             name: odd.clone(),
+            events: &message,
         })
     );
-    let (from, message) = subscriber.receive();
     assert_eq!(
         keys().channel_of(&from).unwrap().decode().as_deref(),
         Some(&*odd)
@@ -209,7 +211,7 @@ async fn a_key_of_another_kind_under_our_prefix_is_an_error_that_names_it() {
 async fn a_log_of_other_partitions_or_another_layout_is_refused() {
     let fixture = Fixture::new(UNLIMITED).await;
     fixture.store.open(epoch(1)).await.unwrap();
-    let eight = fixture.other_store(|options| options.partitions = 8);
+    let eight = fixture.other_store(|options| options.partitioning = Partitioning::new(8).unwrap());
     let error = eight.open(epoch(1)).await.unwrap_err();
     assert!(
         matches!(error, StoreError::OtherPartitions { theirs: 1, ours: 8 }),

@@ -15,6 +15,7 @@ use sse_relay::{
             store::{Attempt, Batch, Store, StoreError},
         },
     },
+    partition::Partitioning,
     redis::{Command, Redis, Session},
 };
 use std::{
@@ -60,12 +61,14 @@ impl Fixture {
         let now = clock.clone();
         let mut options = RedisOptions {
             prefix: "test".into(),
-            partitions: 1,
+            partitioning: Partitioning::SINGLE,
             retention: Arc::new(move |_| retention),
             longest_age: retention.age,
             max_channels: 1000,
             idempotency_window: Duration::from_secs(300),
             max_idempotency_keys: 1000,
+            ring_bytes: 0,
+            canary: None,
             time: Time::Given(Arc::new(move || now.load(Ordering::SeqCst))),
         };
         change(&mut options);

@@ -48,9 +48,24 @@ impl Relay {
         Relay::spawn(shell, &env, &[])
     }
 
-    fn spawn(mut command: Command, env: &[(&str, &str)], args: &[&str]) -> Relay {
+    /// Starts it on an address of its own choice, or on this one.
+    pub fn start_at(public: Option<SocketAddr>, env: &[(&str, &str)]) -> Relay {
+        let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
+        let (free, admin) = free_addresses();
+        Relay::spawn_at(command, (public.unwrap_or(free), admin), env, &[])
+    }
+
+    fn spawn(command: Command, env: &[(&str, &str)], args: &[&str]) -> Relay {
+        Relay::spawn_at(command, free_addresses(), env, args)
+    }
+
+    fn spawn_at(
+        mut command: Command,
+        (public, admin): (SocketAddr, SocketAddr),
+        env: &[(&str, &str)],
+        args: &[&str],
+    ) -> Relay {
         let folder = TempDir::new().expect("a directory for the output");
-        let (public, admin) = free_addresses();
         let log = File::create(folder.path().join("log")).expect("a file for the output");
         let process = command
             .args(["serve", "--listen", &public.to_string()])

@@ -269,12 +269,14 @@ impl<'a> Message<'a> {
 
 /// News of a partition, as the scripts publish them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum News {
+pub enum News<'a> {
     /// A channel that was not known before, and the id of its first event.
     Channel {
         epoch: Epoch,
         first: EventId,
         name: String,
+        /// Its first message, unless that was a large one.
+        events: &'a [u8],
     },
     /// An epoch began after another.
     Epoch { epoch: Epoch, after: Epoch },
@@ -282,15 +284,19 @@ pub enum News {
     Witness { ended: Epoch },
 }
 
-impl News {
+impl<'a> News<'a> {
     /// `None` for a kind of news that this release does not know: they are hints, and the log tells.
-    pub fn parse(bytes: &[u8]) -> Result<Option<News>, Undecodable> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<News<'a>>, Undecodable> {
         let mut words = Words(bytes);
         format_of(&mut words)?;
         let kind = words.next()?;
         let (epoch, id) = (words.epoch()?, words.id()?);
-        let rest = std::str::from_utf8(words.0)
-            .map_err(|_| Undecodable::Damaged("a text is not UTF-8"))?;
+        let (rest, events) = match memchr::memchr(b'\n', words.0) {
+            Some(end) => (&words.0[..end], &words.0[end + 1..]),
+            None => (words.0, &b""[..]),
+        };
+        let rest =
+            std::str::from_utf8(rest).map_err(|_| Undecodable::Damaged("a text is not UTF-8"))?;
         let other = || {
             let number = number(rest.as_bytes()).and_then(|number| u32::try_from(number).ok());
             number
@@ -302,6 +308,7 @@ impl News {
                 epoch,
                 first: id,
                 name: rest.to_owned(),
+                events,
             }),
             b"epoch" => Some(News::Epoch {
                 epoch,
@@ -504,11 +511,12 @@ mod tests {
     fn news_are_understood_and_unknown_ones_passed_over() {
         let epoch = Epoch::from_random;
         assert_eq!(
-            News::parse(b"1 channel 5 100 a b"),
+            News::parse(b"1 channel 5 100 a b\n1 5"),
             Ok(Some(News::Channel {
                 epoch: epoch(5),
                 first: EventId::new(100).unwrap(),
-                name: "a b".into()
+                name: "a b".into(),
+                events: b"1 5",
             }))
         );
         assert_eq!(

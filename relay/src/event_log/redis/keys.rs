@@ -81,6 +81,11 @@ impl Keys {
         self.named("news")
     }
 
+    /// Whether a name is one of this partition.
+    pub fn owns(&self, name: &str) -> bool {
+        name.starts_with(&*self.base)
+    }
+
     /// The channel whose events a shard channel announces.
     pub fn channel_of<'a>(&self, shard_channel: &'a str) -> Option<Encoded<'a>> {
         let name = shard_channel.strip_prefix(&*self.base)?;
@@ -129,7 +134,7 @@ fn is_special(c: char) -> bool {
     matches!(c, '%' | '{' | '}' | '*' | '?' | '[' | ']' | '\\')
 }
 
-/// Writes them as `%XX`. Different names stay different, and control characters are no part of a name.
+/// Writes them as `%batch.channel.as_str() != CANARY`. Different names stay different, and control characters are no part of a name.
 fn encode(channel: &str, out: &mut String) {
     for c in channel.chars() {
         if is_special(c) {
@@ -146,7 +151,7 @@ pub fn literal_start(pattern: &str) -> &str {
 }
 
 /// A name as a channel; `None` for reserved ones, which no reader is shown.
-pub fn public(name: &str) -> Option<ChannelName> {
+pub fn channel_named(name: &str) -> Option<ChannelName> {
     ChannelName::restore(name).ok()
 }
 

@@ -1,6 +1,8 @@
 //! What a log in Redis is given.
 
-use crate::{cursor::UnixMillis, event_log::Retention};
+use crate::{
+    clock::unix_millis, cursor::UnixMillis, event_log::Retention, partition::Partitioning,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Where the time of an append comes from.
@@ -13,6 +15,14 @@ pub enum Time {
 }
 
 impl Time {
+    /// The time as far as this process knows it.
+    pub fn now(&self) -> UnixMillis {
+        match self {
+            Time::Server => unix_millis(),
+            Time::Given(now) => now(),
+        }
+    }
+
     /// As the scripts want it: empty for the server's.
     pub fn argument(&self) -> String {
         match self {
@@ -28,7 +38,7 @@ pub struct RedisOptions {
     /// What every key begins with.
     pub prefix: String,
     /// Shares of the channels, fixed when the log begins: 1, or 8 on a Cluster.
-    pub partitions: usize,
+    pub partitioning: Partitioning,
     /// Limits of a channel, by its name.
     pub retention: Arc<dyn Fn(&str) -> Retention + Send + Sync>,
     /// The greatest age among them: what is kept of channels outlives it twice.
@@ -38,6 +48,10 @@ pub struct RedisOptions {
     /// How long an `Idempotency-Key` is remembered, and how many of a partition.
     pub idempotency_window: Duration,
     pub max_idempotency_keys: usize,
+    /// Bytes of recent events that are kept in this process for clients that come back.
+    pub ring_bytes: usize,
+    /// How often a canary is published in each partition, if at all.
+    pub canary: Option<Duration>,
     pub time: Time,
 }
 

@@ -1,23 +1,35 @@
 //! One partition's log in Redis: each operation, and what it needs of the server. No state, no retry.
 
+pub mod read;
 mod survey;
+
+pub use read::{Bounds, Cause, Collected, Missing, Wanted};
+pub use survey::Kept;
 
 use super::{
     entry::Undecodable,
-    keys::Keys,
+    keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
     scripts::{self, Begun, Outcome, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition, UnixMillis},
-    event_log::IdempotencyKey,
+    event_log::{IdempotencyKey, Retention},
     redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
 };
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 /// Epochs that are remembered after their end.
 pub const MAX_ENDED_EPOCHS: usize = 16;
+/// What is kept of canaries.
+const OF_CANARIES: Retention = Retention {
+    events: 1,
+    age: Duration::from_secs(60),
+    bytes: usize::MAX,
+};
+/// Names that one command carries.
+const NAMES: usize = 1000;
 /// The layout of keys that this release reads and writes.
 const LAYOUT: &str = "1";
 
@@ -37,6 +49,8 @@ pub enum StoreError {
         "the log in Redis has layout {0}, which this release does not know: use the release that wrote it, or another `redis.prefix`"
     )]
     OtherLayout(String),
+    #[error("the log is in another epoch")]
+    OtherEpoch,
 }
 
 /// The head of a partition.
@@ -94,7 +108,7 @@ impl Store {
         let keys = Keys::new(&options.prefix, partition);
         Store {
             primary: redis.primary(Slot::of(keys.head().as_bytes())),
-            count: options.partitions.to_string(),
+            count: options.partitioning.count().to_string(),
             keys,
             partition,
             options,
@@ -103,6 +117,10 @@ impl Store {
 
     pub fn partition(&self) -> Partition {
         self.partition
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     pub fn primary(&self) -> &Primary {
@@ -142,10 +160,22 @@ impl Store {
         })
     }
 
+    /// Channels that the partition holds at most.
+    pub fn max_channels(&self) -> usize {
+        self.options.max_channels
+    }
+
+    pub(super) fn retention(&self, channel: &str) -> Retention {
+        match channel {
+            CANARY => OF_CANARIES,
+            _ => (self.options.retention)(channel),
+        }
+    }
+
     pub fn other_partitions(&self, theirs: u64) -> StoreError {
         StoreError::OtherPartitions {
             theirs,
-            ours: self.options.partitions,
+            ours: self.options.partitioning.count(),
         }
     }
 
@@ -153,6 +183,22 @@ impl Store {
     pub async fn head(&self) -> Result<Option<Head>, StoreError> {
         let replies = self.primary.pipeline(&[self.head_command()]).await?;
         parse_head(&first(replies)?)
+    }
+
+    /// The head, and what is kept of these channels.
+    pub async fn head_and_kept(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<(Option<Head>, Vec<Option<Kept>>), StoreError> {
+        let mut commands = vec![self.head_command()];
+        commands.extend(channels.chunks(NAMES).map(|names| self.kept_command(names)));
+        let mut replies = self.primary.pipeline(&commands).await?.into_iter();
+        let head = parse_head(&next(&mut replies)?)?;
+        let mut kept = Vec::with_capacity(channels.len());
+        for _ in channels.chunks(NAMES) {
+            kept.extend(survey::parse_all_kept(&next(&mut replies)?)?);
+        }
+        Ok((head, kept))
     }
 
     fn head_command(&self) -> Command {
@@ -205,7 +251,7 @@ impl Store {
         fresh: Epoch,
     ) -> Vec<String> {
         let (channel, options) = (batch.channel.as_str(), &self.options);
-        let retention = (options.retention)(channel);
+        let retention = self.retention(channel);
         let key = batch.idempotency.as_ref();
         vec![
             fresh.get().to_string(),

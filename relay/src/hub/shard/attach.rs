@@ -280,7 +280,8 @@ impl Shard {
         let Cursor::After(places) = cursor else {
             return false;
         };
-        if !places.is_past(joined) {
+        let same_epochs = places.within(joined.partitions()).same_epochs(joined);
+        if same_epochs && !places.is_past(joined) {
             return false;
         }
         let mut known = joined.clone();

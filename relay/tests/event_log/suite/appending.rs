@@ -47,11 +47,12 @@ pub async fn ids_go_on_past_4096_events_of_one_millisecond(implementation: &dyn 
 
 pub async fn a_publish_is_all_or_nothing(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::none()).await;
+    subject.attach(&["a"]).await;
     subject.publish(ending("ended")).await.unwrap();
-    let before = (subject.log.totals().events, subject.head());
+    let before = (subject.totals().await.events, subject.head());
     let refused = subject.publish(publication("ended", &["1", "2"])).await;
     assert_eq!(refused, Err(AppendError::Ended(name("ended"))));
-    assert_eq!((subject.log.totals().events, subject.head()), before);
+    assert_eq!((subject.totals().await.events, subject.head()), before);
     let batch = publication("a", &["1", "2", "3"]);
     let appended = ids(&subject.publish(batch).await.unwrap());
     assert_eq!(subject.all("a").await, appended);
@@ -124,6 +125,6 @@ pub async fn past_the_bound_new_channels_are_refused_and_others_go_on(
     assert_eq!(refused, Err(AppendError::TooManyChannels(3)));
     subject.append("a", "y").await;
     subject.clock.forward(Duration::from_secs(3));
-    subject.log.sweep();
+    subject.log.sweep().await;
     subject.append("d", "x").await;
 }

@@ -14,7 +14,7 @@ const EACH: usize = 60;
 pub fn beside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.build().unwrap().block_on(task)
+        runtime.enable_all().build().unwrap().block_on(task)
     })
 }
 

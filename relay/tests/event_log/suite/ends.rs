@@ -7,6 +7,7 @@ pub async fn an_ended_channel_refuses_events_and_knows_that_it_is_finished(
     implementation: &dyn Implementation,
 ) {
     let subject = Subject::open(implementation, Limits::none()).await;
+    subject.attach(&["a", "b", "c"]).await;
     let first = subject.append("a", "x").await;
     let finished = |after| subject.finished(&select(&["a"]), after);
     assert!(!finished(first));
@@ -33,6 +34,7 @@ pub async fn a_subscription_is_finished_only_when_all_its_channels_are(
     implementation: &dyn Implementation,
 ) {
     let subject = Subject::open(implementation, Limits::none()).await;
+    subject.attach(&["a", "b", "c"]).await;
     subject.publish(ending("a")).await.unwrap();
     let last = ids(&subject.publish(ending("b")).await.unwrap())[0];
     subject.append("c", "x").await;
@@ -49,6 +51,7 @@ pub async fn a_subscription_is_finished_only_when_all_its_channels_are(
 
 pub async fn a_batch_ends_its_channel_with_its_last_event(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::none()).await;
+    subject.attach(&["a", "b", "c"]).await;
     let mut batch = publication("a", &["1", "2"]);
     batch.events[1].ending = Ending::Ends;
     let ids = ids(&subject.publish(batch).await.unwrap());

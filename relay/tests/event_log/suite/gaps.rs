@@ -46,7 +46,7 @@ async fn forgetful(implementation: &dyn Implementation) -> (Subject, EventId) {
     let subject = Subject::open(implementation, Limits::age(Duration::from_secs(1))).await;
     let last = subject.fill("gone", 3).await[2];
     subject.clock.forward(Duration::from_secs(3));
-    subject.log.sweep();
+    subject.log.sweep().await;
     assert!(subject.channel(&name("gone")).await.is_none());
     subject.append("other", "x").await;
     (subject, last)

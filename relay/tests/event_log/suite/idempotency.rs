@@ -42,7 +42,7 @@ pub async fn a_key_is_forgotten_after_its_window(implementation: &dyn Implementa
     let subject = Subject::open(implementation, limits).await;
     subject.publish(keyed("a", &["x"], "k", 1)).await.unwrap();
     subject.clock.forward(Duration::from_secs(10));
-    subject.log.sweep();
+    subject.log.sweep().await;
     let within = subject.publish(keyed("a", &["x"], "k", 1)).await.unwrap();
     assert!(matches!(within, Appended::Repeat(_)));
     subject.clock.forward(Duration::from_millis(1));

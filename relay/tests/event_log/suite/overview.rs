@@ -38,12 +38,12 @@ pub async fn a_channel_tells_what_it_holds(implementation: &dyn Implementation) 
 
 pub async fn totals_add_up_over_channels(implementation: &dyn Implementation) {
     let subject = Subject::open(implementation, Limits::events(5)).await;
-    assert_eq!(subject.log.totals().channels, 0);
+    assert_eq!(subject.totals().await.channels, 0);
     for (channel, events) in [("a", 3), ("b", 9), ("c", 1)] {
         subject.fill(channel, events).await;
     }
     let channels = subject.channels(None, 10).await;
-    let totals = subject.log.totals();
+    let totals = subject.totals().await;
     assert_eq!((totals.channels, totals.events), (3, 9));
     assert_eq!(
         totals.bytes,

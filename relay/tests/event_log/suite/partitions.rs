@@ -71,6 +71,7 @@ pub async fn an_event_is_in_the_partition_of_its_channel_and_has_its_epoch(
     implementation: &dyn Implementation,
 ) {
     let subject = Subject::open(implementation, Limits::none()).await;
+    subject.log.attach(pattern()).await.unwrap();
     let partitioning = subject.log.partitioning();
     assert_eq!(subject.log.heads().partitions(), partitioning.all());
     for (channel, place) in fill(&subject, 2).await {
@@ -85,7 +86,7 @@ pub async fn an_event_is_in_the_partition_of_its_channel_and_has_its_epoch(
     subject.tail.wait_for(80).await;
     assert_eq!(*subject.tail.places.lock(), subject.log.heads());
     assert_eq!(subject.channels(None, 100).await.len(), 40);
-    let totals = subject.log.totals();
+    let totals = subject.totals().await;
     assert_eq!((totals.channels, totals.events), (40, 80));
 }
 
@@ -208,7 +209,7 @@ pub async fn a_cursor_of_another_life_in_one_partition_leaves_the_others_exact(
         epoch: Epoch::from_random(here.epoch.get() ^ 1),
         ..here
     });
-    let start = subject.log.resume(&Cursor::After(cursor), &heads);
+    let start = subject.starts_surely(&Cursor::After(cursor), &heads).await;
     assert_eq!(start.verdict, Verdict::OtherEpoch);
     let lost = start.lost.unwrap();
     assert_eq!((lost.reason, lost.certain), (GapReason::Epoch, false));

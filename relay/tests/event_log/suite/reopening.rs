@@ -34,7 +34,7 @@ pub async fn what_was_appended_is_back_and_ids_go_on_above_it(implementation: &d
     subject.clock.back(Duration::from_secs(3600));
     let subject = restart(implementation, subject, Limits::none()).await;
     if !keeps(implementation) {
-        assert_eq!(subject.log.totals().events, 0);
+        assert_eq!(subject.totals().await.events, 0);
         assert_ne!(subject.place(ids[0]).epoch, place.epoch);
         return;
     }
@@ -125,14 +125,17 @@ pub async fn limits_that_changed_hold_for_what_is_loaded(implementation: &dyn Im
     let subject = restart(implementation, subject, limits).await;
     assert!(subject.all("a").await.is_empty());
     assert!(subject.all("b").await.ends_with(&b[6..]));
-    let bytes = subject.log.totals().bytes;
+    if implementation.together() == Together::Unbounded {
+        return; // nothing gives way
+    }
+    let bytes = subject.totals().await.bytes;
     let limits = Limits {
         max_bytes: bytes / 2,
         max_idempotency_keys: 0,
         ..Limits::none()
     };
     let subject = restart(implementation, subject, limits).await;
-    let totals = subject.log.totals();
+    let totals = subject.totals().await;
     assert!(totals.bytes <= bytes / 2 && totals.events > 0);
     assert_eq!(
         subject.all("b").await.last(),
@@ -164,7 +167,7 @@ pub async fn channels_that_ended_or_were_forgotten_stay_so(implementation: &dyn 
     let trimmed = ids(&subject.publish(ending("trimmed")).await.unwrap())[0];
     subject.publish(ending("ended")).await.unwrap();
     subject.clock.forward(Duration::from_secs(10));
-    subject.log.sweep();
+    subject.log.sweep().await;
     assert!(subject.channel(&name("gone")).await.is_none());
     for _ in 0..3 {
         for _ in 0..120 {
@@ -177,6 +180,7 @@ pub async fn channels_that_ended_or_were_forgotten_stay_so(implementation: &dyn 
             gone
         );
         for channel in ["trimmed", "ended"] {
+            subject.attach(&[channel]).await;
             assert!(subject.finished(&select(&[channel]), newest()), "{channel}");
             let info = subject.channel(&name(channel)).await.unwrap();
             assert_eq!(info.ending, Ending::Ends);

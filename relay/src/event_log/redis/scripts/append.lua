@@ -152,8 +152,11 @@ if keyed then
   end
 end
 
+local message = table.concat(parts)
 if not kept and not reserved then
-  call('SPUBLISH', ARGV[8], fmt('1 channel %s %.0f ', epoch, first) .. channel)
+  -- who waits for channels of a pattern has the first events with it, unless they are large
+  local events = #message <= 16384 and message or ''
+  call('SPUBLISH', ARGV[8], fmt('1 channel %s %.0f ', epoch, first) .. channel .. '\n' .. events)
 end
-call('SPUBLISH', ARGV[7], table.concat(parts))
+call('SPUBLISH', ARGV[7], message)
 return { 'ok', epoch, fmt('%.0f', first), final }

@@ -9,7 +9,7 @@ use crate::{
         ChannelInfo, LogTotals,
         redis::{
             entry::{OVERHEAD, Undecodable, parse_stored, parse_stream_id},
-            keys::public,
+            keys::channel_named,
             scripts,
         },
     },
@@ -19,7 +19,7 @@ use crate::{
 /// Channels that one sweep looks at.
 pub const SWEEP_STEP: usize = 256;
 /// Channels that totals are counted over; past it they are an estimate.
-const COUNTED: usize = 1000;
+const COUNTED: usize = 100;
 /// Memory of a rate, in milliseconds; as the embedded log has it.
 const RATE_MEMORY: f64 = 10_000.0;
 
@@ -87,17 +87,9 @@ impl Store {
         Ok((page, full))
     }
 
-    /// What is kept of these channels; `None` for those that the log does not know.
-    pub async fn kept(&self, channels: &[&ChannelName]) -> Result<Vec<Option<Kept>>, StoreError> {
-        if channels.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names = channels.iter().map(|channel| channel.as_str());
-        let command = Command::new("HMGET").arg(self.keys.channels()).args(names);
-        let mut replies = self.primary.pipeline(&[command]).await?.into_iter();
-        let reply = next(&mut replies)?;
-        let kept = reply.list().unwrap_or_default().iter().map(parse_kept);
-        Ok(kept.collect::<Result<_, _>>()?)
+    pub(super) fn kept_command(&self, channels: &[ChannelName]) -> Command {
+        let names = channels.iter().map(ChannelName::as_str);
+        Command::new("HMGET").arg(self.keys.channels()).args(names)
     }
 
     /// Names after one, in order, at most `limit`. They begin with `start`.
@@ -180,14 +172,17 @@ impl Store {
         Ok(infos)
     }
 
-    /// Channels, events and bytes. Past a thousand channels, events and bytes are an estimate from
-    /// the first thousand names.
+    /// Channels, events and bytes. Past a hundred channels, events and bytes are an estimate from
+    /// the first hundred names.
     pub async fn totals(&self) -> Result<LogTotals, StoreError> {
         let command = Command::new("ZCARD").arg(self.keys.names());
         let mut replies = self.primary.pipeline(&[command]).await?.into_iter();
         let channels = next(&mut replies)?.integer().unwrap_or(0).unsigned_abs() as usize;
         let names = self.names("", None, COUNTED).await?;
-        let names: Vec<ChannelName> = names.iter().filter_map(|name| public(name)).collect();
+        let names: Vec<ChannelName> = names
+            .iter()
+            .filter_map(|name| channel_named(name))
+            .collect();
         let nowhere = |id| Place {
             partition: self.partition,
             epoch: crate::cursor::Epoch::from_random(0),
@@ -217,7 +212,7 @@ impl Store {
         let (channels, full) = self.index_after(from, SWEEP_STEP).await?;
         let session = self.primary.session()?;
         let calls = channels.iter().map(|(channel, _)| async {
-            let retention = (self.options.retention)(channel);
+            let retention = self.retention(channel);
             let arguments = [
                 channel.clone(),
                 self.options.time.argument(),
@@ -250,6 +245,16 @@ pub(super) fn score_of(reply: &Reply) -> Result<Option<EventId>, Undecodable> {
         return Ok(None);
     }
     parse_id(reply).map(Some)
+}
+
+/// Of an answer to [`Store::kept_command`]; `None` for channels that the log does not know.
+pub(super) fn parse_all_kept(reply: &Reply) -> Result<Vec<Option<Kept>>, Undecodable> {
+    reply
+        .list()
+        .unwrap_or_default()
+        .iter()
+        .map(parse_kept)
+        .collect()
 }
 
 fn parse_kept(reply: &Reply) -> Result<Option<Kept>, Undecodable> {

@@ -1,0 +1,251 @@
+//! Reading what messages did not bring, and what a new epoch means.
+
+use super::{Listener, RETRY, Watch};
+use crate::{
+    channel::ChannelName,
+    cursor::{Epoch, EventId, Place},
+    event::Ending,
+    event_log::{
+        Completeness, Loss, Whose,
+        gap::Certainty,
+        redis::{
+            epochs::{Change, WITNESS_TIME, change},
+            partition::random_epoch,
+            store::{Bounds, EndedEpoch, Head, Missing, StoreError, Wanted},
+        },
+    },
+    frame::GapReason,
+};
+use std::time::{Duration, Instant};
+
+/// Entries and bytes that are read at once.
+const ENTRIES: usize = 1000;
+const BYTES: usize = 1 << 20;
+/// Up to so many attached channels are asked for one by one; above it the index is read.
+pub(super) const ONE_BY_ONE: usize = 500;
+
+impl Listener {
+    pub(super) async fn catch_up(&mut self) {
+        // what is held came before the head that is read now, but for the last of it
+        match self.read_all().await {
+            Ok(()) if self.unplaced.is_empty() => self.behind = false,
+            Ok(()) => self.patience = Instant::now() + super::POLL,
+            Err(error) => {
+                tracing::debug!(event = "log.behind", %error, "the partition cannot be read");
+                self.patience = Instant::now() + RETRY.mul_f64(0.5 + rand::random::<f64>());
+            }
+        }
+    }
+
+    async fn read_all(&mut self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let (head, ended) = match self.log.store.epochs().await? {
+            (Some(head), ended) => (head, ended),
+            (None, ended) => (self.log.store.open(random_epoch()).await?, ended),
+        };
+        (*self.log.ended.lock()).clone_from(&ended);
+        let (ours, seen) = {
+            let view = self.log.view.lock();
+            (view.epoch(), view.seen())
+        };
+        let Some(ours) = ours else {
+            self.begin(head.epoch, head.last);
+            return Ok(());
+        };
+        match change(ours, seen, &head, &ended) {
+            Change::Same => self.tell_more_losses(&ended),
+            Change::Forked { fork, lost } => self.fork(ours, seen, &head, fork, lost).await?,
+            Change::Unknown => self.begin_unknown(&head, &ended),
+        }
+        self.log.looked(began);
+        self.read_to(head.epoch, head.last).await
+    }
+
+    fn begin(&self, epoch: Epoch, id: EventId) {
+        self.log.view.lock().begin(epoch, id);
+        self.tail.epoch(self.at(epoch, id));
+    }
+
+    fn at(&self, epoch: Epoch, id: EventId) -> Place {
+        Place {
+            partition: self.log.store.partition(),
+            epoch,
+            id,
+        }
+    }
+
+    /// Another epoch followed ours: what survived of ours is delivered first, then what is lost is told.
+    async fn fork(
+        &mut self,
+        ours: Epoch,
+        seen: EventId,
+        head: &Head,
+        fork: EventId,
+        lost: Option<EventId>,
+    ) -> Result<(), StoreError> {
+        if seen > fork {
+            self.log.store.witness(ours, seen).await?;
+        }
+        self.read_to(ours, fork).await?;
+        self.begin(head.epoch, fork);
+        if let Some(lost) = lost {
+            self.tell_loss(ours, fork, lost);
+        }
+        self.watch = Some(Watch {
+            ended: ours,
+            told: lost.unwrap_or(fork),
+            until: Instant::now() + Duration::from_millis(WITNESS_TIME * 3),
+        });
+        Ok(())
+    }
+
+    fn tell_loss(&self, epoch: Epoch, after: EventId, until: EventId) {
+        tracing::warn!(
+            event = "log.lost",
+            partition = self.log.store.partition().get(),
+            "Redis has lost events that were acknowledged; streams are told"
+        );
+        self.tail.lost(Loss {
+            reason: GapReason::Epoch,
+            certain: true,
+            partition: self.log.store.partition(),
+            whose: Whose::Any,
+            after: Some(self.at(epoch, after)),
+            until: Some(self.at(epoch, until)),
+        });
+    }
+
+    /// Another replica may have seen more of the epoch that ended.
+    fn tell_more_losses(&mut self, ended: &[EndedEpoch]) {
+        let Some(watch) = self.watch else {
+            return;
+        };
+        let of = ended.iter().find(|ended| ended.epoch == watch.ended);
+        if let Some(lost) = of.and_then(|ended| ended.lost)
+            && lost > watch.told
+        {
+            self.tell_loss(watch.ended, watch.told, lost);
+            self.watch = Some(Watch {
+                told: lost,
+                ..watch
+            });
+        }
+    }
+
+    /// Nothing is known of our epoch: the log was flushed, and all that it has is new; or too many
+    /// epochs came since, and nobody can tell what is.
+    fn begin_unknown(&self, head: &Head, ended: &[EndedEpoch]) {
+        let at = match ended.is_empty() {
+            true => EventId::ZERO,
+            false => head.last,
+        };
+        self.begin(head.epoch, at);
+        tracing::warn!(
+            event = "log.lost",
+            partition = self.log.store.partition().get(),
+            "the log in Redis is another one than before; streams are told that events may be missing"
+        );
+        self.tail.lost(Loss {
+            reason: GapReason::Epoch,
+            certain: false,
+            partition: self.log.store.partition(),
+            whose: Whose::Any,
+            after: None,
+            until: None,
+        });
+    }
+
+    /// Delivers all that attached channels have up to an id and that was not delivered.
+    async fn read_to(&mut self, epoch: Epoch, upto: EventId) -> Result<(), StoreError> {
+        let mut wanted = self.moved(upto).await?;
+        while !wanted.is_empty() {
+            let bounds = Bounds {
+                upto,
+                max_bytes: BYTES,
+                max_events: ENTRIES,
+            };
+            let collected = self.log.store.collect(wanted.clone(), bounds).await?;
+            for missing in &collected.missing {
+                self.tell_missing(epoch, missing);
+            }
+            for entry in &collected.entries {
+                self.deliver(epoch, std::slice::from_ref(entry));
+            }
+            if collected.completeness == Completeness::Complete {
+                break;
+            }
+            let view = self.log.view.lock();
+            for one in &mut wanted {
+                one.after = view
+                    .delivered_of(&one.channel)
+                    .unwrap_or(upto)
+                    .max(one.after);
+            }
+            wanted.retain(|one| one.after < one.last);
+        }
+        self.log.view.lock().verify(upto);
+        self.tail.advance(self.at(epoch, upto));
+        Ok(())
+    }
+
+    fn tell_missing(&self, epoch: Epoch, missing: &Missing) {
+        let mut view = self.log.view.lock();
+        let after = view.delivered_of(&missing.channel);
+        view.pass(&missing.channel, missing.until);
+        drop(view);
+        self.tail.lost(Loss {
+            reason: GapReason::Trimmed,
+            certain: missing.certainty == Certainty::Certain,
+            partition: self.log.store.partition(),
+            whose: Whose::These(vec![missing.channel.clone()]),
+            after: after.map(|after| self.at(epoch, after)),
+            until: Some(self.at(epoch, missing.until)),
+        });
+    }
+
+    /// Channels that have more than was delivered, as the index tells. Those that match a pattern and
+    /// are not attached yet are from now on.
+    pub(super) async fn moved(&mut self, upto: EventId) -> Result<Vec<Wanted>, StoreError> {
+        let (by_index, verified, attached) = {
+            let view = self.log.view.lock();
+            let attached: Vec<ChannelName> =
+                view.delivered().map(|(name, _)| name.clone()).collect();
+            let by_index = view.has_patterns() || attached.len() > ONE_BY_ONE;
+            (by_index, view.verified(), attached)
+        };
+        let log = self.log.clone();
+        let last_ids: Vec<(ChannelName, EventId)> = if by_index {
+            let needed = |name: &ChannelName| {
+                let view = log.view.lock();
+                view.is_attached(name) || view.needs_by_pattern(name)
+            };
+            log.store.moved_after(verified, needed).await?
+        } else {
+            let ids = log.store.last_ids(&attached).await?;
+            let known = attached.into_iter().zip(ids);
+            known.filter_map(|(name, id)| Some((name, id?))).collect()
+        };
+        let mut wanted = Vec::new();
+        for (channel, last) in last_ids {
+            let delivered = self.log.view.lock().delivered_of(&channel);
+            let after = match delivered {
+                Some(after) => after,
+                None => {
+                    let mut view = self.log.view.lock();
+                    view.attach(channel.clone(), verified, Ending::Continues);
+                    drop(view);
+                    self.place(&channel);
+                    verified
+                }
+            };
+            if last > after && after < upto {
+                wanted.push(Wanted {
+                    channel,
+                    after,
+                    last,
+                });
+            }
+        }
+        Ok(wanted)
+    }
+}

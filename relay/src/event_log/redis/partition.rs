@@ -1,0 +1,321 @@
+//! One partition: its store, what this process knows of it, and how a batch gets into it.
+
+use super::{
+    appender::{Novelty, Span},
+    canary::Canary,
+    entry::{Part, encode_event},
+    keys::CANARY,
+    options::RedisOptions,
+    ring::Ring,
+    scripts::Outcome,
+    store::{Attempt, Batch, EndedEpoch, Store, StoreError},
+    view::View,
+};
+use crate::{
+    channel::ChannelName,
+    cursor::{Epoch, EventId, Partition},
+    event_log::AppendError,
+    redis::{CommandError, Lost, Redis, Session, Wrote},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// How long a publish is tried, when the server surely did not execute it or its connection broke. A
+/// publisher has its answer within a second or little more.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// Strange epochs that are remembered.
+const MAX_ASKED: usize = 1000;
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// One partition of the log.
+pub struct PartitionLog {
+    pub store: Store,
+    pub view: Mutex<View>,
+    /// Epochs that ended, as Redis last told.
+    pub ended: Mutex<Vec<EndedEpoch>>,
+    pub canary: Mutex<Canary>,
+    /// Epochs that cursors named and this process does not know, and when it first heard of them.
+    asked: Mutex<HashMap<Epoch, Instant>>,
+    /// When Redis was last asked for its epochs, and answered.
+    looked: Mutex<Option<Instant>>,
+    /// Since when there is no usable connection.
+    down: Mutex<Option<Instant>>,
+    /// Rings when the head should be looked at: something of another epoch was seen.
+    pub look: Notify,
+}
+
+pub fn random_epoch() -> Epoch {
+    Epoch::from_random(rand::random())
+}
+
+impl PartitionLog {
+    pub fn new(redis: &Redis, partition: Partition, options: Arc<RedisOptions>) -> PartitionLog {
+        let ring_bytes = options.ring_bytes / options.partitioning.count();
+        PartitionLog {
+            store: Store::new(redis, partition, options),
+            view: Mutex::new(View::new(partition, Ring::new(ring_bytes))),
+            ended: Mutex::default(),
+            canary: Mutex::new(Canary::new(rand::random())),
+            asked: Mutex::default(),
+            looked: Mutex::default(),
+            down: Mutex::default(),
+            look: Notify::new(),
+        }
+    }
+
+    /// Redis was asked for its epochs at this time, and answered.
+    pub fn looked(&self, at: Instant) {
+        *self.looked.lock() = Some(at);
+    }
+
+    /// Whether an epoch that a cursor names is none that this log had: neither one that this process
+    /// knows, nor one that began where it has not looked yet. Looks, if that is not sure.
+    pub fn is_strange(&self, epoch: Epoch) -> bool {
+        let mut asked = self.asked.lock();
+        if asked.len() >= MAX_ASKED {
+            asked.clear(); // they are asked for again
+        }
+        let first = *asked.entry(epoch).or_insert_with(Instant::now);
+        let strange = self.looked.lock().is_some_and(|looked| looked > first);
+        if !strange {
+            self.look.notify_one();
+        }
+        strange
+    }
+
+    /// Appends a batch, or says why it was not, within about a second.
+    pub async fn send(&self, batch: &Batch) -> Result<Span, AppendError> {
+        let since = self.view.lock().known();
+        let deadline = Instant::now() + PATIENCE;
+        let mut attempt = Attempt::First;
+        loop {
+            let error = match self.try_send(batch, attempt, deadline).await {
+                Ok(Outcome::Recheck {
+                    epoch,
+                    confirmed_on,
+                }) => match self.begin_epoch(epoch, &confirmed_on).await {
+                    Ok(()) if Instant::now() < deadline => continue,
+                    Ok(()) => {
+                        return Err(given_up(
+                            attempt,
+                            "Redis has just become another primary".into(),
+                        ));
+                    }
+                    Err(error) => error,
+                },
+                Ok(outcome) => return self.settle(outcome, batch),
+                Err(error) => error,
+            };
+            attempt = match after(&error, attempt, since) {
+                Next::Again(attempt) if Instant::now() + PAUSE < deadline => attempt,
+                Next::Again(attempt) => return Err(given_up(attempt, error.to_string())),
+                Next::GiveUp(error) => return Err(error),
+            };
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn try_send(
+        &self,
+        batch: &Batch,
+        attempt: Attempt,
+        deadline: Instant,
+    ) -> Result<Outcome, StoreError> {
+        let session = self.session(deadline).await?;
+        let began = Instant::now();
+        let outcome = self
+            .store
+            .append(&session, batch, attempt, random_epoch())
+            .await;
+        if let Err(StoreError::Command(CommandError::Unknown(Lost::TimedOut))) = &outcome {
+            // who waits behind this one has waited as long
+            self.down.lock().get_or_insert(began);
+        }
+        outcome
+    }
+
+    /// A connection; waits for one until the deadline, but no longer than the first who waited: what
+    /// has been down for a while is refused at once.
+    async fn session(&self, deadline: Instant) -> Result<Arc<Session>, StoreError> {
+        let primary = self.store.primary();
+        let session = match primary.session() {
+            Ok(session) => session,
+            Err(_) => {
+                let now = Instant::now();
+                let since = *self.down.lock().get_or_insert(now);
+                let until = deadline.min(since + PATIENCE);
+                primary.wait(until.saturating_duration_since(now)).await?
+            }
+        };
+        *self.down.lock() = None;
+        Ok(session)
+    }
+
+    /// Ends an epoch that was confirmed on another primary than this one.
+    pub async fn begin_epoch(&self, old: Epoch, confirmed_on: &str) -> Result<(), StoreError> {
+        let session = self.store.primary().session()?;
+        let seen = {
+            let view = self.view.lock();
+            match view.epoch() == Some(old) {
+                true => view.seen(),
+                false => EventId::ZERO,
+            }
+        };
+        let new = random_epoch();
+        let begun = self
+            .store
+            .begin_epoch(&session, old, confirmed_on, new, seen)
+            .await?;
+        tracing::info!(
+            event = "log.epoch",
+            partition = self.store.partition().get(),
+            ?begun,
+            "Redis is another primary, or the same in another life: a new epoch begins"
+        );
+        self.look.notify_one();
+        Ok(())
+    }
+
+    fn settle(&self, outcome: Outcome, batch: &Batch) -> Result<Span, AppendError> {
+        match outcome {
+            Outcome::Appended { epoch, first, last } => {
+                let mut view = self.view.lock();
+                if view.epoch() != Some(epoch) {
+                    self.look.notify_one();
+                }
+                if batch.channel.as_str() != CANARY {
+                    view.acknowledged(epoch, last);
+                }
+                Ok(Span {
+                    epoch,
+                    first,
+                    novelty: Novelty::New,
+                })
+            }
+            Outcome::Repeated { epoch, first, .. } => Ok(Span {
+                epoch,
+                first,
+                novelty: Novelty::Repeat,
+            }),
+            Outcome::KeyReused => Err(AppendError::KeyReused),
+            Outcome::Ended => Err(AppendError::Ended(batch.channel.clone())),
+            Outcome::TooManyChannels => {
+                Err(AppendError::TooManyChannels(self.store.max_channels()))
+            }
+            Outcome::NotFound => Err(AppendError::OutcomeUnknown(
+                "its answer was lost, and too much was published since to find it".into(),
+            )),
+            Outcome::OtherPartitions(theirs) => Err(AppendError::Unavailable(
+                self.store.other_partitions(theirs).to_string(),
+            )),
+            Outcome::Recheck { .. } => Err(AppendError::Unavailable(
+                "Redis has just become another primary".into(),
+            )),
+        }
+    }
+
+    /// Publishes a canary: the same script, user and way as for every other event.
+    pub async fn send_canary(&self) -> Result<(), AppendError> {
+        let event = self.canary.lock().send(Instant::now());
+        let batch = Batch {
+            channel: ChannelName::canary(),
+            events: vec![encode_event(&event, Part::Begins)],
+            ends: false,
+            idempotency: None,
+            token: rand::random(),
+        };
+        self.send(&batch).await.map(drop)
+    }
+}
+
+enum Next {
+    Again(Attempt),
+    GiveUp(AppendError),
+}
+
+/// What to do after an error. Nothing that may have been executed is ever sent again as if it were new.
+fn after(error: &StoreError, attempt: Attempt, since: EventId) -> Next {
+    use CommandError::{NotExecuted, NotSent, Refused, Unknown};
+    match error {
+        StoreError::Command(NotSent(_) | NotExecuted { .. }) => Next::Again(attempt),
+        StoreError::Command(Unknown(_)) => Next::Again(Attempt::Again(since)),
+        StoreError::Command(Refused {
+            wrote: Wrote::Nothing,
+            ..
+        }) => Next::GiveUp(given_up(attempt, error.to_string())),
+        StoreError::Command(Refused {
+            wrote: Wrote::Perhaps,
+            ..
+        })
+        | StoreError::Undecodable(_) => {
+            Next::GiveUp(AppendError::OutcomeUnknown(error.to_string()))
+        }
+        StoreError::OtherPartitions { .. }
+        | StoreError::OtherLayout(_)
+        | StoreError::OtherEpoch => Next::GiveUp(given_up(attempt, error.to_string())),
+    }
+}
+
+/// The answer to a publish that is not tried any longer.
+fn given_up(attempt: Attempt, why: String) -> AppendError {
+    match attempt {
+        Attempt::First => AppendError::Unavailable(why),
+        Attempt::Again(_) => AppendError::OutcomeUnknown(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::{Lost, NotExecuted, Refusal};
+
+    #[test]
+    fn what_may_have_been_executed_is_never_sent_as_if_it_were_new() {
+        let since = EventId::new(7).unwrap();
+        let lost = StoreError::Command(CommandError::Unknown(Lost::ConnectionLost));
+        assert!(
+            matches!(after(&lost, Attempt::First, since), Next::Again(Attempt::Again(at)) if at == since)
+        );
+        let moved = StoreError::Command(CommandError::NotExecuted {
+            why: NotExecuted::TryAgain,
+            text: "TRYAGAIN".into(),
+        });
+        assert!(matches!(
+            after(&moved, Attempt::First, since),
+            Next::Again(Attempt::First)
+        ));
+        assert!(matches!(
+            after(&moved, Attempt::Again(since), since),
+            Next::Again(Attempt::Again(_))
+        ));
+        let refused = |wrote| {
+            StoreError::Command(CommandError::Refused {
+                why: Refusal::OutOfMemory,
+                wrote,
+                text: "OOM".into(),
+            })
+        };
+        let result = |error, attempt| match after(&error, attempt, since) {
+            Next::GiveUp(error) => error,
+            Next::Again(_) => panic!("tried again"),
+        };
+        assert!(matches!(
+            result(refused(Wrote::Nothing), Attempt::First),
+            AppendError::Unavailable(_)
+        ));
+        assert!(matches!(
+            result(refused(Wrote::Nothing), Attempt::Again(since)),
+            AppendError::OutcomeUnknown(_)
+        ));
+        assert!(matches!(
+            result(refused(Wrote::Perhaps), Attempt::First),
+            AppendError::OutcomeUnknown(_)
+        ));
+    }
+}

@@ -1,0 +1,28 @@
+//! Several relays on one Redis, behind a load balancer: whatever fails, each subscription gets what was
+//! acknowledged, once and in order, or is told what is missing.
+
+// Clippy takes only functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
+#[path = "restart/http.rs"]
+mod http;
+#[path = "support/redis.rs"]
+mod servers;
+#[path = "restart/subscriber.rs"]
+mod subscriber;
+mod support;
+
+#[path = "replicas/balancer.rs"]
+mod balancer;
+#[path = "replicas/cluster.rs"]
+mod cluster;
+#[path = "replicas/counting.rs"]
+mod counting;
+#[path = "replicas/faults.rs"]
+mod faults;
+#[path = "replicas/fleet.rs"]
+mod fleet;
+#[path = "replicas/outage.rs"]
+mod outage;
+#[path = "replicas/sharing.rs"]
+mod sharing;

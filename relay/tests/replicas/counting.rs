@@ -1,0 +1,196 @@
+//! Publishers and subscribers that go on whatever fails, and what they saw. Events are told apart by
+//! what they carry, since ids of two epochs do not compare.
+
+use crate::{
+    http,
+    subscriber::{Manner, Subscriber},
+};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// Between two events of a publisher.
+const PACE: Duration = Duration::from_millis(3);
+/// How long subscriptions may take to get the last events.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Publisher and number: the order in which a subscription must get them within a channel.
+type Sent = (&'static str, usize, usize);
+
+/// What was acknowledged, once that is known, and how long subscriptions may take to get it.
+type All = Mutex<Option<(Vec<Sent>, Instant)>>;
+
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    all: Arc<All>,
+    publishers: Vec<JoinHandle<Vec<Sent>>>,
+    subscribers: Vec<JoinHandle<(&'static [&'static str], Subscriber)>>,
+}
+
+/// What one subscription saw of what was acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Count {
+    pub acknowledged: usize,
+    pub lost: usize,
+    pub duplicated: usize,
+    pub reordered: usize,
+    pub certain_gaps: usize,
+    pub possible_gaps: usize,
+    pub connections: usize,
+}
+
+impl Load {
+    pub fn start(
+        to: SocketAddr,
+        channels: &'static [&'static str],
+        publishers: usize,
+        subscriptions: &[(&'static [&'static str], Manner)],
+    ) -> Load {
+        let (stop, all) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let subscribers = subscriptions
+            .iter()
+            .map(|(channels, manner)| {
+                let (channels, manner, all) = (*channels, *manner, all.clone());
+                std::thread::spawn(move || (channels, subscribe(to, channels, manner, &all)))
+            })
+            .collect();
+        let publishers = (0..publishers)
+            .map(|publisher| {
+                let stop = stop.clone();
+                std::thread::spawn(move || publish(to, publisher, channels, &stop))
+            })
+            .collect();
+        Load {
+            stop,
+            all,
+            publishers,
+            subscribers,
+        }
+    }
+
+    /// Ends publishers, then subscribers, and counts.
+    pub fn settle(self) -> Vec<Count> {
+        self.stop.store(true, Ordering::SeqCst);
+        let publishers = self.publishers.into_iter();
+        let all: Vec<Sent> = publishers
+            .flat_map(|thread| thread.join().unwrap())
+            .collect();
+        *self.all.lock().unwrap() = Some((all.clone(), Instant::now() + PATIENCE));
+        let counts = self.subscribers.into_iter().map(|thread| {
+            let (channels, subscriber) = thread.join().unwrap();
+            let count = count(channels, &subscriber, &all);
+            println!("{}: {count:?}", channels.join(","));
+            count
+        });
+        counts.collect()
+    }
+}
+
+/// Publishes until told to stop; each event under a key of its own, until it is acknowledged.
+fn publish(
+    to: SocketAddr,
+    publisher: usize,
+    channels: &'static [&'static str],
+    stop: &AtomicBool,
+) -> Vec<Sent> {
+    let mut acknowledged = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let number = acknowledged.len();
+        let channel = channels[(publisher + number) % channels.len()];
+        let data = format!("{channel} {publisher} {number}");
+        loop {
+            match http::publish(to, channel, &data, &format!("{publisher}-{number}")) {
+                Ok(answer) if answer.status < 300 => break,
+                Ok(answer) => assert!([502, 503, 504].contains(&answer.status), "{answer:?}"),
+                Err(_) => {}
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        acknowledged.push((channel, publisher, number));
+        std::thread::sleep(PACE);
+    }
+    acknowledged
+}
+
+fn subscribe(
+    to: SocketAddr,
+    channels: &'static [&'static str],
+    manner: Manner,
+    all: &All,
+) -> Subscriber {
+    let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
+    let query = selectors.collect::<String>() + "from=earliest";
+    let mut subscriber = match manner {
+        Manner::Steady => Subscriber::new(to, &query),
+        Manner::Restless => Subscriber::new(to, &query).restless(),
+    };
+    subscriber.read_until(|subscriber| {
+        let all = all.lock().unwrap();
+        let Some((all, deadline)) = all.as_ref() else {
+            return false;
+        };
+        let wanted = all.iter().filter(|sent| selects(channels, sent.0)).count();
+        subscriber.events.len() >= wanted || Instant::now() > *deadline
+    });
+    subscriber
+}
+
+fn selects(channels: &[&str], channel: &str) -> bool {
+    channels.contains(&channel) || channels.contains(&"**")
+}
+
+fn count(channels: &[&str], subscriber: &Subscriber, all: &[Sent]) -> Count {
+    let certain = |gap: &&serde_json::Value| gap["certain"] == true;
+    let certain_gaps = subscriber.gaps.iter().filter(certain).count();
+    let mut count = Count {
+        certain_gaps,
+        possible_gaps: subscriber.gaps.len() - certain_gaps,
+        connections: subscriber.connections,
+        ..Count::default()
+    };
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut latest: HashMap<(String, String), usize> = HashMap::new();
+    for (_, data) in &subscriber.events {
+        *seen.entry(data).or_default() += 1;
+        let words: Vec<&str> = data.split(' ').collect();
+        let [channel, publisher, number] = words[..] else {
+            panic!("{data}");
+        };
+        let number: usize = number.parse().unwrap();
+        let latest = latest
+            .entry((channel.to_owned(), publisher.to_owned()))
+            .or_default();
+        count.reordered += usize::from(number + 1 < *latest);
+        *latest = (*latest).max(number + 1);
+    }
+    count.duplicated = seen.values().filter(|times| **times > 1).count();
+    for (channel, publisher, number) in all {
+        if selects(channels, channel) {
+            count.acknowledged += 1;
+            let data = format!("{channel} {publisher} {number}");
+            count.lost += usize::from(!seen.contains_key(data.as_str()));
+        }
+    }
+    count
+}
+
+/// Nothing was lost, doubled or out of order, and no gap was claimed for certain.
+pub fn assert_exact(counts: &[Count]) {
+    for count in counts {
+        assert!(count.acknowledged > 50, "too little load: {count:?}");
+        let faults = (
+            count.lost,
+            count.duplicated,
+            count.reordered,
+            count.certain_gaps,
+        );
+        assert_eq!(faults, (0, 0, 0, 0), "{count:?}");
+    }
+}

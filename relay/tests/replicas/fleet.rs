@@ -1,0 +1,60 @@
+//! Relays that share a log.
+
+use crate::support::Relay;
+use std::net::SocketAddr;
+
+pub struct Fleet {
+    pub relays: Vec<Option<Relay>>,
+    settings: Vec<(String, String)>,
+}
+
+impl Fleet {
+    /// So many relays with these environment variables, on ports that they keep.
+    pub fn start(count: usize, settings: &[(&str, &str)]) -> Fleet {
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut fleet = Fleet {
+            relays: Vec::new(),
+            settings: settings.collect(),
+        };
+        for _ in 0..count {
+            let relay = fleet.relay(None);
+            fleet.relays.push(Some(relay));
+        }
+        fleet
+    }
+
+    pub fn on_redis(count: usize, url: &str) -> Fleet {
+        Fleet::start(count, &[("SSE_RELAY_REDIS__URL", url)])
+    }
+
+    fn relay(&self, at: Option<SocketAddr>) -> Relay {
+        let settings: Vec<(&str, &str)> = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        Relay::start_at(at, &settings)
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.relays
+            .iter()
+            .flatten()
+            .map(|relay| relay.public)
+            .collect()
+    }
+
+    pub fn at(&self, index: usize) -> &Relay {
+        self.relays[index].as_ref().unwrap()
+    }
+
+    /// kill -9, and the same again on its port.
+    pub fn kill(&mut self, index: usize) {
+        let address = self.at(index).public;
+        self.at(index).signal(rustix::process::Signal::KILL);
+        self.relays[index] = None;
+        self.relays[index] = Some(self.relay(Some(address)));
+    }
+}
