@@ -71,10 +71,10 @@ pub async fn events(
         None => asked.identify(&app, request.headers()).await,
     };
     match asked.answer(&app, identity) {
-        Answer::Refused(problem) => match problem.exceeded() {
-            Some(exceeded) if limited::comes_back(&app, &request) => limited::later(&app, exceeded),
-            _ => problem.into_response(),
-        },
+        Answer::Refused(problem) if limited::comes_back(&app, &request) => {
+            limited::unless_it_passes(&app, problem)
+        }
+        Answer::Refused(problem) => problem.into_response(),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),
         Answer::Open(opening) => {

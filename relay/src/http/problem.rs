@@ -317,6 +317,11 @@ impl Problem {
         self.exceeded
     }
 
+    /// What its answer is counted as, for who gives another one in its place.
+    pub fn refusal(&self) -> Option<AuthRefusal> {
+        self.refusal
+    }
+
     pub fn because(self, refusal: AuthRefusal) -> Problem {
         Problem {
             refusal: Some(refusal),
