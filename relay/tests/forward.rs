@@ -132,6 +132,22 @@ fn refusals_are_passed_on_and_no_answer_is_never_an_open_door() {
         assert_eq!(asks(&relay, result), before + 2, "{result}");
     }
     assert!(relay.output().contains("forward.failed"));
+    // nobody can be asked about a browser's credential: it comes back, since it is given a stream that ends
+    application.reply(Reply::Status(500));
+    let browser = [ANN, "Sec-Fetch-Mode: cors"];
+    let stream = relay.request("GET", "/v1/events?channel=orders.eu", &browser, b"");
+    assert_eq!(stream.status, 200);
+    let body = &stream.body;
+    assert!(
+        body.contains("retry: ") && !body.contains("data:"),
+        "{body}"
+    );
+    application.reply(Reply::Status(401));
+    let stream = relay.request("GET", "/v1/events?channel=orders.eu", &browser, b"");
+    assert_eq!(
+        stream.status, 401,
+        "what does not pass by itself stays what it is"
+    );
     application.reply(Reply::Json(json!({"publish": "**"})));
     assert_eq!(
         publish(&relay, "orders.eu", &[ANN]).status,

@@ -10,7 +10,7 @@ impl Authenticator {
         let Rules::Guarded(guarded) = &self.rules else {
             return true;
         };
-        match &stream.who.evidence {
+        match stream.who.shown() {
             Evidence::Open | Evidence::Anonymous => covers(&guarded.anonymous, stream),
             Evidence::Token(name) => {
                 let mut tokens = guarded.tokens.iter();
@@ -22,6 +22,8 @@ impl Authenticator {
             }
             // only the other application knows, and is asked when the client comes back
             Evidence::Forward => guarded.forward.is_some(),
+            // none is made with another
+            Evidence::Ticket(_) => false,
             Evidence::Jwt { issuer, .. } => {
                 let mut issuers = guarded.issuers.iter();
                 issuers.any(|known| known.name == *issuer)
@@ -32,7 +34,7 @@ impl Authenticator {
     /// Whether a token or certificate of these settings is none of newer ones: its name stands for
     /// another one there, or for nothing.
     pub fn is_retired(&self, who: &Who, newer: &Authenticator) -> bool {
-        match (&who.evidence, &self.rules, &newer.rules) {
+        match (who.shown(), &self.rules, &newer.rules) {
             (_, Rules::Open(_), _) | (_, _, Rules::Open(_)) => false,
             (Evidence::Token(name), Rules::Guarded(before), Rules::Guarded(after)) => {
                 let hashes = |guarded: &Guarded| -> Vec<_> {

@@ -136,6 +136,7 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
                 Evidence::Anonymous => println!("accepted as nobody"),
                 Evidence::Token(name) => println!("accepted: token {name:?}"),
                 Evidence::Certificate(name) => println!("accepted: certificate {name:?}"),
+                Evidence::Ticket(_) => println!("accepted: a ticket"),
                 Evidence::Jwt { issuer, .. } => println!("accepted: signed by {issuer:?}"),
             }
             print!("{}", describe(&identity.grant));

@@ -1,8 +1,14 @@
 //! What a request past a limit is answered, counted and logged as.
 
-use super::{App, events};
+use super::{
+    App, events,
+    problem::{Kind, Problem},
+};
 use crate::{hub::open::retry, limits::Exceeded};
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::Request,
+    response::{IntoResponse, Response},
+};
 use relay_config::ToBrowsers;
 
 /// Whether a subscribe is a browser's that never returns after another status than 200 (WHATWG HTML,
@@ -12,8 +18,24 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
         && request.headers().contains_key("sec-fetch-mode")
 }
 
+/// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential) becomes
+/// a stream that ends; any other stays what it is.
+pub fn unless_it_passes(app: &App, problem: Problem) -> Response {
+    match (problem.exceeded(), problem.kind) {
+        (Some(exceeded), _) => later(app, exceeded),
+        (None, Kind::AuthUnavailable) => {
+            let mut response = events::farewell(retry(&app.config().stream));
+            if let Some(refusal) = problem.refusal() {
+                response.extensions_mut().insert(refusal);
+            }
+            response
+        }
+        (None, _) => problem.into_response(),
+    }
+}
+
 /// For a browser: when to come back, apart from all others that are told so now.
-pub fn later(app: &App, exceeded: Exceeded) -> Response {
+fn later(app: &App, exceeded: Exceeded) -> Response {
     let wait = exceeded.retry_after_seconds().saturating_mul(1000);
     let wait = u32::try_from(wait).unwrap_or(u32::MAX);
     let mut response = events::farewell(wait.saturating_add(retry(&app.config().stream)));
