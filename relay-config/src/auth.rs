@@ -82,11 +82,18 @@ pub enum Right {
     Direct,
     /// End streams, and refuse credentials.
     Disconnect,
+    /// Make tickets for any subject.
+    Tickets,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Right; 3] = [Right::Observe, Right::Direct, Right::Disconnect];
+    pub const ALL: [Right; 4] = [
+        Right::Observe,
+        Right::Direct,
+        Right::Disconnect,
+        Right::Tickets,
+    ];
 
     /// As the configuration writes it.
     #[must_use]
@@ -95,6 +102,7 @@ impl Right {
             Right::Observe => "observe",
             Right::Direct => "direct",
             Right::Disconnect => "disconnect",
+            Right::Tickets => "tickets",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
@@ -18,6 +19,7 @@ use crate::proxies::Proxies;
 use crate::redis::Redis;
 use crate::revocations::Revocations;
 use crate::tcp::Tcp;
+use crate::tickets::Tickets;
 use crate::tls::Tls;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
@@ -42,6 +44,10 @@ pub struct Config {
     pub auth: Option<Auth>,
     /// Credentials that are refused before they end.
     pub revocations: Revocations,
+    /// Short-lived credentials for the address of a stream.
+    pub tickets: Tickets,
+    /// Where refusals and uses of power are written down.
+    pub audit: Audit,
     /// Pages of other origins that may use the relay from a browser.
     pub cors: Cors,
     /// The proxies in front of the relay, and what is believed of what they say about clients.
@@ -94,6 +100,8 @@ impl Default for Config {
             insecure_open: false,
             auth: None,
             revocations: Revocations::default(),
+            tickets: Tickets::default(),
+            audit: Audit::default(),
             cors: Cors::default(),
             proxies: Proxies::default(),
             limits: Limits::default(),

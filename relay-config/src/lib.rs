@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O: texts and variables are arguments.
 
+mod audit;
 mod auth;
 mod byte_size;
 mod channels;
@@ -39,6 +40,7 @@ mod schema;
 mod service_links;
 mod shape;
 mod tcp;
+mod tickets;
 mod timespan;
 mod tls;
 mod tree;
@@ -46,6 +48,7 @@ mod validate;
 mod variables;
 mod web_address;
 
+pub use audit::{Audit, AuditTarget};
 pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
@@ -75,6 +78,7 @@ pub use reload::Changes;
 pub use revocations::Revocations;
 pub use schema::schema;
 pub use tcp::Tcp;
+pub use tickets::{TicketBinding, Tickets};
 pub use timespan::{Timespan, TimespanError};
 pub use tls::{ClientAuth, Tls, TlsVersion};
 pub use validate::Problem;

@@ -96,11 +96,15 @@ const LIVE: &[&str] = &[
     "stream.retry",
     "stream.retryJitter",
     "stream.writeTimeout",
+    "tickets.bind",
+    "tickets.redeemWithin",
 ];
 
 /// Fields that a process takes when it starts.
 const RESTART: &[&str] = &[
     "adminListen",
+    "audit.file",
+    "audit.target",
     "data.compactAt",
     "data.dir",
     "data.fsync",
@@ -137,6 +141,8 @@ const RESTART: &[&str] = &[
     "revocations.max",
     "tcp.keepAlive",
     "tcp.userTimeout",
+    "tickets.max",
+    "tickets.reopenWithin",
     "tls.certificate",
     "tls.clientAuth",
     "tls.clientCa",

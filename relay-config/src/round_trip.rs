@@ -11,11 +11,12 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Algorithm, Anonymous, Auth, ByteSize, ChannelRule, Claims, ClientAuth, Config, Cookie,
-    Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync, GrantTemplate, Heartbeat, HeartbeatAs,
-    Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat, Logging, Overflow, Redis, RedisCluster,
-    RedisCredentials, RedisSentinel, RedisTls, Retention, RetentionOverride, Revocations, Right,
-    StaticToken, Stream, Tcp, Timespan, Tls, TlsVersion,
+    Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, ChannelRule, Claims,
+    ClientAuth, Config, Cookie, Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync,
+    GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat,
+    Logging, Overflow, Redis, RedisCluster, RedisCredentials, RedisSentinel, RedisTls, Retention,
+    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
+    Timespan, Tls, TlsVersion,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -393,6 +394,29 @@ fn tcp() -> impl Strategy<Value = Tcp> {
     })
 }
 
+fn tickets() -> impl Strategy<Value = Tickets> {
+    let bind = vec(
+        prop::sample::select(vec![TicketBinding::Address, TicketBinding::UserAgent]),
+        0..3,
+    );
+    (span(), span(), bind, any::<usize>()).prop_map(|(redeem_within, reopen_within, bind, max)| {
+        Tickets {
+            redeem_within,
+            reopen_within,
+            bind,
+            max,
+        }
+    })
+}
+
+fn audit() -> impl Strategy<Value = Audit> {
+    let targets = vec![AuditTarget::Log, AuditTarget::File, AuditTarget::Off];
+    (prop::sample::select(targets), of(text())).prop_map(|(target, file)| Audit {
+        target,
+        file: file.map(Into::into),
+    })
+}
+
 fn tls() -> impl Strategy<Value = Tls> {
     let versions = prop::sample::select(vec![TlsVersion::Tls12, TlsVersion::Tls13]);
     let asking = vec![ClientAuth::None, ClientAuth::Optional, ClientAuth::Required];
@@ -479,6 +503,7 @@ prop_compose! {
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
+        (tickets, audit) in (tickets().boxed(), audit().boxed()),
         (cors, proxies, limits) in (protection::cors().boxed(), protection::proxies().boxed(), protection::limits().boxed()),
         stream in stream().boxed(),
         http in http().boxed(),
@@ -486,7 +511,7 @@ prop_compose! {
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, redis, retention,
-            revocations: Revocations { keep: revocation_keep, max: revocation_max },
+            revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
             auth, cors, proxies, limits, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
         }
     }

@@ -9,6 +9,7 @@ mod proxies;
 
 use std::fmt;
 
+use crate::audit::AuditTarget;
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
 use crate::channels::ChannelRule;
@@ -67,6 +68,12 @@ impl Config {
             ONE_SECOND..=Timespan::MAX,
         );
         problems.size("revocations.max", self.revocations.max);
+        self.check_tickets(&mut problems);
+        problems.add_if(
+            self.audit.target == AuditTarget::File && self.audit.file.is_none(),
+            "audit.file",
+            "is missing; name the file that `target: file` appends to",
+        );
         cors::check(&mut problems, &self.cors);
         proxies::check(&mut problems, &self.proxies);
         limits::check(&mut problems, &self.limits, self.stream.max_connections);
@@ -97,6 +104,17 @@ impl Config {
         if let Err(error) = self.logging.level.parse::<LogFilter>() {
             problems.add("logging.level", error.to_string());
         }
+    }
+
+    fn check_tickets(&self, problems: &mut Problems) {
+        let tickets = &self.tickets;
+        for (path, time) in [
+            ("tickets.redeemWithin", tickets.redeem_within),
+            ("tickets.reopenWithin", tickets.reopen_within),
+        ] {
+            problems.time(path, time, ONE_SECOND..=ONE_HOUR);
+        }
+        problems.size("tickets.max", tickets.max);
     }
 
     fn check_log(&self, problems: &mut Problems) {

@@ -38,6 +38,9 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
                              "claims": {"publish": "sse", "subject": "sub"}, "grant": {}});
             return json!([jwt]);
         }
+        "audit.target" => return json!("off"),
+        "audit.file" => return json!("audit.json"),
+        "tickets.bind" => return json!(["address"]),
         "stream.overflow" => return json!("dropOldest"),
         "stream.maxMemory" => return json!("512Mi"),
         "event.maxBytes" => return json!("512Ki"),

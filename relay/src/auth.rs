@@ -9,12 +9,14 @@ mod mapping;
 mod refused;
 mod standing;
 mod static_token;
+mod ticket;
 
 pub use carriers::Parts;
 pub use credential::{Credential, MAX_TOKEN};
 pub use identity::{Evidence, Identity};
 pub use refused::{Denied, Refused, Unavailable};
 pub use static_token::hash_of;
+pub use ticket::{Minted, TicketId};
 
 use crate::{
     channel::ChannelPattern,
@@ -310,7 +312,7 @@ impl Guarded {
 }
 
 /// Those of the texts that are patterns.
-fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
+pub fn patterns(texts: &[String]) -> Vec<ChannelPattern> {
     let parsed = texts.iter().map(|text| ChannelPattern::parse(text));
     parsed.filter_map(Result::ok).collect()
 }

@@ -6,19 +6,28 @@
 pub mod command;
 pub mod revocation;
 pub mod revocations;
+pub mod ticket;
+pub mod tickets;
 
 use crate::{
+    auth::{Evidence, TicketId},
     cursor::UnixMillis,
     frame::Frame,
-    hub::{Hub, open::EndReason, select::StreamSelector},
+    hub::{
+        Hub,
+        open::{EndReason, Life, StreamInfo},
+        select::StreamSelector,
+    },
     who::Who,
 };
 pub use command::{Command, Outcome};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use relay_config::Config;
 use revocation::{Revocation, RevocationId};
 use revocations::{Full, Revocations};
 use std::sync::Arc;
+use ticket::{Fingerprint, Shape, Ticket};
+use tickets::{Redeemed, TicketRefusal, Tickets};
 
 /// Who carries commands out. Only this process, as long as there is one replica.
 pub struct Control {
@@ -26,6 +35,7 @@ pub struct Control {
     /// This process, as the ids of its streams begin.
     replica: Box<str>,
     revocations: RwLock<Revocations>,
+    tickets: Mutex<Tickets>,
 }
 
 /// Why a command did nothing.
@@ -41,6 +51,7 @@ impl Control {
             hub,
             replica: replica.into(),
             revocations: RwLock::new(Revocations::new(config.revocations.max)),
+            tickets: Mutex::new(Tickets::new(&config.tickets)),
         }
     }
 
@@ -66,6 +77,19 @@ impl Control {
                 let frame = Frame::from_text(&event);
                 Ok(self.hub.direct(number, &frame).await.into())
             }
+            Command::Extend {
+                connection,
+                extension,
+            } => {
+                let extended = match self.number_of(&connection) {
+                    Some(number) => self.hub.extend(number, *extension).await,
+                    None => None,
+                };
+                Ok(Outcome {
+                    extended,
+                    ..Outcome::default()
+                })
+            }
             Command::Restore { id } => {
                 self.revocations.write().remove(&id, now);
                 Ok(Outcome::default())
@@ -84,6 +108,62 @@ impl Control {
     pub fn number_of(&self, connection: &str) -> Option<u64> {
         let number = connection.strip_prefix(&*self.replica)?.strip_prefix('-')?;
         number.parse().ok()
+    }
+
+    pub fn add_ticket(&self, ticket: Ticket, now: UnixMillis) -> Result<(), tickets::Full> {
+        self.tickets.lock().add(ticket, now)
+    }
+
+    /// The ticket, if this client may use it now for some stream.
+    pub fn ticket(
+        &self,
+        id: &TicketId,
+        client: Fingerprint,
+        now: UnixMillis,
+    ) -> Result<Ticket, TicketRefusal> {
+        self.tickets.lock().look(id, client, now).cloned()
+    }
+
+    /// Uses a ticket for the stream `connection`; the stream that it opened before ends.
+    pub fn redeem(
+        &self,
+        id: &TicketId,
+        client: Fingerprint,
+        shape: Shape,
+        connection: &str,
+        now: UnixMillis,
+    ) -> Result<Redeemed, TicketRefusal> {
+        let redeemed = self
+            .tickets
+            .lock()
+            .redeem(id, client, shape, connection, now)?;
+        if let Redeemed::Again(before) = &redeemed {
+            let before = StreamSelector::connection(before);
+            self.hub.order_end(&before, EndReason::Replaced);
+        }
+        Ok(redeemed)
+    }
+
+    /// Is told what happens to streams: a ticket is good as long as its stream.
+    pub fn watch(&self, stream: &StreamInfo, life: Life, now: UnixMillis) {
+        let Evidence::Ticket(minted) = &stream.who.evidence else {
+            return;
+        };
+        let mut tickets = self.tickets.lock();
+        match life {
+            Life::Opened => tickets.opened(&minted.id, &stream.id),
+            Life::Extended(expires) => tickets.extended(&minted.id, expires),
+            Life::Closed => tickets.closed(&minted.id, &stream.id, now),
+        }
+    }
+
+    pub fn count_tickets(&self) -> usize {
+        self.tickets.lock().len()
+    }
+
+    /// Forgets what is over; called about once a second.
+    pub fn sweep(&self, now: UnixMillis) {
+        self.tickets.lock().sweep(now);
     }
 
     /// Whether somebody's credential is refused now.

@@ -5,7 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Accepted values by attribute: OR within an attribute, AND across attributes. Empty accepts all.
 /// Values are compared exactly; an event without the attribute is not accepted.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(
+    Clone,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Filter(BTreeMap<Box<str>, BTreeSet<Box<str>>>);
 
 impl Filter {

@@ -11,6 +11,7 @@ mod dashboard;
 mod direct;
 mod disconnect;
 mod events;
+mod extend;
 pub mod forwarded;
 mod hardening;
 mod history;
@@ -27,9 +28,11 @@ mod selection;
 pub mod server;
 mod status;
 pub mod subscribe;
+mod tickets;
 pub mod time;
 
 use crate::{
+    audit::Audit,
     control::Control,
     event_log::EventLog,
     hub::Hub,
@@ -71,6 +74,7 @@ pub enum Phase {
 pub struct App {
     pub hub: Arc<Hub>,
     pub control: Control,
+    pub audit: Audit,
     pub log: Arc<dyn EventLog>,
     pub live: Arc<Live>,
     pub reloads: Reloads,
@@ -82,12 +86,19 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(hub: Arc<Hub>, log: Arc<dyn EventLog>, live: Arc<Live>, replica: String) -> App {
+    pub fn new(
+        hub: Arc<Hub>,
+        log: Arc<dyn EventLog>,
+        live: Arc<Live>,
+        audit: Audit,
+        replica: String,
+    ) -> App {
         let config = live.settings().config.clone();
         App {
             control: Control::new(hub.clone(), &replica, &config),
             hub,
             log,
+            audit,
             limits: Limits::new(&config.limits),
             live,
             reloads: Reloads::default(),
@@ -130,7 +141,7 @@ impl App {
 const HEALTH: &str = "/health";
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
-fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
+fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
     let events = post(publish::publish).get(history::history);
     let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
@@ -143,6 +154,11 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 11] {
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),
         ("/v1/connections/{connection}/events", post(direct::direct)),
+        (
+            "/v1/connections/{connection}/credential",
+            post(extend::extend),
+        ),
+        ("/v1/tickets", post(tickets::mint)),
         ("/v1/subjects/{subject}/events", post(publish::to_subject)),
         ("/v1/revocations", revocations),
         ("/v1/revocations/{revocation}", delete(revocations::restore)),

@@ -1,5 +1,6 @@
 //! Fan-out inside one process: shards that own sockets, and the feeds that they share.
 
+pub mod extend;
 pub mod feed;
 pub mod inbox;
 pub mod interest;
@@ -17,6 +18,7 @@ use crate::{
     settings::Settings,
     stats::Stats,
 };
+use extend::{Extended, Extension};
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
 use open::{Directed, EndReason};
@@ -191,6 +193,24 @@ impl Hub {
             .ask(|answer| Command::End(streams.clone(), reason, answer))
             .await;
         ended.into_iter().sum()
+    }
+
+    /// Tells the shards to end streams, and does not wait until they have.
+    pub fn order_end(&self, streams: &StreamSelector, reason: EndReason) {
+        let streams = Arc::new(streams.clone());
+        for inbox in &self.inboxes {
+            let (answer, _) = oneshot::channel();
+            inbox.send(Command::End(streams.clone(), reason, answer));
+        }
+    }
+
+    /// Extends the stream with this number; `None` when there is none.
+    pub async fn extend(&self, number: u64, extension: Extension) -> Option<Extended> {
+        let extension = Arc::new(extension);
+        let answers = self
+            .ask(|answer| Command::Extend(number, extension.clone(), answer))
+            .await;
+        answers.into_iter().flatten().next()
     }
 
     /// Hands an event to one stream alone.

@@ -2,10 +2,11 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`audit`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
+pub mod audit;
 pub mod auth;
 pub mod channel;
 pub mod cli;

@@ -103,6 +103,11 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.settings().auth.missing_keys(),
         ),
         Metric::gauge(
+            "sse_relay_tickets",
+            "Tickets that are good, or were until a moment ago.",
+            app.control.count_tickets(),
+        ),
+        Metric::gauge(
             "sse_relay_revocations",
             "Revocations that hold.",
             app.control.count_revocations(unix_millis()),
@@ -145,6 +150,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         opened,
         closed,
         direct,
+        tickets,
         refused,
         auth_refused,
         limited,
@@ -216,6 +222,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Streams closed, by reason.",
             "reason",
             closed,
+        ),
+        Metric::family(
+            "sse_relay_ticket_uses",
+            "Tickets made and used.",
+            "use",
+            tickets,
         ),
         Metric::family(
             "sse_relay_direct_events",

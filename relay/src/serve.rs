@@ -3,6 +3,7 @@
 mod redis_log;
 
 use crate::{
+    audit::{Audit, AuditError},
     clock::unix_millis,
     cursor::Epoch,
     drain::{self, Drained},
@@ -49,6 +50,8 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     #[error(transparent)]
     Redis(#[from] StoreError),
     #[error("{0}")]
@@ -104,6 +107,7 @@ pub async fn serve(
     let settings = Settings::new(config)?;
     let config = settings.config.clone();
     let openness = settings.openness;
+    let audit = Audit::open(&config.audit)?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
     let addresses = Addresses {
@@ -116,7 +120,7 @@ pub async fn serve(
     let hub = Hub::new(threads(&config), stats);
     let (log, writer) = open_log(&config, &live, &hub).await?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(hub, log, live, replica_id()));
+    let app = Arc::new(App::new(hub, log, live, audit, replica_id()));
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(
         &app,
@@ -128,7 +132,7 @@ pub async fn serve(
     // none of these ends by itself; should one, the relay is not whole any more
     let mut tasks = JoinSet::new();
     tasks.spawn(serve_admin(app.clone(), admin)?);
-    tasks.spawn(sweep(app.log.clone()));
+    tasks.spawn(sweep(app.clone()));
     tasks.spawn(tls::watch::watch(tls.into_iter().collect())?);
     tasks.spawn(keep_keys(app.clone()));
     let hangup = signal(SignalKind::hangup())?;
@@ -341,11 +345,13 @@ async fn keep_keys(app: Arc<App>) {
     }
 }
 
-async fn sweep(log: Arc<dyn EventLog>) {
+async fn sweep(app: Arc<App>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        log.sweep().await;
+        app.log.sweep().await;
+        app.control.sweep(unix_millis());
+        app.audit.flush();
     }
 }
 

@@ -143,6 +143,22 @@ labels!(Refusal {
     ProxyProtocol => "proxy-protocol",
 });
 
+/// What was done with a ticket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketUse {
+    Minted,
+    /// It opened its stream for the first time.
+    Redeemed,
+    /// It opened its stream again.
+    Reopened,
+}
+
+labels!(TicketUse {
+    Minted => "minted",
+    Redeemed => "redeemed",
+    Reopened => "reopened",
+});
+
 /// Why a request was refused for want of a credential or a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AuthRefusal {
@@ -260,6 +276,7 @@ pub struct Stats {
     pub closed: Family<CloseReason>,
     /// Events for one stream alone.
     pub direct: Family<Directed>,
+    pub tickets: Family<TicketUse>,
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     pub limited: Family<Hit>,

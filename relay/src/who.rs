@@ -13,19 +13,27 @@ pub struct Who {
 }
 
 impl Who {
+    /// What was shown, by whoever made the ticket if it was one.
+    pub fn shown(&self) -> &Evidence {
+        match &self.evidence {
+            Evidence::Ticket(minted) => &minted.by,
+            evidence => evidence,
+        }
+    }
+
     /// Name of the token that was shown, if it was one.
     pub fn token(&self) -> Option<&str> {
-        match &self.evidence {
+        match self.shown() {
             Evidence::Token(name) => Some(name),
-            Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Jwt { .. } => None,
+            _ => None,
         }
     }
 
     /// The id of the signed token that was shown (`jti`), if it was one and has one.
     pub fn jti(&self) -> Option<&str> {
-        match &self.evidence {
+        match self.shown() {
             Evidence::Jwt { id, .. } => id.as_deref(),
-            Evidence::Open | Evidence::Anonymous | Evidence::Forward | Evidence::Token(_) => None,
+            _ => None,
         }
     }
 
@@ -36,6 +44,7 @@ impl Who {
             Evidence::Anonymous => "anonymous",
             Evidence::Token(_) => "token",
             Evidence::Jwt { .. } => "jwt",
+            Evidence::Ticket(_) => "ticket",
             Evidence::Forward => "forward",
         }
     }

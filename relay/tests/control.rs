@@ -2,12 +2,18 @@
 
 mod support;
 
+#[path = "control/audit.rs"]
+mod audit;
 #[path = "control/direct.rs"]
 mod direct;
 #[path = "control/disconnect.rs"]
 mod disconnect;
+#[path = "control/extending.rs"]
+mod extending;
 #[path = "control/revocations.rs"]
 mod revocations;
+#[path = "control/tickets.rs"]
+mod tickets;
 
 use serde_json::{Value, json};
 use sse_relay::auth::hash_of;

@@ -11,6 +11,7 @@ mod table;
 use exposition::{Family, Scrape};
 use relay_config::Config;
 use sse_relay::{
+    audit::Audit,
     cursor::Epoch,
     event_log::{
         Retention,
@@ -51,7 +52,8 @@ fn app() -> App {
     let log = MemoryLog::new(options, Epoch::from_random(1), hub.clone());
     let settings = Settings::new(Config::default()).expect("no files to read");
     let live = Arc::new(Live::new(settings));
-    App::new(hub, Arc::new(log), live, "r".to_owned())
+    let audit = Audit::open(&live.settings().config.audit).expect("no file to open");
+    App::new(hub, Arc::new(log), live, audit, "r".to_owned())
 }
 
 fn scrape(format: Format) -> Vec<Family> {

@@ -1,6 +1,8 @@
 //! Who sends a request, and how that was shown.
 
+use super::ticket::Minted;
 use crate::grant::Grant;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Who sends a request.
@@ -11,7 +13,8 @@ pub struct Identity {
 }
 
 /// How an identity was shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Evidence {
     /// The listener is open.
     Open,
@@ -26,4 +29,6 @@ pub enum Evidence {
         issuer: Arc<str>,
         id: Option<Arc<str>>,
     },
+    /// A ticket.
+    Ticket(Arc<Minted>),
 }

@@ -34,6 +34,10 @@ pub enum Refused {
     Expired,
     #[error("the credential was revoked")]
     Revoked,
+    #[error("the ticket is not known, or not any more; get a new one")]
+    TicketUnknown,
+    #[error("the ticket was used by another client, or for another stream; get a new one")]
+    TicketReused,
     #[error("the token has three parts as a JWT has, but they are not base64url and JSON")]
     NotJwt,
     #[error("nobody signed the token (its algorithm is none); sign it")]
@@ -70,6 +74,8 @@ labels!(Refused {
     Unknown => "unknown",
     Expired => "expired",
     Revoked => "revoked",
+    TicketUnknown => "ticket-unknown",
+    TicketReused => "ticket-reused",
     NotJwt => "not-jwt",
     Unsigned => "unsigned",
     Algorithm => "algorithm",

@@ -10,7 +10,7 @@ impl Authenticator {
         let Rules::Guarded(guarded) = &self.rules else {
             return true;
         };
-        match &stream.who.evidence {
+        match stream.who.shown() {
             Evidence::Open | Evidence::Anonymous => covers(&guarded.anonymous, stream),
             Evidence::Token(name) => {
                 let mut tokens = guarded.tokens.iter();
@@ -18,6 +18,8 @@ impl Authenticator {
             }
             // only the other application knows, and is asked when the client comes back
             Evidence::Forward => guarded.forward.is_some(),
+            // none is made with another
+            Evidence::Ticket(_) => false,
             Evidence::Jwt { issuer, .. } => {
                 let mut issuers = guarded.issuers.iter();
                 issuers.any(|known| known.name == *issuer)
@@ -28,7 +30,7 @@ impl Authenticator {
     /// Whether a token of these settings is none of newer ones: its name stands for another secret
     /// there, or for nothing.
     pub fn is_retired(&self, who: &Who, newer: &Authenticator) -> bool {
-        let Evidence::Token(name) = &who.evidence else {
+        let Evidence::Token(name) = who.shown() else {
             return false;
         };
         let hashes = |rules: &Rules| match rules {

@@ -135,6 +135,7 @@ fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
                 Evidence::Forward => println!("accepted: the application that was asked knows it"),
                 Evidence::Anonymous => println!("accepted as nobody"),
                 Evidence::Token(name) => println!("accepted: token {name:?}"),
+                Evidence::Ticket(_) => println!("accepted: a ticket"),
                 Evidence::Jwt { issuer, .. } => println!("accepted: signed by {issuer:?}"),
             }
             print!("{}", describe(&identity.grant));

@@ -3,6 +3,7 @@
 
 use super::revocation::{Revocation, RevocationId};
 use crate::hub::{
+    extend::{Extended, Extension},
     open::{Directed, EndReason},
     select::StreamSelector,
 };
@@ -24,6 +25,11 @@ pub enum Command {
     Revoke { revocation: Revocation },
     /// An event for one stream alone: its id, and the event's blocks as they go on the wire.
     Direct { connection: String, event: String },
+    /// A new credential for a stream that is open.
+    Extend {
+        connection: String,
+        extension: Box<Extension>,
+    },
     /// Takes a revocation back.
     Restore { id: RevocationId },
 }
@@ -36,6 +42,9 @@ pub struct Outcome {
     /// Streams that it should have concerned, and that were too far behind for it.
     #[serde(default)]
     pub slow: u64,
+    /// What became of a new credential, where its stream is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended: Option<Extended>,
 }
 
 impl Outcome {
@@ -54,6 +63,7 @@ impl From<Directed> for Outcome {
         Outcome {
             streams: u64::from(directed == Directed::Delivered),
             slow: u64::from(directed == Directed::Slow),
+            ..Outcome::default()
         }
     }
 }
@@ -65,6 +75,7 @@ impl std::ops::Add for Outcome {
         Outcome {
             streams: self.streams + other.streams,
             slow: self.slow + other.slow,
+            extended: self.extended.or(other.extended),
         }
     }
 }
@@ -177,7 +188,10 @@ mod tests {
 
     #[test]
     fn outcomes_add_up() {
-        let ended = |streams| Outcome { streams, slow: 0 };
+        let ended = |streams| Outcome {
+            streams,
+            ..Outcome::default()
+        };
         assert_eq!(ended(1) + ended(2), ended(3));
         for directed in [Directed::Delivered, Directed::Slow, Directed::Gone] {
             let all = Outcome::from(Directed::Gone) + directed.into() + Directed::Gone.into();

@@ -47,10 +47,10 @@ impl Revoked {
     /// What of somebody may be revoked, for looking it up.
     pub fn of(who: &Who) -> impl Iterator<Item = Revoked> {
         let subject = who.subject.clone().map(Revoked::Subject);
-        let token = match &who.evidence {
+        let token = match who.shown() {
             Evidence::Token(name) => Some(Revoked::Token(name.clone())),
             Evidence::Jwt { id, .. } => id.clone().map(Revoked::Jti),
-            Evidence::Open | Evidence::Anonymous | Evidence::Forward => None,
+            _ => None,
         };
         subject.into_iter().chain(token)
     }

@@ -1,15 +1,24 @@
 //! `POST /v1/connections/{connection}/events`: an event for one stream alone.
 
 use super::{
-    App, identity,
+    App,
+    forwarded::Client,
+    identity,
     problem::{Kind, Problem},
     publish, query,
 };
 use crate::{
-    clock::unix_millis, control::Command, frame::Frame, grant::Right, hub::open::Directed,
+    audit::{Action, Entry},
+    auth::Identity,
+    clock::unix_millis,
+    control::Command,
+    frame::Frame,
+    grant::Right,
+    hub::open::Directed,
+    who::Who,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Request, State},
 };
 use http::request::Parts;
@@ -26,28 +35,36 @@ pub struct Answer {
 
 pub async fn direct(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     Path(connection): Path<String>,
     request: Request,
 ) -> Result<Json<Answer>, Problem> {
     let (parts, body) = request.into_parts();
     let allowed = allowed(&app, &parts).await;
-    let event = publish::one_event(&app, &parts.headers, body, allowed).await?;
+    let (identity, event) = publish::one_event(&app, &parts.headers, body, allowed).await?;
     let command = Command::Direct {
-        connection,
+        connection: connection.clone(),
         event: Frame::direct(&event).into_text(),
     };
     let outcome = app.control.spread(command, unix_millis()).await;
     let outcome = outcome.map_err(super::revocations::refusal)?;
     let directed = outcome.directed();
     app.hub.stats.direct.of(directed).add(1);
+    app.audit.record(&Entry {
+        action: Action::SentToStream,
+        who: Some(&Who::from(&identity)),
+        address: client.address,
+        target: &connection,
+        outcome: directed.as_str(),
+    });
     Ok(Json(Answer {
         delivered: directed == Directed::Delivered,
         reason: (directed != Directed::Delivered).then(|| directed.as_str()),
     }))
 }
 
-async fn allowed(app: &App, parts: &Parts) -> Result<(), Problem> {
-    identity::with_right(app, &parts.headers, Right::Direct).await?;
+async fn allowed(app: &App, parts: &Parts) -> Result<Identity, Problem> {
+    let identity = identity::with_right(app, &parts.headers, Right::Direct).await?;
     query::only(parts.uri.query(), &[])?;
     if parts.headers.contains_key("idempotency-key") {
         return Err(Problem::new(
@@ -55,5 +72,5 @@ async fn allowed(app: &App, parts: &Parts) -> Result<(), Problem> {
             "an event to one stream is not kept, so a repeat cannot be recognised; leave Idempotency-Key out",
         ));
     }
-    Ok(())
+    Ok(identity)
 }

@@ -1,14 +1,17 @@
 //! `DELETE /v1/connections` and `DELETE /v1/connections/{id}`: streams that somebody ends.
 
-use super::{App, identity, problem::Problem, query, selection};
+use super::{App, forwarded::Client, identity, problem::Problem, query, selection};
 use crate::{
+    audit::{Action, Entry},
+    auth::Identity,
     clock::unix_millis,
     control::Command,
     grant::Right,
     hub::{open::EndReason, select::StreamSelector},
+    who::Who,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, RawQuery, State},
 };
 use http::HeaderMap;
@@ -23,32 +26,48 @@ pub struct Ended {
 
 pub async fn many(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
-    end(&app, selection::required(query.as_deref())?).await
+    let identity = identity::with_right(&app, &headers, Right::Disconnect).await?;
+    let streams = selection::required(query.as_deref())?;
+    end(&app, streams, &identity, client).await
 }
 
 /// No stream of that id is no error: that it is not there is what was wanted.
 pub async fn one(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Ended>, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    let identity = identity::with_right(&app, &headers, Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
-    end(&app, StreamSelector::connection(&id)).await
+    end(&app, StreamSelector::connection(&id), &identity, client).await
 }
 
-async fn end(app: &App, streams: StreamSelector) -> Result<Json<Ended>, Problem> {
+async fn end(
+    app: &App,
+    streams: StreamSelector,
+    identity: &Identity,
+    client: Client,
+) -> Result<Json<Ended>, Problem> {
+    let target = serde_json::to_string(&streams).expect("a struct of texts");
     let command = Command::End {
         streams,
         reason: EndReason::Disconnected,
     };
     let outcome = app.control.spread(command, unix_millis()).await;
     let outcome = outcome.map_err(super::revocations::refusal)?;
+    app.audit.record(&Entry {
+        action: Action::Disconnected,
+        who: Some(&Who::from(identity)),
+        address: client.address,
+        target: &target,
+        outcome: &format!("{} streams ended", outcome.streams),
+    });
     Ok(Json(Ended {
         ended: outcome.streams,
     }))

@@ -7,7 +7,7 @@ use super::{
     limited,
     problem::{Kind, Problem},
     server::Arrival,
-    subscribe::{Answer, Subscribe},
+    subscribe::{Answer, Intent, Subscribe},
 };
 use crate::{
     frame::{Frame, Framing},
@@ -49,6 +49,10 @@ pub fn subscribe<'a, B>(
             _ => Transport::Http10,
         },
         framing,
+        intent: match *request.method() {
+            Method::HEAD => Intent::Look,
+            _ => Intent::Open,
+        },
     }
 }
 
@@ -64,7 +68,7 @@ pub async fn events(
     let asked = subscribe(&app, &request, client, Framing::Bare);
     let identity = match request.extensions().get::<Identified>() {
         Some(Identified(known)) => known.clone(),
-        None => identity::identify(&app, &asked.credential, request.headers()).await,
+        None => asked.identify(&app, request.headers()).await,
     };
     match asked.answer(&app, identity) {
         Answer::Refused(problem) if limited::comes_back(&app, &request) => {

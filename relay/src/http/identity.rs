@@ -9,6 +9,7 @@ use crate::{
     auth::{Credential, Denied, Evidence, Identity, Parts, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
+    control::{ticket::Ticket, tickets::TicketRefusal},
     cursor::UnixMillis,
     filter::Filter,
     grant::Right,
@@ -165,13 +166,49 @@ pub async fn with_right(app: &App, headers: &HeaderMap, right: Right) -> Result<
     Ok(identity)
 }
 
+/// Who sends a request, if anybody in particular.
+pub async fn somebody(app: &App, headers: &HeaderMap) -> Result<Identity, Problem> {
+    let identity = sender(app, headers).await?;
+    match identity.from {
+        Evidence::Anonymous => Err(not_granted(&identity, "do this")),
+        _ => Ok(identity),
+    }
+}
+
+/// Who sends a request with a ticket. The one that it was made with may be revoked meanwhile.
+pub fn of_ticket(
+    app: &App,
+    ticket: Result<Ticket, TicketRefusal>,
+    now: UnixMillis,
+) -> Result<Identity, Problem> {
+    let identity = ticket.map_err(refused_ticket).map(|ticket| Identity {
+        grant: ticket.grant,
+        from: Evidence::Ticket(ticket.minted),
+    });
+    identity.and_then(|identity| not_revoked(app, Ok(identity), now))
+}
+
+pub fn refused_ticket(refusal: TicketRefusal) -> Problem {
+    denied(Denied::Refused(match refusal {
+        TicketRefusal::Unknown => Refused::TicketUnknown,
+        TicketRefusal::Reused => Refused::TicketReused,
+    }))
+}
+
+/// A request with two credentials, of which nobody could say which one counts.
+pub fn two_credentials() -> Problem {
+    denied(Refused::Malformed.into())
+}
+
 /// 401 for who showed nothing, 403 for who is known and not allowed.
-fn not_granted(identity: &Identity, wanted: &str) -> Problem {
+pub fn not_granted(identity: &Identity, wanted: &str) -> Problem {
     let (kind, refusal) = match identity.from {
         Evidence::Anonymous => (Kind::Unauthenticated, AuthRefusal::Missing),
-        Evidence::Open | Evidence::Token(_) | Evidence::Jwt { .. } | Evidence::Forward => {
-            (Kind::NotGranted, AuthRefusal::NotGranted)
-        }
+        Evidence::Open
+        | Evidence::Token(_)
+        | Evidence::Jwt { .. }
+        | Evidence::Forward
+        | Evidence::Ticket(_) => (Kind::NotGranted, AuthRefusal::NotGranted),
     };
     let detail = match kind {
         Kind::Unauthenticated => {
@@ -179,7 +216,9 @@ fn not_granted(identity: &Identity, wanted: &str) -> Problem {
         }
         _ => format!("this credential does not allow to {wanted}"),
     };
-    Problem::new(kind, detail).because(refusal)
+    Problem::new(kind, detail)
+        .because(refusal)
+        .of(Who::from(identity))
 }
 
 /// Lets only those pass who may observe.

@@ -5,6 +5,7 @@ use crate::{
     auth::Refused,
     limits::{Exceeded, hit::Scope},
     stats::AuthRefusal,
+    who::Who,
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -40,6 +41,7 @@ pub enum Kind {
     TooManyChannels,
     AuthUnavailable,
     TooManyRevocations,
+    TooManyTickets,
     Unavailable,
     OutcomeUnknown,
     Draining,
@@ -80,6 +82,7 @@ impl Kind {
         Kind::TooManyChannels,
         Kind::AuthUnavailable,
         Kind::TooManyRevocations,
+        Kind::TooManyTickets,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::Draining,
@@ -206,6 +209,11 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "as many revocations hold as may",
             ),
+            Kind::TooManyTickets => (
+                "too-many-tickets",
+                S::SERVICE_UNAVAILABLE,
+                "as many tickets are good as may",
+            ),
             Kind::Unavailable => (
                 "unavailable",
                 S::SERVICE_UNAVAILABLE,
@@ -260,6 +268,15 @@ pub struct Problem {
     refusal: Option<AuthRefusal>,
     /// Which limit was reached, if one was.
     exceeded: Option<Exceeded>,
+    /// Whose request it was, for the audit log.
+    who: Option<Box<Who>>,
+}
+
+/// What an answer says of a denial, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    pub reason: &'static str,
+    pub who: Option<Box<Who>>,
 }
 
 /// Seconds after which a client may try again when the relay cannot serve now.
@@ -279,6 +296,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             refusal: None,
+            who: None,
             exceeded: None,
         }
     }
@@ -311,6 +329,13 @@ impl Problem {
         }
     }
 
+    pub fn of(self, who: Who) -> Problem {
+        Problem {
+            who: Some(Box::new(who)),
+            ..self
+        }
+    }
+
     pub fn to_json(&self) -> serde_json::Value {
         let document = Document {
             r#type: format!("urn:sse-relay:problem:{}", self.kind.slug()),
@@ -326,6 +351,13 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let json = self.to_json();
         let mut response = self.kind.answer(&json);
+        let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+        if denied.contains(&self.kind.status()) {
+            response.extensions_mut().insert(Denial {
+                reason: self.refusal.map_or(self.kind.slug(), AuthRefusal::as_str),
+                who: self.who,
+            });
+        }
         if let Some(refusal) = self.refusal {
             if let Some(challenge) = challenge(refusal) {
                 let headers = response.headers_mut();

@@ -15,6 +15,7 @@ use super::{
     query,
 };
 use crate::{
+    audit::{Action, Entry},
     auth::Identity,
     channel::ChannelName,
     cursor::Place,
@@ -23,6 +24,7 @@ use crate::{
     grant::Right,
     limits::Publisher,
     stats::PublishOutcome,
+    who::Who,
 };
 use axum::{
     body::Body,
@@ -135,6 +137,8 @@ async fn accept(
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
     let identity = identity::sender(app, headers).await;
+    let to_subject = matches!(channel, Ok((_, Target::Subject)));
+    let sender = identity.as_ref().ok().filter(|_| to_subject).map(Who::from);
     let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
     let bounds = body::Bounds {
         bytes: app.config().http.max_body_bytes.as_usize(),
@@ -151,18 +155,29 @@ async fn accept(
         key,
         fingerprint: fingerprint(headers, &bytes),
     });
-    match understand(format, headers, &bytes, &limits)? {
+    let accepted = match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
             let appended = append(app, &channel, vec![event], idempotency).await?;
             let id = appended.places().first().map(Place::to_string);
-            Ok(Accepted::Json(status_of(&appended), json!({ "id": id })))
+            Accepted::Json(status_of(&appended), json!({ "id": id }))
         }
         Understood::Many(batch) => {
             app.limits
                 .charge(&publisher, batch.len().saturating_sub(1) as u64, 0);
-            append_batch(app, &channel, batch, idempotency).await
+            append_batch(app, &channel, batch, idempotency).await?
         }
+    };
+    if let Some(sender) = &sender {
+        let client = parts.extensions.get::<Client>();
+        app.audit.record(&Entry {
+            action: Action::SentToSubject,
+            who: Some(sender),
+            address: client.and_then(|client| client.address),
+            target: channel.as_str(),
+            outcome: "published",
+        });
     }
+    Ok(accepted)
 }
 
 /// One event for a stream, which is not appended to the log. What is decided before its body goes
@@ -171,15 +186,15 @@ pub async fn one_event(
     app: &App,
     headers: &HeaderMap,
     body: Body,
-    allowed: Result<(), Problem>,
-) -> Result<Event, Problem> {
+    allowed: Result<Identity, Problem>,
+) -> Result<(Identity, Event), Problem> {
     let bounds = body::Bounds {
         bytes: app.config().http.max_body_bytes.as_usize(),
         silence: app.config().http.idle_timeout.std(),
         time: app.config().http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
-    allowed?;
+    let identity = allowed?;
     let (format, bytes) = (format(headers)?, bytes?);
     let limits = Limits {
         max_event_bytes: app.config().event.max_bytes.as_usize(),
@@ -190,7 +205,7 @@ pub async fn one_event(
     match format {
         Format::Lines | Format::CloudEventBatch => Err(one_at_a_time()),
         _ => match understand(format, headers, &bytes, &limits)? {
-            Understood::One(event) => Ok(event),
+            Understood::One(event) => Ok((identity, event)),
             Understood::Many(_) => Err(one_at_a_time()),
         },
     }

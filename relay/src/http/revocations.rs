@@ -1,13 +1,16 @@
 //! `/v1/revocations`: credentials that are refused before they end.
 
 use super::{
-    App, identity, json_body,
+    App,
+    forwarded::Client,
+    identity, json_body,
     paging::Parameters,
     problem::{Kind, Problem},
     query,
     time::{self, format_millis},
 };
 use crate::{
+    audit::{Action, Entry},
     auth::jwt::MAX_ID,
     clock::unix_millis,
     control::{
@@ -17,9 +20,10 @@ use crate::{
     cursor::UnixMillis,
     grant::Right,
     subject::Subject,
+    who::Who,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, RawQuery, Request, State},
 };
 use http::{HeaderMap, StatusCode};
@@ -63,19 +67,32 @@ pub struct Page {
 
 pub async fn create(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<Created>, Problem> {
     let allowed = identity::with_right(&app, request.headers(), Right::Disconnect)
         .await
         .and_then(|identity| query::only(query.as_deref(), &[]).map(|_| identity));
-    let (_, wanted) = json_body::read::<Wanted, _>(&app, request, allowed, EXPECTED).await?;
+    let (identity, wanted) = json_body::read::<Wanted, _>(&app, request, allowed, EXPECTED).await?;
     let now = unix_millis();
     let revocation = wanted.understand(&app, now)?;
     let command = Command::Revoke {
         revocation: revocation.clone(),
     };
     let outcome = app.control.spread(command, now).await.map_err(refusal)?;
+    let target = serde_json::to_string(&revocation.revoked).expect("an enum of texts");
+    app.audit.record(&Entry {
+        action: Action::Revoked,
+        who: Some(&Who::from(&identity)),
+        address: client.address,
+        target: &target,
+        outcome: &format!(
+            "until {}, {} streams ended",
+            format_millis(revocation.until),
+            outcome.streams
+        ),
+    });
     Ok(Json(Created {
         revocation: describe(revocation.revoked.id(), revocation),
         ended: outcome.streams,
@@ -108,11 +125,12 @@ pub async fn list(
 /// What is not revoked is no error: that it is not is what was wanted.
 pub async fn restore(
     State(app): State<Arc<App>>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    identity::with_right(&app, &headers, Right::Disconnect).await?;
+    let identity = identity::with_right(&app, &headers, Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     let command = Command::Restore {
         id: RevocationId::from_text(&id),
@@ -121,6 +139,13 @@ pub async fn restore(
         .spread(command, unix_millis())
         .await
         .map_err(refusal)?;
+    app.audit.record(&Entry {
+        action: Action::Restored,
+        who: Some(&Who::from(&identity)),
+        address: client.address,
+        target: &id,
+        outcome: "restored",
+    });
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -12,11 +12,12 @@ mod wire;
 use super::{
     App, Phase, events,
     forwarded::Client,
-    identity::{self, Identified},
-    problem::{Kind, Problem},
+    identity::Identified,
+    problem::{Denial, Kind, Problem},
     subscribe::Answer,
 };
 use crate::{
+    audit::{Action, Entry},
     auth::{Credential, Parts},
     clock::unix_millis,
     frame::Framing,
@@ -158,7 +159,8 @@ impl Context {
             config: settings.config.clone(),
             auth: settings.auth.clone(),
         };
-        let (index, deciding, app) = (self.shard, self.clone(), self.app.clone());
+        let (index, deciding) = (self.shard, self.clone());
+        let (app, watching) = (self.app.clone(), self.app.clone());
         let edge = Edge {
             first: match &self.tls {
                 None => First::Head,
@@ -169,6 +171,9 @@ impl Context {
                 Box::new(move |peer| app.settings().proxies.preface(peer))
             },
             decide: Box::new(move |request, peer| deciding.decide(request, peer)),
+            watch: Box::new(move |stream, life| {
+                watching.control.watch(stream, life, unix_millis());
+            }),
             refuses: Box::new(move |stream| {
                 app.control.refuses(&stream.who, unix_millis())
                     || !app.settings().auth.still_allows(stream)
@@ -222,6 +227,7 @@ impl Context {
             }),
             transport: Transport::Http11,
             framing: Framing::Chunked,
+            intent: super::subscribe::Intent::Open,
         };
         match subscribe.answer_at_once(&self.app) {
             Some(Answer::Open(opening)) => Decision::Open(opening),
@@ -514,7 +520,7 @@ impl ConnectionService {
         let (taken, routed) = (taken.clone(), self.routing(client));
         Box::pin(async move {
             let asked = events::subscribe(&app, &request, client, Framing::Chunked);
-            let identity = identity::identify(&app, &asked.credential, request.headers()).await;
+            let identity = asked.identify(&app, request.headers()).await;
             if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
                 *taken.lock() = Some(opening);
                 return std::future::pending().await;
@@ -537,11 +543,26 @@ impl ConnectionService {
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(client);
             request.extensions_mut().insert(arrival);
-            if super::is_publish(&request) {
-                let app = context.app;
-                return Box::pin(async { Ok(super::publish_directly(app, request).await) });
-            }
-            Box::pin(context.router.oneshot(request))
+            let asked = (request.method().clone(), request.uri().clone());
+            let app = context.app;
+            Box::pin(async move {
+                let response = if super::is_publish(&request) {
+                    super::publish_directly(app.clone(), request).await
+                } else {
+                    context.router.oneshot(request).await?
+                };
+                if let Some(denial) = response.extensions().get::<Denial>() {
+                    app.audit.record(&Entry {
+                        action: Action::Denied,
+                        who: denial.who.as_deref(),
+                        address: client.address,
+                        // without the query, which may hold a credential
+                        target: &format!("{} {}", asked.0, asked.1.path()),
+                        outcome: denial.reason,
+                    });
+                }
+                Ok(response)
+            })
         }
     }
 }

@@ -9,8 +9,14 @@ use super::{
     query,
 };
 use crate::{
-    auth::{Credential, Identity},
+    audit::{Action, Entry},
+    auth::{Credential, Evidence, Identity, TicketId},
     channel::{ChannelName, Selector},
+    clock::unix_millis,
+    control::{
+        ticket::{Fingerprint, Shape},
+        tickets::Redeemed,
+    },
     cursor::Cursor,
     event::legal_attribute_name,
     event_log::cursor_of,
@@ -20,12 +26,13 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
+    stats::TicketUse,
     subject::Subject,
     who::Who,
 };
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use relay_config::{Access, Config, HeartbeatAs};
+use relay_config::{Access, ChannelPattern, Config, HeartbeatAs};
 use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// A request for a stream, wherever it was read.
@@ -39,6 +46,16 @@ pub struct Subscribe<'a> {
     pub client: Client,
     pub transport: Transport,
     pub framing: Framing,
+    pub intent: Intent,
+}
+
+/// What becomes of an answer that says yes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Intent {
+    /// The stream opens.
+    Open,
+    /// It was only asked whether it would (HEAD).
+    Look,
 }
 
 /// The answer to a subscribe.
@@ -50,7 +67,7 @@ pub enum Answer {
     Refused(Problem),
 }
 
-const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 9] = [
     "channel",
     "lastEventId",
     "from",
@@ -58,6 +75,7 @@ const PARAMETERS: [&str; 8] = [
     "connected",
     "degraded",
     "client",
+    "ticket",
     "filter.ATTRIBUTE",
 ];
 /// Longest name that a client may give itself, in bytes.
@@ -68,7 +86,10 @@ const MAX_USER_AGENT: usize = 200;
 impl Subscribe<'_> {
     /// The answer, if who asks can be told without waiting.
     pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
-        let identity = identity::identify_at_once(app, &self.credential)?;
+        let identity = match self.ticket() {
+            Some(ticket) => self.holder(app, &ticket),
+            None => identity::identify_at_once(app, &self.credential)?,
+        };
         Some(self.answer(app, identity))
     }
 
@@ -85,9 +106,88 @@ impl Subscribe<'_> {
             Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
             Ok(permit) => {
                 opening.permit = permit;
-                Answer::Open(Box::new(opening))
+                match self.redeem(app, &opening) {
+                    Ok(()) => Answer::Open(Box::new(opening)),
+                    Err(problem) => Answer::Refused(problem),
+                }
             }
         }
+    }
+
+    /// Who asks, by a ticket in the address or else by the headers.
+    pub async fn identify(
+        &self,
+        app: &App,
+        headers: &http::HeaderMap,
+    ) -> Result<Identity, Problem> {
+        match self.ticket() {
+            Some(ticket) => self.holder(app, &ticket),
+            None => identity::identify(app, &self.credential, headers).await,
+        }
+    }
+
+    /// The ticket in the address; of two the first, which the parser of the parameters then refuses.
+    fn ticket(&self) -> Option<String> {
+        if !self.query.contains("ticket=") {
+            return None;
+        }
+        let mut parameters = query::parse(self.query).ok()?.into_iter();
+        parameters
+            .find(|(name, _)| name == "ticket")
+            .map(|(_, ticket)| ticket)
+    }
+
+    fn holder(&self, app: &App, ticket: &str) -> Result<Identity, Problem> {
+        // what a browser sends by itself does not count beside a ticket
+        if self.credential != Credential::None && !self.credential.is_ambient() {
+            return Err(identity::two_credentials());
+        }
+        let now = unix_millis();
+        let ticket = app
+            .control
+            .ticket(&TicketId::of(ticket), self.fingerprint(app), now);
+        identity::of_ticket(app, ticket, now)
+    }
+
+    fn fingerprint(&self, app: &App) -> Fingerprint {
+        Fingerprint::of(
+            &app.config().tickets.bind,
+            self.client.address,
+            self.user_agent,
+        )
+    }
+
+    /// Uses the ticket, if it was one: the last step, once nothing else can refuse the stream.
+    fn redeem(&self, app: &App, opening: &Opening) -> Result<(), Problem> {
+        let (Evidence::Ticket(minted), Intent::Open) = (&opening.info.who.evidence, self.intent)
+        else {
+            return Ok(());
+        };
+        let info = &opening.info;
+        let shape = Shape::of(&info.channels, &info.filter);
+        let redeemed = app
+            .control
+            .redeem(
+                &minted.id,
+                self.fingerprint(app),
+                shape,
+                &info.id,
+                unix_millis(),
+            )
+            .map_err(|refusal| identity::refused_ticket(refusal).of(info.who.clone()))?;
+        let used = match redeemed {
+            Redeemed::First => TicketUse::Redeemed,
+            Redeemed::Again(_) => TicketUse::Reopened,
+        };
+        app.hub.stats.tickets.of(used).add(1);
+        app.audit.record(&Entry {
+            action: Action::TicketUsed,
+            who: Some(&info.who),
+            address: self.client.address,
+            target: &info.id,
+            outcome: used.as_str(),
+        });
+        Ok(())
     }
 
     fn wanted(
@@ -98,9 +198,15 @@ impl Subscribe<'_> {
         let settings = app.settings();
         plaintext::check(&settings.proxies, self.client)?;
         settings.openness.allows(&self.caller, &settings.cors)?;
-        identity::may_use(app, &self.caller, &self.credential)?;
+        if self.ticket().is_none() {
+            identity::may_use(app, &self.caller, &self.credential)?;
+        }
         let identity = identity?;
-        let wanted = Wanted::parse(self.query, &settings.config)?;
+        let granted = match identity.from {
+            Evidence::Ticket(_) => &identity.grant.subscribe[..],
+            _ => &[],
+        };
+        let wanted = Wanted::parse(self.query, &settings.config, granted)?;
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
         let cursor = match self.last_event_id {
@@ -209,10 +315,19 @@ struct Wanted {
     greeting: Greeting,
     notices: Notices,
     client: Option<Box<str>>,
+    ticket: Given,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Given {
+    #[default]
+    No,
+    Yes,
 }
 
 impl Wanted {
-    fn parse(text: &str, config: &Config) -> Result<Wanted, Problem> {
+    /// A ticket's stream has all that the ticket allows unless it asks for less.
+    fn parse(text: &str, config: &Config, granted: &[ChannelPattern]) -> Result<Wanted, Problem> {
         let mut wanted = Wanted {
             selectors: BTreeSet::new(),
             filter: Filter::default(),
@@ -226,9 +341,15 @@ impl Wanted {
             },
             notices: Notices::None,
             client: None,
+            ticket: Given::No,
         };
         for (name, value) in query::parse(text)? {
             wanted.take(&name, value, config)?;
+        }
+        if wanted.selectors.is_empty() {
+            for pattern in granted {
+                wanted.select(pattern.as_str(), config)?;
+            }
         }
         if wanted.selectors.is_empty() {
             return Err(bad("name at least one channel: /v1/events?channel=NAME"));
@@ -244,6 +365,10 @@ impl Wanted {
             "heartbeat" => self.heartbeat = parse_heartbeat(&value)?,
             "connected" => self.greeting = parse_greeting(&value)?,
             "degraded" => self.notices = parse_notices(&value)?,
+            "ticket" if self.ticket == Given::Yes => {
+                return Err(bad("`ticket` is given twice; give one"));
+            }
+            "ticket" => self.ticket = Given::Yes, // who asks is known by it
             "client" => self.client = Some(parse_client(&value)?),
             _ if Some(name) == token_parameter(config) => {} // it was looked at already
             _ if name.starts_with('_') => {}                 // what scripts add against caches
@@ -374,7 +499,7 @@ mod tests {
     use super::*;
 
     fn parse(query: &str) -> Result<Wanted, Problem> {
-        Wanted::parse(query, &Config::default())
+        Wanted::parse(query, &Config::default(), &[])
     }
 
     #[test]
@@ -443,7 +568,7 @@ mod tests {
             ..relay_config::ChannelRule::new("secret.**")
         });
         let kind = |query| {
-            Wanted::parse(query, &config)
+            Wanted::parse(query, &config, &[])
                 .map(|_| ())
                 .map_err(|problem| problem.kind)
         };

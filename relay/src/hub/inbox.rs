@@ -1,6 +1,7 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
+    extend::{Extended, Extension},
     open::{CloseReason, Directed, EndReason, Opening, StreamInfo},
     select::StreamSelector,
     sink::Pipe,
@@ -59,6 +60,8 @@ pub enum Command {
     Drain(Duration),
     /// End streams at once, and say how many.
     End(Arc<StreamSelector>, EndReason, oneshot::Sender<u64>),
+    /// A new credential for the stream with this number.
+    Extend(u64, Arc<Extension>, oneshot::Sender<Option<Extended>>),
     /// An event for the stream with this number alone.
     Direct(u64, Frame, oneshot::Sender<Directed>),
     List(ListQuery, oneshot::Sender<Vec<StreamReport>>),

@@ -114,6 +114,8 @@ pub enum CloseReason {
     Disconnected,
     /// Its credential was revoked.
     Revoked,
+    /// Its ticket opened it anew.
+    Replaced,
     /// The relay is draining.
     Draining,
     /// The client sent what no subscriber sends.
@@ -131,6 +133,7 @@ labels!(CloseReason {
     Expired => "expired",
     Disconnected => "disconnected",
     Revoked => "revoked",
+    Replaced => "replaced",
     Draining => "draining",
     Protocol => "protocol",
 });
@@ -138,8 +141,20 @@ labels!(CloseReason {
 impl CloseReason {
     /// Whether somebody ordered it, and the client is told so.
     pub fn is_ordered(self) -> bool {
-        matches!(self, CloseReason::Disconnected | CloseReason::Revoked)
+        matches!(
+            self,
+            CloseReason::Disconnected | CloseReason::Revoked | CloseReason::Replaced
+        )
     }
+}
+
+/// What happens to a stream, for who watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    Opened,
+    /// It ends then, if ever.
+    Extended(Option<UnixMillis>),
+    Closed,
 }
 
 /// What became of an event for one stream alone.
@@ -174,6 +189,8 @@ pub enum EndReason {
     Disconnected,
     /// Its credential was revoked; a return is refused.
     Revoked,
+    /// Its ticket opened it anew.
+    Replaced,
 }
 
 impl From<EndReason> for CloseReason {
@@ -181,6 +198,7 @@ impl From<EndReason> for CloseReason {
         match reason {
             EndReason::Disconnected => CloseReason::Disconnected,
             EndReason::Revoked => CloseReason::Revoked,
+            EndReason::Replaced => CloseReason::Replaced,
         }
     }
 }

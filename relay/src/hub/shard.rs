@@ -11,6 +11,7 @@ mod configure;
 mod direct;
 mod end;
 mod expiry;
+mod extend;
 mod feeds;
 pub mod head;
 mod held;
@@ -30,7 +31,7 @@ pub use attach::stream_head;
 use super::{
     Hub,
     inbox::{Command, Inbox},
-    open::{CloseReason, Opening, StreamInfo},
+    open::{CloseReason, Life, Opening, StreamInfo},
 };
 use crate::proxy_protocol::Preface;
 use crate::{
@@ -76,6 +77,9 @@ pub type Decide = dyn Fn(&head::Request<'_>, Option<SocketAddr>) -> Decision;
 /// Takes a connection with the bytes that were read from it, and who is at its other end.
 pub type HandOver = dyn Fn(OwnedFd, Bytes, Option<SocketAddr>);
 
+/// Is told what happens to a stream.
+pub type Watch = dyn Fn(&StreamInfo, Life);
+
 /// What becomes of a connection that was accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum First {
@@ -95,6 +99,8 @@ pub struct Edge {
     pub hand_over: Box<HandOver>,
     /// Whether who was allowed a stream has been refused since.
     pub refuses: Box<dyn Fn(&StreamInfo) -> bool>,
+    /// Is told of streams.
+    pub watch: Box<Watch>,
 }
 
 /// What all shards are made from.
@@ -261,6 +267,9 @@ impl Shard {
             Command::Drain(window) => self.drain(window),
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
+            }
+            Command::Extend(number, extension, answer) => {
+                let _ = answer.send(self.extend(number, &extension));
             }
             Command::Direct(number, frame, answer) => {
                 let _ = answer.send(self.direct(number, &frame));

@@ -208,7 +208,8 @@ impl Inside {
         let hub = Hub::new(threads, Arc::new(Stats::default()));
         let log = Arc::new(Moody::new(partitions, hub.clone()));
         let live = Arc::new(Live::new(Settings::new(config).unwrap()));
-        let app = App::new(hub, log.clone(), live, "inside".to_owned());
+        let audit = sse_relay::audit::Audit::open(&live.settings().config.audit).unwrap();
+        let app = App::new(hub, log.clone(), live, audit, "inside".to_owned());
         let app = Arc::new(app);
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

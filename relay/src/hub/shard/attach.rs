@@ -19,7 +19,7 @@ use crate::{
     frame::{ConnectedData, Frame, Framing, GapData},
     hub::{
         feed::{ByteLog, FeedKey},
-        open::{self, CloseReason, EndReason, Greeting, Opening, StreamInfo},
+        open::{self, CloseReason, EndReason, Greeting, Life, Opening, StreamInfo},
         sink::{Pipe, Sink},
     },
     stats::LogOperation,
@@ -134,6 +134,7 @@ impl Shard {
             told: Condition::Healthy,
             counts: Counts::default(),
             opened: self.now,
+            expires: opening.expires,
             info: Arc::new(opening.info.clone()),
             _permit: opening.permit.clone(),
         }
@@ -243,6 +244,7 @@ impl Shard {
         let token = self.token_of(index);
         self.by_number.insert(opening.info.number, index);
         self.log_opened(&opening.info);
+        (self.edge.watch)(&opening.info, Life::Opened);
         if let Some(expires) = opening.expires {
             self.plan_expiry(token, expires, unix_millis());
         }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     frame::{Frame, Framing, LAST_CHUNK},
     hub::{
-        open::{CloseReason, StreamInfo},
+        open::{CloseReason, Life, StreamInfo},
         sink::{Finish, Sink},
     },
     stats::DropReason,
@@ -62,6 +62,7 @@ impl Shard {
             return;
         };
         self.by_number.remove(&stream.info.number);
+        (self.edge.watch)(&stream.info, Life::Closed);
         stream.sink.finish(match reason {
             CloseReason::Ended
             | CloseReason::Draining

@@ -39,14 +39,23 @@ impl Shard {
             let who = &stream.info.who;
             if !stream.is_closing() && !may_go_on(stream) {
                 ended.push(index as u32);
-            } else if let Some(Some(expires)) = settings.auth.expiry(who)
-                && old.expiry(who) != Some(Some(expires))
+            } else if let Some(expires) = settings.auth.expiry(who)
+                && old.expiry(who) != Some(expires)
             {
                 replanned.push((index as u32, expires));
             }
         }
         for (index, expires) in replanned {
-            self.plan_expiry(self.token_of(index), expires, unix_millis());
+            let Some(stream) = self.stream_mut(index) else {
+                continue;
+            };
+            let before = std::mem::replace(&mut stream.expires, expires);
+            // a later end is found when the one before comes
+            if let Some(expires) = expires
+                && before.is_none_or(|before| expires < before)
+            {
+                self.plan_expiry(self.token_of(index), expires, unix_millis());
+            }
         }
         for index in ended {
             self.dismiss(index, EndReason::Revoked);

@@ -67,11 +67,12 @@ impl Shard {
             let Some(index) = self.slot_of(token) else {
                 continue;
             };
-            // the configuration may say another time by now, which was planned then
-            let said = self
-                .stream(index)
-                .and_then(|stream| self.shared.auth.expiry(&stream.info.who));
-            if said.is_some_and(|said| said != Some(expires)) {
+            let present = self.stream(index).and_then(|stream| stream.expires);
+            if present != Some(expires) {
+                // extended, or the configuration says another time since: the notice has no meaning any more, and the end is planned anew
+                if let (Step::Look | Step::Close, Some(expires)) = (step, present) {
+                    self.plan_expiry(token, expires, unix_millis());
+                }
                 continue;
             }
             match step {

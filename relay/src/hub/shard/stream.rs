@@ -1,7 +1,7 @@
 //! One open stream, as its shard keeps it.
 
 use crate::{
-    cursor::Places,
+    cursor::{Places, UnixMillis},
     event_log::{Condition, Standings},
     hub::{
         feed::Keyed,
@@ -31,6 +31,8 @@ pub struct Stream {
     pub told: Condition,
     pub counts: Counts,
     pub opened: Instant,
+    /// When the grant that allows it ends.
+    pub expires: Option<UnixMillis>,
     pub info: Arc<StreamInfo>,
     /// Given back with the stream.
     pub _permit: Option<Arc<Permit>>,
