@@ -62,7 +62,12 @@ pub async fn a_publish_is_all_or_nothing(implementation: &dyn Implementation) {
 pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
     implementation: &dyn Implementation,
 ) {
-    let subject = Subject::open(implementation, Limits::events(1)).await;
+    // a log that is away may be read again, and then what is trimmed meanwhile is told as missing
+    let kept = match implementation.together() {
+        Together::Bounded => 1,
+        Together::Unbounded => 1000,
+    };
+    let subject = Subject::open(implementation, Limits::events(kept)).await;
     let joined = subject.log.attach(select(&["**", "a"])).await.unwrap();
     let used = subject.log.partitioning().all();
     assert_eq!(joined.partitions(), used, "a pattern uses all");
@@ -74,7 +79,7 @@ pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
         all.extend(ids(&subject.publish(publication).await.unwrap()));
     }
     subject.tail.wait_for(all.len()).await;
-    assert_eq!(subject.tail.ids(), all, "though all but two are trimmed");
+    assert_eq!(subject.tail.ids(), all, "whatever is trimmed");
     assert_eq!(subject.head(), all[all.len() - 1]);
     assert_eq!(*subject.tail.places.lock(), subject.log.heads());
 }

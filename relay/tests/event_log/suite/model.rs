@@ -333,6 +333,7 @@ pub fn pages_and_gaps_are_those_of_the_model(make: impl Fn() -> Box<dyn Implemen
         failure_persistence: None,
         ..ProptestConfig::default()
     };
+    let _servers = make(); // one set for all cases
     TestRunner::new(config)
         .run(&(limits(), steps()), |(limits, steps)| {
             runtime.block_on(run(&*make(), limits, steps));
