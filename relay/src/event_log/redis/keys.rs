@@ -106,7 +106,7 @@ impl Keys {
 pub struct Encoded<'a>(&'a str);
 
 impl Encoded<'_> {
-    /// `None` for what [`encode`] never writes.
+    /// `None` for what `encode` never writes.
     pub fn decode(self) -> Option<String> {
         let mut text = String::with_capacity(self.0.len());
         let mut rest = self.0.chars();
