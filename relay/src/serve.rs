@@ -66,8 +66,8 @@ pub enum ServeError {
     #[error("a task of the relay ended; the relay is not whole without it")]
     TaskEnded,
     /// What it said stands in the log.
-    #[error("the thread that writes the log's file ended; nothing can be published any more")]
-    WriterEnded,
+    #[error("a part of the log ended; events would not be written or delivered any more")]
+    LogEnded,
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("cannot start: {0}")]
@@ -163,7 +163,7 @@ pub async fn serve(
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
-        () = ended(writer) => return Err(ServeError::WriterEnded),
+        () = ended(writer) => return Err(ServeError::LogEnded),
     }
     if let Err(error) = app.log.close().await {
         tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
@@ -261,7 +261,8 @@ fn replica_id() -> String {
         .collect()
 }
 
-/// The log, and what tells when the thread that writes its file, if there is one, has ended.
+/// The log, and what tells when the thread that writes its file, or a task that brings its events from
+/// Redis, has ended.
 type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
 
 async fn open_log(
@@ -271,7 +272,8 @@ async fn open_log(
 ) -> Result<OpenLog, ServeError> {
     if let Some(settings) = &config.redis {
         let log = redis_log::open(config, live, settings, hub.clone()).await?;
-        return Ok((Arc::new(log), None));
+        let ended = log.task_ended();
+        return Ok((Arc::new(log), ended));
     }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());

@@ -14,3 +14,5 @@ mod appending;
 mod epochs;
 #[path = "redis_log/keeping.rs"]
 mod keeping;
+#[path = "redis_log/watching.rs"]
+mod watching;

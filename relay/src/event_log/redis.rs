@@ -38,6 +38,7 @@ use options::RedisOptions;
 use parking_lot::Mutex;
 use partition::PartitionLog;
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -78,6 +79,7 @@ pub struct RedisLog {
     counted: Mutex<Option<Instant>>,
     /// They end with the log.
     _tasks: JoinSet<()>,
+    ended: Mutex<Option<oneshot::Receiver<Infallible>>>,
 }
 
 impl RedisLog {
@@ -126,13 +128,21 @@ impl RedisLog {
             opened.push(share);
         }
         tasks.spawn(tell_condition(disturbed, tail));
+        let (watch, ended) = watched(tasks);
         Ok(RedisLog {
             shares: opened,
             options,
             totals: Mutex::default(),
             counted: Mutex::default(),
-            _tasks: tasks,
+            _tasks: watch,
+            ended: Mutex::new(Some(ended)),
         })
+    }
+
+    /// Ready when a task of the log has ended, after which events may not be delivered any more. `None`
+    /// the second time.
+    pub fn task_ended(&self) -> Option<oneshot::Receiver<Infallible>> {
+        self.ended.lock().take()
     }
 
     fn share(&self, partition: Partition) -> &Share {
@@ -315,6 +325,17 @@ impl RedisLog {
         }
         Ok(())
     }
+}
+
+/// None of the tasks ends by itself, unless it has a fault; the first that does ends all.
+fn watched(mut tasks: JoinSet<()>) -> (JoinSet<()>, oneshot::Receiver<Infallible>) {
+    let (whole, ended) = oneshot::channel();
+    let mut watch = JoinSet::new();
+    watch.spawn(async move {
+        tasks.join_next().await;
+        drop(whole);
+    });
+    (watch, ended)
 }
 
 fn appender_of(log: &Arc<PartitionLog>) -> Arc<Appender> {
