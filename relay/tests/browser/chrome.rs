@@ -97,7 +97,14 @@ fn program(names: &[&str]) -> PathBuf {
 }
 
 /// Starts chromedriver on a port of its choosing, which it prints.
+/// It ends at once if another process takes its port between its choice and its use; so it is tried again.
 fn start_driver(program: &PathBuf) -> (Child, u16) {
+    (0..5)
+        .find_map(|_| try_driver(program))
+        .unwrap_or_else(|| panic!("chromedriver ended without naming its port; {ADVICE}"))
+}
+
+fn try_driver(program: &PathBuf) -> Option<(Child, u16)> {
     let mut driver = Command::new(program)
         .arg("--port=0")
         .stdin(Stdio::null())
@@ -107,16 +114,17 @@ fn start_driver(program: &PathBuf) -> (Child, u16) {
         .unwrap_or_else(|error| panic!("{} does not start: {error}; {ADVICE}", program.display()));
     let output = BufReader::new(driver.stdout.take().expect("stdout is piped"));
     let mut lines = output.lines().map_while(Result::ok);
-    let port = lines
-        .by_ref()
-        .find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        })
-        .unwrap_or_else(|| panic!("chromedriver ended without naming its port; {ADVICE}"));
+    let port = lines.by_ref().find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    });
+    let Some(port) = port else {
+        let _ = driver.wait(); // it has closed its output, so it ends
+        return None;
+    };
     // Keep reading, so that chromedriver never writes to a closed pipe; ends with it.
     std::thread::spawn(move || lines.for_each(drop));
-    (driver, port)
+    Some((driver, port))
 }
 
 /// A command of chromedriver that WebDriver itself does not have.
