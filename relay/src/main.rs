@@ -34,7 +34,7 @@ enum Command {
     Listen(cli::listen::Args),
     /// Publish an event to a relay
     Publish(cli::publish::Args),
-    /// Say whether a configuration file is right, and what it amounts to
+    /// Say whether a configuration file and its Redis are right, and what it amounts to
     Check(cli::check::Args),
     /// Make tokens, and say what one allows
     #[command(subcommand)]
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => serve(options, Demo::On),
         Command::Listen(args) => client(cli::listen::run(args)),
         Command::Publish(args) => client(cli::publish::run(args)),
-        Command::Check(args) => cli::check::run(&args),
+        Command::Check(args) => runtime().block_on(cli::check::run(&args)),
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),
         Command::Completions { shell } => {

@@ -6,6 +6,7 @@
 
 pub mod appender;
 pub mod canary;
+pub mod checkup;
 pub mod entry;
 pub mod epochs;
 pub mod hearing;
@@ -21,6 +22,7 @@ pub mod view;
 use super::{
     AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Page, Publication, Read,
     ReadError, Standing, Tail,
+    health::{Health, Hearing},
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
 };
@@ -32,6 +34,7 @@ use crate::{
     redis::Redis,
 };
 use appender::{Appender, Novelty};
+use checkup::Checkup;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use listener::{Listener, Request};
 use options::RedisOptions;
@@ -77,6 +80,7 @@ pub struct RedisLog {
     options: Arc<RedisOptions>,
     totals: Mutex<LogTotals>,
     counted: Mutex<Option<Instant>>,
+    checkup: Arc<Checkup>,
     /// They end with the log.
     _tasks: JoinSet<()>,
     ended: Mutex<Option<oneshot::Receiver<Infallible>>>,
@@ -95,9 +99,11 @@ impl RedisLog {
     ) -> Result<RedisLog, StoreError> {
         let options = Arc::new(options);
         let (mut shares, mut tasks, mut disturbed) = (Vec::new(), JoinSet::new(), Vec::new());
+        let checkup = Arc::<Checkup>::default();
         let partitions = options.partitioning.all().iter();
         let logs: Vec<_> = partitions
-            .map(|partition| Arc::new(PartitionLog::new(redis, partition, options.clone())))
+            .map(|of| PartitionLog::new(redis, of, options.clone(), checkup.clone()))
+            .map(Arc::new)
             .collect();
         let keys = logs.iter().map(|log| log.store.keys().clone()).collect();
         let (ears, dealing) = hearing::listen(redis, keys);
@@ -127,6 +133,11 @@ impl RedisLog {
             }
             opened.push(share);
         }
+        if options.canary.is_some() {
+            let (prefix, partitioning) = (options.prefix.clone(), options.partitioning);
+            let checkup = checkup.clone();
+            tasks.spawn(checkup.keep(redis.clone(), prefix, partitioning));
+        }
         tasks.spawn(tell_condition(disturbed, tail));
         let (watch, ended) = watched(tasks);
         Ok(RedisLog {
@@ -134,6 +145,7 @@ impl RedisLog {
             options,
             totals: Mutex::default(),
             counted: Mutex::default(),
+            checkup,
             _tasks: watch,
             ended: Mutex::new(Some(ended)),
         })
@@ -569,6 +581,21 @@ impl EventLog for RedisLog {
             .iter()
             .map(|share| share.log.canary.lock().lag(now));
         lags.max().unwrap_or_default()
+    }
+
+    fn health(&self) -> Health {
+        let hears = |share: &Share| share.log.canary.lock().hearing();
+        Health {
+            hearing: match self
+                .shares
+                .iter()
+                .any(|share| hears(share) == Hearing::Alone)
+            {
+                true => Hearing::Alone,
+                false => Hearing::Shared,
+            },
+            checked: self.checkup.latest(),
+        }
     }
 
     fn sweep(&self) -> BoxFuture<'_, ()> {

@@ -24,6 +24,7 @@ use crate::{
     grant::Right,
     limits::Publisher,
     stats::PublishOutcome,
+    subject::Subject,
     who::Who,
 };
 use axum::{
@@ -151,9 +152,9 @@ async fn accept(
     let bytes = bytes?;
     let unannounced = (bytes.len() as u64).saturating_sub(announced(headers));
     app.limits.charge(&publisher, 0, unannounced);
-    let idempotency = key.map(|key| IdempotencyKey {
-        key,
-        fingerprint: fingerprint(headers, &bytes),
+    let idempotency = key.map(|(subject, key)| {
+        let subject = subject.as_ref().map(Subject::as_str);
+        IdempotencyKey::of(subject, &key, fingerprint(headers, &bytes))
     });
     let accepted = match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
@@ -218,7 +219,10 @@ fn one_at_a_time() -> Problem {
     )
 }
 
-type Admitted = (ChannelName, Limits, Format, Option<Box<str>>, Publisher);
+/// An `Idempotency-Key`, and whose it is.
+type Key = (Option<Subject>, Box<str>);
+
+type Admitted = (ChannelName, Limits, Format, Option<Key>, Publisher);
 
 /// Everything that can be decided before the body is read.
 fn admit(
@@ -247,6 +251,7 @@ fn admit(
         target,
     };
     let (format, key) = (format(headers)?, idempotency_key(headers)?);
+    let key = key.map(|key| (identity.grant.subject.clone(), key));
     let client = parts
         .extensions
         .get::<Client>()

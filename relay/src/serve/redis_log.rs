@@ -7,14 +7,14 @@ use crate::{
         memory::MAX_CHANNELS,
         redis::{
             RedisLog, canary,
-            options::{RedisOptions, Time},
+            options::{RedisOptions, Time, partitioning},
         },
     },
-    partition::{Partition, Partitioning},
+    partition::Partitioning,
     redis::Redis,
     settings::Live,
 };
-use relay_config::{Config, RedisMode};
+use relay_config::Config;
 use std::{sync::Arc, time::Duration};
 
 /// Recent events that are kept in this process for clients that come back.
@@ -27,11 +27,7 @@ pub async fn open(
     tail: Arc<dyn Tail>,
 ) -> Result<RedisLog, ServeError> {
     let target = settings.target().map_err(|problems| wrong(&problems))?;
-    let partitioning = match target.mode {
-        RedisMode::Cluster { .. } => Partitioning::new(Partition::MAX),
-        RedisMode::Standalone { .. } | RedisMode::Sentinel { .. } => Some(Partitioning::SINGLE),
-    };
-    let partitioning = partitioning.expect("as many as there may be");
+    let partitioning = partitioning(&target.mode);
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
     let options = options(config, live.clone(), settings.prefix.clone(), partitioning);
     Ok(RedisLog::open(&redis, options, tail).await?)

@@ -2,7 +2,8 @@
 
 use super::{
     appender::{Novelty, Span},
-    canary::Canary,
+    canary::{Canary, Others, RECENT},
+    checkup::Checkup,
     entry::{Part, encode_event},
     keys::CANARY,
     options::RedisOptions,
@@ -15,7 +16,7 @@ use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition},
     event_log::AppendError,
-    redis::{CommandError, Lost, Redis, Session, Wrote},
+    redis::{CommandError, Lost, Redis, Session, Wrote, preflight},
 };
 use parking_lot::Mutex;
 use std::{
@@ -46,6 +47,9 @@ pub struct PartitionLog {
     looked: Mutex<Option<Instant>>,
     /// Since when there is no usable connection.
     down: Mutex<Option<Instant>>,
+    /// Why Redis refused the last append, if it did.
+    refused: Mutex<Option<&'static str>>,
+    checkup: Arc<Checkup>,
     /// Rings when the head should be looked at: something of another epoch was seen.
     pub look: Notify,
 }
@@ -55,7 +59,12 @@ pub fn random_epoch() -> Epoch {
 }
 
 impl PartitionLog {
-    pub fn new(redis: &Redis, partition: Partition, options: Arc<RedisOptions>) -> PartitionLog {
+    pub fn new(
+        redis: &Redis,
+        partition: Partition,
+        options: Arc<RedisOptions>,
+        checkup: Arc<Checkup>,
+    ) -> PartitionLog {
         let ring_bytes = options.ring_bytes / options.partitioning.count();
         PartitionLog {
             store: Store::new(redis, partition, options),
@@ -65,6 +74,8 @@ impl PartitionLog {
             asked: Mutex::default(),
             looked: Mutex::default(),
             down: Mutex::default(),
+            refused: Mutex::default(),
+            checkup,
             look: Notify::new(),
         }
     }
@@ -109,9 +120,13 @@ impl PartitionLog {
                     }
                     Err(error) => error,
                 },
-                Ok(outcome) => return self.settle(outcome, batch),
+                Ok(outcome) => {
+                    *self.refused.lock() = None;
+                    return self.settle(outcome, batch);
+                }
                 Err(error) => error,
             };
+            self.note_refusal(&error);
             attempt = match after(&error, attempt, since) {
                 Next::Again(attempt) if Instant::now() + PAUSE < deadline => attempt,
                 Next::Again(attempt) => return Err(given_up(attempt, error.to_string())),
@@ -182,6 +197,24 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// What Redis refuses for good is logged when it begins, with what to do.
+    fn note_refusal(&self, error: &StoreError) {
+        let StoreError::Command(why @ CommandError::Refused { .. }) = error else {
+            return;
+        };
+        let before = self.refused.lock().replace(why.reason());
+        if before != Some(why.reason()) {
+            tracing::error!(
+                event = "log.append_refused",
+                partition = self.store.partition().get(),
+                reason = why.reason(),
+                "publishes are refused: {why}; {}",
+                preflight::remedy(why)
+            );
+            self.checkup.look_soon();
+        }
+    }
+
     fn settle(&self, outcome: Outcome, batch: &Batch) -> Result<Span, AppendError> {
         match outcome {
             Outcome::Appended { epoch, first, last } => {
@@ -220,8 +253,36 @@ impl PartitionLog {
         }
     }
 
-    /// Publishes a canary: the same script, user and way as for every other event.
+    /// Publishes a canary: the same script, user and way as for every other event. If one before it has
+    /// not come back, looks whether other replicas hear theirs.
     pub async fn send_canary(&self) -> Result<(), AppendError> {
+        let sent = self.publish_canary().await;
+        let others = match &sent {
+            Ok(at) if self.canary.lock().is_waiting() => self.others(*at).await,
+            Ok(_) | Err(_) => Others::NotKnownToBeWell,
+        };
+        self.canary.lock().note(others);
+        sent.map(drop)
+    }
+
+    /// How other replicas are that sent a canary before this one.
+    async fn others(&self, at: EventId) -> Others {
+        let millis = u64::try_from(RECENT.as_millis()).expect("a few seconds");
+        let since = EventId::before(at.unix_millis().saturating_sub(millis));
+        let Ok(recent) = self.store.canaries_after(since).await else {
+            return Others::NotKnownToBeWell;
+        };
+        let canary = self.canary.lock();
+        match recent
+            .iter()
+            .any(|event| canary.is_of_another_that_is_well(event))
+        {
+            true => Others::Well,
+            false => Others::NotKnownToBeWell,
+        }
+    }
+
+    async fn publish_canary(&self) -> Result<EventId, AppendError> {
         let event = self.canary.lock().send(Instant::now());
         let batch = Batch {
             channel: ChannelName::canary(),
@@ -230,7 +291,7 @@ impl PartitionLog {
             idempotency: None,
             token: rand::random(),
         };
-        self.send(&batch).await.map(drop)
+        self.send(&batch).await.map(|span| span.first)
     }
 }
 
@@ -258,6 +319,7 @@ fn after(error: &StoreError, attempt: Attempt, since: EventId) -> Next {
         }
         StoreError::OtherPartitions { .. }
         | StoreError::OtherLayout(_)
+        | StoreError::Moved
         | StoreError::OtherEpoch => Next::GiveUp(given_up(attempt, error.to_string())),
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition, UnixMillis},
     event_log::{IdempotencyKey, Retention},
+    partition::Partitioning,
     redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
 };
 use std::{fmt::Write, sync::Arc, time::Duration};
@@ -24,14 +25,18 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 pub const MAX_ENDED_EPOCHS: usize = 16;
 /// What is kept of canaries.
 const OF_CANARIES: Retention = Retention {
-    events: 1,
+    events: CANARIES,
     age: Duration::from_secs(60),
     bytes: usize::MAX,
 };
 /// Names that one command carries.
 const NAMES: usize = 1000;
 /// The layout of keys that this release reads and writes.
-const LAYOUT: &str = "1";
+pub const LAYOUT: &str = "1";
+/// What stands for the number of partitions in a log that was moved away: no release appends to it.
+pub const MOVED: u64 = 0;
+/// Canaries that are kept, for who looks which replicas are well.
+const CANARIES: usize = 64;
 
 /// Why an operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,8 +54,32 @@ pub enum StoreError {
         "the log in Redis has layout {0}, which this release does not know: use the release that wrote it, or another `redis.prefix`"
     )]
     OtherLayout(String),
+    #[error(
+        "the log was moved to another Redis by `sse-relay redis-move`: configure `redis` for that one"
+    )]
+    Moved,
     #[error("the log is in another epoch")]
     OtherEpoch,
+}
+
+impl StoreError {
+    /// Why a log of this layout and with so many partitions is not one for this relay.
+    pub fn of_another_log(layout: &str, theirs: u64, ours: Partitioning) -> Option<StoreError> {
+        if layout != LAYOUT {
+            return Some(StoreError::OtherLayout(layout.to_owned()));
+        }
+        (theirs != ours.count() as u64).then(|| StoreError::other_partitions(theirs, ours))
+    }
+
+    fn other_partitions(theirs: u64, ours: Partitioning) -> StoreError {
+        match theirs {
+            MOVED => StoreError::Moved,
+            _ => StoreError::OtherPartitions {
+                theirs,
+                ours: ours.count(),
+            },
+        }
+    }
 }
 
 /// The head of a partition.
@@ -145,13 +174,10 @@ impl Store {
         let [of, _, last, forgotten, partitions, layout] = reply.list().unwrap_or_default() else {
             return Err(Undecodable::Damaged("the head has another shape").into());
         };
-        if layout.text() != Some(LAYOUT) {
-            return Err(StoreError::OtherLayout(
-                layout.text().unwrap_or("?").to_owned(),
-            ));
-        }
-        if partitions.text() != Some(&self.count) {
-            return Err(self.other_partitions(partitions.integer().unwrap_or(0).unsigned_abs()));
+        let theirs = partitions.integer().unwrap_or(i64::MAX).unsigned_abs();
+        let (layout, ours) = (layout.text().unwrap_or("?"), self.options.partitioning);
+        if let Some(error) = StoreError::of_another_log(layout, theirs, ours) {
+            return Err(error);
         }
         Ok(Head {
             epoch: parse_epoch(of)?,
@@ -173,10 +199,7 @@ impl Store {
     }
 
     pub fn other_partitions(&self, theirs: u64) -> StoreError {
-        StoreError::OtherPartitions {
-            theirs,
-            ours: self.options.partitioning.count(),
-        }
+        StoreError::other_partitions(theirs, self.options.partitioning)
     }
 
     /// The head; `None` when there is none (any more).
