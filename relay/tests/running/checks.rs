@@ -71,6 +71,9 @@ fn a_redis_as_it_should_be_gives_no_word() {
     );
 }
 
+/// What is wrong, the settings, and what is to be done.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_keeps_the_relay_from_using_redis_is_an_error_with_its_remedy() {
     let [nobody] = free_ports();
@@ -89,7 +92,7 @@ fn what_keeps_the_relay_from_using_redis_is_an_error_with_its_remedy() {
     taken.cli(&["SET", "sse-relay:{dlj}:head", "something"]);
     let full = Server::start_with(&[("maxmemory", "1")]);
     let url = "SSE_RELAY_REDIS__URL";
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "an unreachable host",
             &[(url, &format!("redis://127.0.0.1:{nobody}"))],
