@@ -106,6 +106,9 @@ pub enum AppendError {
     /// Whether it was written is not known.
     #[error("the log did not answer: {0}")]
     OutcomeUnknown(String),
+    /// It was written, under these ids, but what holds it may fail and lose it.
+    #[error("it is in the log, but {why}")]
+    NotReplicated { places: Vec<Place>, why: String },
 }
 
 /// A part of the log's history.

@@ -41,6 +41,8 @@ enum Command {
     Token(cli::token::Command),
     /// Print the rights that a user of Redis needs
     RedisAcl(cli::redis_acl::Args),
+    /// Move the log to another Redis
+    RedisMove(cli::redis_move::Args),
     /// Write shell completions to standard output
     Completions {
         /// For which shell
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(args) => runtime().block_on(cli::check::run(&args)),
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),
+        Command::RedisMove(args) => runtime().block_on(cli::redis_move::run(&args)),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -14,5 +14,7 @@ mod appending;
 mod epochs;
 #[path = "redis_log/keeping.rs"]
 mod keeping;
+#[path = "redis_log/roles.rs"]
+mod roles;
 #[path = "redis_log/watching.rs"]
 mod watching;

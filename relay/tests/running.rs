@@ -18,7 +18,15 @@ mod support;
 mod checks;
 #[path = "running/faults.rs"]
 mod faults;
+#[path = "running/moving.rs"]
+mod moving;
 #[path = "running/readiness.rs"]
 mod readiness;
+#[path = "running/replicas.rs"]
+mod replicas;
+#[path = "running/secured.rs"]
+mod secured;
+#[path = "running/storm.rs"]
+mod storm;
 #[path = "running/users.rs"]
 mod users;

@@ -12,8 +12,10 @@ pub mod epochs;
 pub mod hearing;
 pub mod keys;
 pub mod listener;
+pub mod moving;
 pub mod options;
 pub mod partition;
+pub mod replicated;
 pub mod ring;
 pub mod scripts;
 pub mod store;
@@ -40,6 +42,7 @@ use listener::{Listener, Request};
 use options::RedisOptions;
 use parking_lot::Mutex;
 use partition::PartitionLog;
+use replicated::Replicated;
 use std::{
     convert::Infallible,
     sync::{
@@ -68,6 +71,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 struct Share {
     log: Arc<PartitionLog>,
     appender: Arc<Appender>,
+    replicated: Option<Replicated>,
     requests: mpsc::UnboundedSender<Request>,
     reads: Semaphore,
     /// Where the next sweep goes on.
@@ -112,10 +116,17 @@ impl RedisLog {
             let (requests, requested) = mpsc::unbounded_channel();
             let flag = Arc::new(AtomicBool::new(false));
             disturbed.push(flag.clone());
+            let replicas = options.replicas.clone();
+            let replicated = replicas.map(|replicas| {
+                let (replicated, asking) = Replicated::new(log.store.keys(), replicas);
+                tasks.spawn(asking);
+                replicated
+            });
             let listener = Listener::new(log.clone(), tail.clone(), ears, requested, flag);
             shares.push((
                 Share {
                     appender: appender_of(&log),
+                    replicated,
                     log,
                     requests,
                     reads: Semaphore::new(READS),
@@ -213,7 +224,13 @@ impl RedisLog {
             epoch: span.epoch,
             id: EventId::new(span.first.get() + index as u64).unwrap_or(span.first),
         };
-        let places = (0..publication.events.len()).map(place).collect();
+        let places: Vec<Place> = (0..publication.events.len()).map(place).collect();
+        if let (Some(replicated), Some(last)) = (&share.replicated, places.last())
+            && let Err(why) = replicated.confirm(&span, last.id).await
+        {
+            let why = why.to_string();
+            return Err(AppendError::NotReplicated { places, why });
+        }
         Ok(match span.novelty {
             Novelty::New => Appended::New(places),
             Novelty::Repeat => Appended::Repeat(places),

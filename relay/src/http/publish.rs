@@ -496,15 +496,23 @@ fn refusal(error: AppendError) -> Problem {
         AppendError::TooManyChannels(_) => Kind::TooManyChannels,
         AppendError::Unavailable(_) => Kind::Unavailable,
         AppendError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
+        AppendError::NotReplicated { .. } => Kind::NotReplicated,
     };
     let remedy = match kind {
         Kind::Unavailable => "; retry in a moment",
         Kind::OutcomeUnknown => {
             "; retry with the same Idempotency-Key, or read the channel's history"
         }
+        Kind::NotReplicated => {
+            "; retry with the same Idempotency-Key to wait again, or take it as published"
+        }
         _ => "",
     };
-    Problem::new(kind, format!("{error}{remedy}"))
+    let published = match &error {
+        AppendError::NotReplicated { places, .. } => places.iter().map(Place::to_string).collect(),
+        _ => Vec::new(),
+    };
+    Problem::new(kind, format!("{error}{remedy}")).with_published(published)
 }
 
 /// Whether a channel goes on after an event that says `end`.

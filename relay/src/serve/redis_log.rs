@@ -7,7 +7,7 @@ use crate::{
         memory::MAX_CHANNELS,
         redis::{
             RedisLog, canary,
-            options::{RedisOptions, Time, partitioning},
+            options::{RedisOptions, Replicas, Time, partitioning},
         },
     },
     partition::Partitioning,
@@ -20,6 +20,10 @@ use std::{sync::Arc, time::Duration};
 /// Recent events that are kept in this process for clients that come back.
 const RING_BYTES: usize = 16 << 20;
 
+/// Of `redis.commandTimeout`, what replicas have to confirm a publish: it may have to wait for the end of
+/// the question before its own, and is answered within the timeout all the same.
+const ACK_SHARE: f64 = 0.4;
+
 pub async fn open(
     config: &Config,
     live: &Arc<Live>,
@@ -29,7 +33,14 @@ pub async fn open(
     let target = settings.target().map_err(|problems| wrong(&problems))?;
     let partitioning = partitioning(&target.mode);
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
-    let options = options(config, live.clone(), settings.prefix.clone(), partitioning);
+    let mut options = options(config, live.clone(), settings.prefix.clone(), partitioning);
+    if let Some(min) = settings.min_replicas_ack {
+        options.replicas = Some(Replicas {
+            redis: Redis::start(settings).map_err(|problems| wrong(&problems))?,
+            min,
+            within: settings.command_timeout.std().mul_f64(ACK_SHARE),
+        });
+    }
     Ok(RedisLog::open(&redis, options, tail).await?)
 }
 
@@ -54,6 +65,7 @@ fn options(
         max_idempotency_keys: max_keys.div_ceil(partitioning.count()),
         ring_bytes: RING_BYTES,
         canary: Some(canary::EVERY),
+        replicas: None,
         time: Time::Server,
         retention: Arc::new(move |channel| {
             let retention = live.settings().config.effective(channel).retention;

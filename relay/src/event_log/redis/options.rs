@@ -5,6 +5,7 @@ use crate::{
     cursor::{Partition, UnixMillis},
     event_log::Retention,
     partition::Partitioning,
+    redis::Redis,
 };
 use relay_config::RedisMode;
 use std::{sync::Arc, time::Duration};
@@ -57,7 +58,19 @@ pub struct RedisOptions {
     /// How often a canary is published in each partition. Without it the log does nothing by itself,
     /// nor are its servers looked at.
     pub canary: Option<Duration>,
+    /// Replicas of Redis that must have a publish before it is answered, if any.
+    pub replicas: Option<Replicas>,
     pub time: Time,
+}
+
+/// How many replicas of Redis confirm a publish.
+#[derive(Clone)]
+pub struct Replicas {
+    /// Connections for this alone.
+    pub redis: Redis,
+    pub min: u32,
+    /// The time they have for it.
+    pub within: Duration,
 }
 
 /// How many partitions a log of this kind has.

@@ -1,15 +1,15 @@
 //! One partition: its store, what this process knows of it, and how a batch gets into it.
 
 use super::{
-    appender::{Novelty, Span},
+    appender::{Novelty, Sent, Span},
     canary::{Canary, Others, RECENT},
     checkup::Checkup,
     entry::{Part, encode_event},
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
-    scripts::Outcome,
-    store::{Attempt, Batch, EndedEpoch, Store, StoreError},
+    scripts::{Answer, Outcome},
+    store::{Attempt, Batch, EndedEpoch, Portion, Store, StoreError},
     view::View,
 };
 use crate::{
@@ -100,14 +100,15 @@ impl PartitionLog {
         strange
     }
 
-    /// Appends a batch, or says why it was not, within about a second.
-    pub async fn send(&self, batch: &Batch) -> Result<Span, AppendError> {
+    /// Appends a batch, or says why it was not, within about a second; if it was, what became of each of
+    /// its portions.
+    pub async fn send(&self, batch: &Batch) -> Sent {
         let since = self.view.lock().known();
         let deadline = Instant::now() + PATIENCE;
         let mut attempt = Attempt::First;
         loop {
             let error = match self.try_send(batch, attempt, deadline).await {
-                Ok(Outcome::Recheck {
+                Ok(Answer::Recheck {
                     epoch,
                     confirmed_on,
                 }) => match self.begin_epoch(epoch, &confirmed_on).await {
@@ -120,9 +121,16 @@ impl PartitionLog {
                     }
                     Err(error) => error,
                 },
-                Ok(outcome) => {
+                Ok(Answer::OtherPartitions(theirs)) => {
+                    let why = self.store.other_partitions(theirs).to_string();
+                    return Err(AppendError::Unavailable(why));
+                }
+                Ok(Answer::Settled(outcomes)) => {
                     *self.refused.lock() = None;
-                    return self.settle(outcome, batch);
+                    let outcomes = outcomes.into_iter();
+                    return Ok(outcomes
+                        .map(|outcome| self.settle(outcome, batch))
+                        .collect());
                 }
                 Err(error) => error,
             };
@@ -141,7 +149,7 @@ impl PartitionLog {
         batch: &Batch,
         attempt: Attempt,
         deadline: Instant,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let session = self.session(deadline).await?;
         let began = Instant::now();
         let outcome = self
@@ -244,12 +252,6 @@ impl PartitionLog {
             Outcome::NotFound => Err(AppendError::OutcomeUnknown(
                 "its answer was lost, and too much was published since to find it".into(),
             )),
-            Outcome::OtherPartitions(theirs) => Err(AppendError::Unavailable(
-                self.store.other_partitions(theirs).to_string(),
-            )),
-            Outcome::Recheck { .. } => Err(AppendError::Unavailable(
-                "Redis has just become another primary".into(),
-            )),
         }
     }
 
@@ -286,12 +288,15 @@ impl PartitionLog {
         let event = self.canary.lock().send(Instant::now());
         let batch = Batch {
             channel: ChannelName::canary(),
-            events: vec![encode_event(&event, Part::Begins)],
+            portions: vec![Portion {
+                events: vec![encode_event(&event, Part::Begins)],
+                idempotency: None,
+                token: rand::random(),
+            }],
             ends: false,
-            idempotency: None,
-            token: rand::random(),
         };
-        self.send(&batch).await.map(|span| span.first)
+        let mut sent = self.send(&batch).await?;
+        sent.pop().expect("one was sent").map(|span| span.first)
     }
 }
 

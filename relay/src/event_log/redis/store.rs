@@ -10,7 +10,7 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Begun, Outcome, parse_epoch, parse_id},
+    scripts::{self, Answer, Begun, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
@@ -55,7 +55,8 @@ pub enum StoreError {
     )]
     OtherLayout(String),
     #[error(
-        "the log was moved to another Redis by `sse-relay redis-move`: configure `redis` for that one"
+        "the log was moved to another Redis by `sse-relay redis-move`, or is just being moved: configure `redis` for \
+         the new one, and wait until the move has ended"
     )]
     Moved,
     #[error("the log is in another epoch")]
@@ -102,16 +103,22 @@ pub struct EndedEpoch {
     pub at: UnixMillis,
 }
 
-/// Events of one channel that one call appends.
+/// Publishes of one channel that one call appends, in order.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub channel: ChannelName,
+    pub portions: Vec<Portion>,
+    /// Whether the last event ends the channel.
+    pub ends: bool,
+}
+
+/// Events that are appended together or not at all.
+#[derive(Clone, Debug)]
+pub struct Portion {
     /// As [`super::entry::encode_event`] writes them.
     pub events: Vec<Vec<u8>>,
-    /// Whether the last one ends the channel.
-    pub ends: bool,
     pub idempotency: Option<IdempotencyKey>,
-    /// Tells this batch from all others.
+    /// Tells this one from all others.
     pub token: u64,
 }
 
@@ -238,17 +245,23 @@ impl Store {
         batch: &Batch,
         attempt: Attempt,
         fresh: Epoch,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let keys = self.append_keys(batch);
         let head = self.append_arguments(session, batch, attempt, fresh);
         let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+        let events = batch.portions.iter().flat_map(|portion| &portion.events);
         let arguments: Vec<&[u8]> = head
             .iter()
             .map(String::as_bytes)
-            .chain(batch.events.iter().map(Vec::as_slice))
+            .chain(events.map(Vec::as_slice))
             .collect();
         let reply = session.script(&scripts::APPEND, &keys, &arguments).await?;
-        Ok(Outcome::parse(&reply)?)
+        match Answer::parse(&reply)? {
+            Answer::Settled(outcomes) if outcomes.len() != batch.portions.len() => {
+                Err(Undecodable::Damaged("a script's answer has another length").into())
+            }
+            answer => Ok(answer),
+        }
     }
 
     fn append_keys(&self, batch: &Batch) -> Vec<String> {
@@ -259,7 +272,11 @@ impl Store {
             self.keys.names(),
             self.keys.stream(batch.channel.as_str()),
         ];
-        if batch.idempotency.is_some() {
+        if batch
+            .portions
+            .iter()
+            .any(|portion| portion.idempotency.is_some())
+        {
             keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
         }
         keys
@@ -275,8 +292,7 @@ impl Store {
     ) -> Vec<String> {
         let (channel, options) = (batch.channel.as_str(), &self.options);
         let retention = self.retention(channel);
-        let key = batch.idempotency.as_ref();
-        vec![
+        let mut arguments = vec![
             fresh.get().to_string(),
             session.replication_id().as_str().to_owned(),
             options.time.argument(),
@@ -289,18 +305,26 @@ impl Store {
             millis(retention.age),
             limit(retention.bytes),
             millis(options.longest_age.saturating_mul(2)),
-            format!("{:x}", batch.token),
             match attempt {
                 Attempt::First => String::new(),
                 Attempt::Again(since) => since.get().to_string(),
             },
             u8::from(batch.ends).to_string(),
-            // a key means nothing beyond its channel, whose name cannot contain a line end
-            key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
-            key.map_or_else(String::new, |key| hex(&key.fingerprint)),
             millis(options.idempotency_window),
             options.max_idempotency_keys.to_string(),
-        ]
+            batch.portions.len().to_string(),
+        ];
+        for portion in &batch.portions {
+            let key = portion.idempotency.as_ref();
+            arguments.extend([
+                portion.events.len().to_string(),
+                format!("{:x}", portion.token),
+                // a key means nothing beyond its channel, whose name cannot contain a line end
+                key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
+                key.map_or_else(String::new, |key| hex(&key.fingerprint)),
+            ]);
+        }
+        arguments
     }
 
     /// Ends `old`, unless somebody else was first. `seen` is the highest id of it that this replica
