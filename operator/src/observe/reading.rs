@@ -28,7 +28,7 @@ impl Reading {
     pub fn of(text: &str) -> Result<Self, Unclear> {
         let streams = sample(text, "sse_relay_streams ").ok_or(Unclear::Foreign)?;
         let lag = sample(text, "sse_relay_log_lag_seconds ").ok_or(Unclear::Foreign)?;
-        if !(streams >= 0.0 && streams < 1e9 && lag >= 0.0) {
+        if !(0.0..1e9).contains(&streams) || lag.is_nan() || lag < 0.0 {
             return Err(Unclear::Foreign);
         }
         Ok(Self {
