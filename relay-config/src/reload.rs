@@ -59,6 +59,7 @@ const LIVE: &[&str] = &[
     "http.maxBodyBytes",
     "http.maxConcurrentStreams",
     "http.maxHeadBytes",
+    "limits.authFailuresPerSecond",
     "limits.burst",
     "limits.ipv4Prefix",
     "limits.ipv6Prefix",

@@ -15,6 +15,7 @@ pub mod clock;
 mod codec;
 pub mod control;
 pub mod cursor;
+pub mod descriptors;
 pub mod drain;
 pub mod event;
 pub mod event_log;

@@ -84,17 +84,18 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
     (
         (limit(), limit(), limit(), vec(rule, 0..3)),
         (any::<u8>(), any::<u8>(), span()),
-        (any::<usize>(), answers),
+        (any::<usize>(), answers, of(any::<u32>())),
     )
         .prop_map(
             |(
                 (total, per_subject, per_address, per_attribute),
                 (ipv4_prefix, ipv6_prefix, burst),
-                (max_tracked, to_browsers),
+                (max_tracked, to_browsers, auth_failures_per_second),
             )| Limits {
                 total,
                 per_subject,
                 per_address,
+                auth_failures_per_second,
                 per_attribute,
                 ipv4_prefix,
                 ipv6_prefix,

@@ -6,6 +6,7 @@ use super::{
     poller::{ACCEPT, READ_WRITE, Token},
 };
 use crate::{
+    label::Label,
     proxy_protocol::{Preface, Skipped, Source},
     stats::Refusal,
 };
@@ -119,9 +120,10 @@ impl Shard {
 
     /// Gives a new connection to the shard with the fewest.
     fn deal(&mut self, socket: OwnedFd) {
-        let limit = self.shared.config.stream.max_connections;
-        if limit.is_some_and(|limit| self.shared.hub.connections() >= limit) {
-            return self.refuse(&socket, Refusal::Limit);
+        let room = self.shared.hub.room(&self.shared.config);
+        if self.shared.hub.connections() >= room.connections {
+            self.refuse(&socket, Refusal::Limit);
+            return self.tell_full(Refusal::Limit);
         }
         let shard = self.shared.hub.least_loaded();
         self.shared.hub.load(shard).fetch_add(1, Ordering::Relaxed);
@@ -164,14 +166,19 @@ impl Shard {
         if let Some(listener) = &mut self.listener {
             listener.reserve = File::open("/dev/null").ok();
         }
+        self.tell_full(Refusal::Descriptors);
+        told
+    }
+
+    fn tell_full(&mut self, why: Refusal) {
         if self.log_budget.allows(self.now) {
             tracing::error!(
                 event = "connections.refused",
-                reason = "descriptors",
-                "no file descriptor left: new connections are turned away, open streams go on; raise the limit of open files (ulimit -n)"
+                reason = why.label(),
+                "there are as many connections as there may be: new ones are turned away, open streams go on; raise the \
+                 limit of open files (ulimit -n), or stream.maxConnections if it is set"
             );
         }
-        told
     }
 
     /// A connection that this shard owns from now on; its load is already counted.
