@@ -44,4 +44,5 @@ pub mod subject;
 pub mod telemetry;
 pub mod tls;
 pub mod traces;
+pub mod unix_listener;
 pub mod who;

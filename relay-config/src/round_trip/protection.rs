@@ -46,13 +46,17 @@ pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
         prop::sample::select(headers),
         prop::sample::select(plaintext),
         prop::sample::select(protocol),
+        any::<bool>(),
     )
-        .prop_map(|(trusted, header, plaintext, proxy_protocol)| Proxies {
-            trusted,
-            header,
-            plaintext,
-            proxy_protocol,
-        })
+        .prop_map(
+            |(trusted, header, plaintext, proxy_protocol, trust_unix_sockets)| Proxies {
+                trusted,
+                trust_unix_sockets,
+                header,
+                plaintext,
+                proxy_protocol,
+            },
+        )
 }
 
 fn limit() -> impl Strategy<Value = Limit> {

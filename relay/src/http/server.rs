@@ -54,7 +54,7 @@ use rewind::Rewind;
 use std::{
     convert::Infallible,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::OwnedFd,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
@@ -95,11 +95,11 @@ impl Threads {
 pub fn start(
     app: &Arc<App>,
     router: &Router,
-    listener: TcpListener,
+    listeners: Vec<OwnedFd>,
     tls: Option<&Arc<ServerTls>>,
     stop: &watch::Receiver<bool>,
 ) -> io::Result<Threads> {
-    let mut listener = Some(listener);
+    let mut listeners = Some(listeners);
     let mut alive = Vec::new();
     for shard in 0..app.hub.shards() {
         let context = Context {
@@ -109,7 +109,7 @@ pub fn start(
             tls: tls.cloned(),
             stop: stop.clone(),
         };
-        alive.push(start_one(context, listener.take())?);
+        alive.push(start_one(context, listeners.take().unwrap_or_default())?);
     }
     Ok(Threads { alive })
 }
@@ -117,7 +117,7 @@ pub fn start(
 /// What is answered resolves when the thread ends, however it does.
 fn start_one(
     context: Context,
-    listener: Option<TcpListener>,
+    listeners: Vec<OwnedFd>,
 ) -> io::Result<oneshot::Receiver<Infallible>> {
     let (started, has_started) = std::sync::mpsc::channel();
     let (life, alive) = oneshot::channel();
@@ -130,7 +130,7 @@ fn start_one(
                 .build()
                 .and_then(|runtime| {
                     let entered = runtime.enter();
-                    let shard = context.shard(listener)?;
+                    let shard = context.shard(listeners)?;
                     drop(entered);
                     Ok((runtime, shard))
                 });
@@ -161,7 +161,7 @@ struct Context {
 }
 
 impl Context {
-    fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
+    fn shard(self, listeners: Vec<OwnedFd>) -> io::Result<Shard> {
         let settings = self.app.settings();
         let shared = Shared {
             hub: self.app.hub.clone(),
@@ -191,7 +191,8 @@ impl Context {
             }),
             hand_over: Box::new(move |socket, bytes, peer| {
                 let context = self.clone();
-                match &self.tls {
+                // a connection without an address came by a Unix socket, which has no TLS
+                match self.tls.as_ref().filter(|_| peer.is_some()) {
                     None => drop(tokio::spawn(context.serve(socket, bytes, peer))),
                     Some(tls) => drop(tokio::spawn(context.serve_secure(
                         socket,
@@ -201,7 +202,7 @@ impl Context {
                 }
             }),
         };
-        Shard::new(index, shared, edge, listener)
+        Shard::new(index, shared, edge, listeners)
     }
 
     /// Only a plain subscribe that is allowed stays with the shard.
@@ -306,6 +307,8 @@ impl Context {
         }
     }
 
+    /// A Unix socket too: what is read and written is so by the same calls.
+    ///
     /// On this thread's runtime from now on; `None` when it is closed already.
     async fn wire(&self, socket: OwnedFd) -> Option<(Wire<TcpStream>, Arc<Parting>)> {
         let socket = TcpStream::from_std(std::net::TcpStream::from(socket)).ok()?;
