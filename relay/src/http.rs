@@ -42,6 +42,7 @@ use crate::{
     limits::Limits,
     reload::Reloads,
     settings::{Live, Settings},
+    traces::Traces,
 };
 use access::Caller;
 use axum::{
@@ -82,6 +83,8 @@ pub struct App {
     pub live: Arc<Live>,
     pub reloads: Reloads,
     pub limits: Arc<Limits>,
+    /// Off, if there is none.
+    pub traces: Option<Arc<Traces>>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -103,6 +106,7 @@ impl App {
             log,
             audit,
             limits: Limits::new(&config.limits),
+            traces: None,
             live,
             reloads: Reloads::default(),
             replica,

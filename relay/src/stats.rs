@@ -8,6 +8,7 @@ use crate::{
     label::{Label, labels},
     limits::Hit,
     reload::Outcome as ReloadOutcome,
+    traces::SpanOutcome,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -316,6 +317,8 @@ pub struct Stats {
     pub config_reloads: Family<ReloadOutcome>,
     pub fleet_beats: Family<BeatOutcome>,
     pub fleet_asks: Family<AskOutcome>,
+    /// Spans of traces.
+    pub spans: Family<SpanOutcome>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

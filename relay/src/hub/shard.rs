@@ -25,6 +25,7 @@ mod serve;
 mod slow;
 mod stream;
 mod tick;
+mod traced;
 
 pub use attach::stream_head;
 
@@ -38,6 +39,7 @@ use crate::{
     auth::Authenticator,
     cursor::Places,
     event_log::{Condition, EventLog},
+    traces::Traces,
 };
 use attach::Attaching;
 use bytes::Bytes;
@@ -110,6 +112,8 @@ pub struct Shared {
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub auth: Arc<Authenticator>,
+    /// Off, if there is none.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// A socket of the shard, by the age of its request.

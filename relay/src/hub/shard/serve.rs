@@ -39,6 +39,7 @@ impl Shard {
         let mut concerned = std::mem::take(&mut self.concerned);
         self.feeds.of(&entry.channel, &mut concerned);
         let mut frames = Frames::default();
+        let traced = self.traced(delivery);
         for index in concerned.iter().copied() {
             let feed = self.feeds.get_mut(index);
             if !feed.considers(delivery.place) {
@@ -65,6 +66,9 @@ impl Shard {
                 feed.round.appended(delivery.appended);
                 let framing = feed.key.framing;
                 feed.log.push(delivery.place, frame, framing, key);
+                if accepted && let Some(traced) = &traced {
+                    feed.trace(traced);
+                }
             }
             if ends {
                 let through = feed.standing(&self.through);
@@ -141,6 +145,7 @@ impl Shard {
         if !self.feeds.contains(index) {
             return Turn::Done;
         }
+        self.visited(index);
         self.retrim(index);
         if self.feeds.get_mut(index).round.finish() {
             Turn::Another
