@@ -31,11 +31,10 @@ impl Socket {
     fn relay(&self, settings: &[(&str, Value)]) -> Relay {
         let sockets = json!([{"path": self.path, "mode": "600"}]);
         let mut env = vec![("SSE_RELAY_UNIX_SOCKETS", sockets.to_string())];
-        env.extend(
-            settings
-                .iter()
-                .map(|(name, value)| (*name, value.to_string())),
-        );
+        env.extend(settings.iter().map(|(name, value)| {
+            let text = value.as_str().map_or(value.to_string(), str::to_owned);
+            (*name, text)
+        }));
         let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, &**value)).collect();
         Relay::start_with(&env, &[])
     }
