@@ -67,6 +67,7 @@ fn told(moved: Moved, from: &Redis) -> String {
     format!(
         "moved {channels} channels, {events} events, {keys} idempotency keys\n\
          The old log refuses publishes now. Start the relays with the new configuration; then delete\n\
-         what begins with `{prefix}:` at the old Redis."
+         what begins with `{prefix}:` at the old Redis. Revocations and tickets are not moved: repeat the\n\
+         revocations that must still hold before clients reach the relays."
     )
 }

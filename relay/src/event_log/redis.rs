@@ -9,6 +9,7 @@ pub mod canary;
 pub mod checkup;
 pub mod entry;
 pub mod epochs;
+pub mod gate;
 pub mod hearing;
 pub mod keys;
 pub mod listener;
@@ -38,6 +39,7 @@ use crate::{
 use appender::{Appender, Novelty};
 use checkup::Checkup;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
+use gate::Gate;
 use listener::{Listener, Request};
 use options::RedisOptions;
 use parking_lot::Mutex;
@@ -101,13 +103,28 @@ impl RedisLog {
         options: RedisOptions,
         tail: Arc<dyn Tail>,
     ) -> Result<RedisLog, StoreError> {
+        RedisLog::open_behind(Arc::new(Gate::open()), redis, options, tail).await
+    }
+
+    /// The same; while a gate is shut nobody attaches, and nothing that was missed is delivered.
+    ///
+    /// # Errors
+    /// What will not pass by waiting.
+    pub async fn open_behind(
+        gate: Arc<Gate>,
+        redis: &Redis,
+        options: RedisOptions,
+        tail: Arc<dyn Tail>,
+    ) -> Result<RedisLog, StoreError> {
         let options = Arc::new(options);
         let (mut shares, mut tasks, mut disturbed) = (Vec::new(), JoinSet::new(), Vec::new());
         let checkup = Arc::<Checkup>::default();
         let partitions = options.partitioning.all().iter();
         let logs: Vec<_> = partitions
-            .map(|of| PartitionLog::new(redis, of, options.clone(), checkup.clone()))
-            .map(Arc::new)
+            .map(|of| {
+                let (options, gate, checkup) = (options.clone(), gate.clone(), checkup.clone());
+                Arc::new(PartitionLog::new(redis, of, options, gate, checkup))
+            })
             .collect();
         let keys = logs.iter().map(|log| log.store.keys().clone()).collect();
         let (ears, dealing) = hearing::listen(redis, keys);
@@ -453,7 +470,10 @@ impl Share {
         let at = {
             let mut view = self.log.view.lock();
             view.need(selectors.iter());
-            view.joining(selectors.iter())
+            match self.log.gate.is_open() {
+                true => view.joining(selectors.iter()),
+                false => None,
+            }
         };
         let at = match at {
             Some(at) => at,

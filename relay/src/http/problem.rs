@@ -3,6 +3,7 @@
 
 use crate::{
     auth::Refused,
+    label::Label,
     limits::{Exceeded, hit::Scope},
     stats::AuthRefusal,
     who::Who,
@@ -46,6 +47,10 @@ pub enum Kind {
     OutcomeUnknown,
     /// It is in the log, and may be lost with the server that has it.
     NotReplicated,
+    /// Other replicas, or Redis between them, cannot be reached.
+    ReplicasUnavailable,
+    /// Another replica did not say what it did.
+    ReplicaSilent,
     Draining,
     HttpVersion,
     MalformedRequest,
@@ -54,6 +59,14 @@ pub enum Kind {
     LimitReached,
     /// The relay does as much as it may.
     Overloaded,
+}
+
+impl Label for Kind {
+    const ALL: &'static [Kind] = Kind::ALL;
+
+    fn label(self) -> &'static str {
+        self.slug()
+    }
 }
 
 impl Kind {
@@ -88,6 +101,8 @@ impl Kind {
         Kind::Unavailable,
         Kind::OutcomeUnknown,
         Kind::NotReplicated,
+        Kind::ReplicasUnavailable,
+        Kind::ReplicaSilent,
         Kind::Draining,
         Kind::HttpVersion,
         Kind::MalformedRequest,
@@ -231,6 +246,16 @@ impl Kind {
                 "not-replicated",
                 S::SERVICE_UNAVAILABLE,
                 "it is published, but not as safe as the configuration wants it",
+            ),
+            Kind::ReplicasUnavailable => (
+                "replicas-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "what replicas share cannot be reached now; nothing was done",
+            ),
+            Kind::ReplicaSilent => (
+                "replica-silent",
+                S::SERVICE_UNAVAILABLE,
+                "another replica did not answer; whether it did this is not known",
             ),
             Kind::Draining => (
                 "draining",
@@ -431,6 +456,7 @@ impl Kind {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
+        response.extensions_mut().insert(self); // for who counts answers
         response
     }
 }

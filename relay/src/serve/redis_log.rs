@@ -3,15 +3,18 @@
 use super::ServeError;
 use crate::{
     event_log::{
-        Retention, Tail,
+        Retention,
         memory::MAX_CHANNELS,
         redis::{
             RedisLog, canary,
+            gate::Gate,
             options::{RedisOptions, Replicas, Time, partitioning},
         },
     },
+    fleet::Fleet,
+    hub::Hub,
     partition::Partitioning,
-    redis::Redis,
+    redis::{Events, Redis},
     settings::Live,
 };
 use relay_config::Config;
@@ -28,8 +31,9 @@ pub async fn open(
     config: &Config,
     live: &Arc<Live>,
     settings: &relay_config::Redis,
-    tail: Arc<dyn Tail>,
-) -> Result<RedisLog, ServeError> {
+    hub: &Arc<Hub>,
+    replica: &str,
+) -> Result<(RedisLog, Arc<Fleet>, Events), ServeError> {
     let target = settings.target().map_err(|problems| wrong(&problems))?;
     let partitioning = partitioning(&target.mode);
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
@@ -41,7 +45,16 @@ pub async fn open(
             within: settings.command_timeout.std().mul_f64(ACK_SHARE),
         });
     }
-    Ok(RedisLog::open(&redis, options, tail).await?)
+    let gate = Arc::new(Gate::shut());
+    let (fleet, events) = Fleet::new(
+        &redis,
+        &settings.prefix,
+        replica,
+        gate.clone(),
+        hub.stats.clone(),
+    );
+    let log = RedisLog::open_behind(gate, &redis, options, hub.clone()).await?;
+    Ok((log, fleet, events))
 }
 
 fn wrong(problems: &[relay_config::Problem]) -> ServeError {

@@ -5,6 +5,7 @@ use super::{
     canary::{Canary, Others, RECENT},
     checkup::Checkup,
     entry::{Part, encode_event},
+    gate::Gate,
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
@@ -55,6 +56,7 @@ pub struct PartitionLog {
     checkup: Arc<Checkup>,
     /// Rings when the head should be looked at: something of another epoch was seen.
     pub look: Notify,
+    pub gate: Arc<Gate>,
 }
 
 pub fn random_epoch() -> Epoch {
@@ -66,6 +68,7 @@ impl PartitionLog {
         redis: &Redis,
         partition: Partition,
         options: Arc<RedisOptions>,
+        gate: Arc<Gate>,
         checkup: Arc<Checkup>,
     ) -> PartitionLog {
         let ring_bytes = options.ring_bytes / options.partitioning.count();
@@ -79,6 +82,7 @@ impl PartitionLog {
             refused: Mutex::default(),
             checkup,
             look: Notify::new(),
+            gate,
         }
     }
 
