@@ -44,7 +44,7 @@ fn rounds() -> usize {
         .unwrap_or(FAULTS.len())
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let seed = std::env::var("FAULT_SEED").ok();
     let seed = seed
         .and_then(|seed| seed.parse().ok())
@@ -81,5 +81,19 @@ fn nothing_is_lost_doubled_or_out_of_order_whatever_fails() {
         }
     }
     std::thread::sleep(Duration::from_millis(500));
+    assert_exact(&load.settle(), &fleet);
+}
+
+#[test]
+#[ignore = "half a minute in which nothing happens; make soak runs it"]
+fn nothing_is_lost_doubled_or_out_of_order_when_redis_is_frozen_for_half_a_minute() {
+    let server = Server::start();
+    let fleet = Fleet::on_redis(RELAYS, &server.url());
+    let balancer = Balancer::start(&fleet.addresses());
+    let load = Load::start(balancer.address, CHANNELS, 4, SUBSCRIPTIONS);
+    std::thread::sleep(Duration::from_millis(500));
+    server.freeze();
+    std::thread::sleep(Duration::from_secs(30));
+    server.thaw();
     assert_exact(&load.settle(), &fleet);
 }
