@@ -8,6 +8,7 @@
 pub mod bucket;
 pub mod hit;
 mod notices;
+mod reopening;
 pub mod table;
 
 use crate::{
@@ -61,6 +62,7 @@ pub struct Limits {
     on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
+    places: reopening::Places,
 }
 
 struct State {
@@ -152,7 +154,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
     of(
         &mut account.opens,
         limit.opens_per_second.map(u64::from),
-        u64::from(used.streams),
+        used.opens,
     );
     of(
         &mut account.publishes,
@@ -169,6 +171,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
 #[derive(Clone, Copy, Default)]
 struct Used {
     streams: u32,
+    opens: u64,
     events: u64,
     bytes: u64,
 }
@@ -212,6 +215,7 @@ impl Limits {
                 attributes: Table::default(),
             }),
             notices: Mutex::default(),
+            places: reopening::Places::default(),
         };
         limits.configure(config);
         Arc::new(limits)
@@ -241,18 +245,6 @@ impl Limits {
         self.started.elapsed()
     }
 
-    /// Whether one more stream may open. Without limits there is nothing to hold.
-    pub fn open(
-        self: &Arc<Limits>,
-        identity: &Identity,
-        address: Option<ClientAddress>,
-    ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        if !self.is_on() {
-            return Ok(None);
-        }
-        self.open_at(identity, address, self.now())
-    }
-
     fn open_at(
         self: &Arc<Limits>,
         identity: &Identity,
@@ -263,6 +255,7 @@ impl Limits {
         let asker = asker(&state.config, identity, address);
         let used = Used {
             streams: 1,
+            opens: 1,
             ..Used::default()
         };
         let resources = [Resource::Streams, Resource::Opens];

@@ -305,6 +305,22 @@ const CALLS: [Call; 60] = {
             200,
         ),
         (
+            "purgeChannel",
+            "DELETE",
+            "/v1/channels/purged",
+            &[],
+            "",
+            200,
+        ),
+        (
+            "purgeChannel",
+            "DELETE",
+            "/v1/channels/@a",
+            &[],
+            "",
+            400,
+        ),
+        (
             "revoke",
             "POST",
             "/v1/revocations",

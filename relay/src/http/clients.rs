@@ -1,13 +1,14 @@
-//! `GET /v1/clients`: receivers that gave themselves a name (`client=`), over all their streams.
+//! `GET /v1/clients`: receivers that gave themselves a name (`client=`), over all their streams, those
+//! that ended within the last hour included.
 
 use super::{App, paging::Parameters, problem::Problem};
-use crate::hub::inbox::ListQuery;
+use crate::hub::{clients::Got, inbox::ListQuery};
 use axum::{
     Json,
     extract::{RawQuery, State},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 #[derive(Serialize, Default)]
 struct Client {
@@ -38,21 +39,28 @@ pub async fn list(
         })
         .await;
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
-    for stream in streams {
-        let Some(name) = stream.info.client.as_deref() else {
-            continue;
+    let open = streams.into_iter().filter_map(|stream| {
+        let got = Got {
+            delivered: stream.delivered,
+            filtered: stream.filtered,
+            dropped: stream.dropped,
         };
-        if parameters.get("after").is_some_and(|after| name <= after) {
+        Some((stream.info.client.clone()?, got, 1))
+    });
+    let ended = app.hub.clients.all(Instant::now()).into_iter();
+    let ended = ended.map(|(name, got)| (name, got, 0));
+    for (name, got, connections) in open.chain(ended) {
+        if parameters.get("after").is_some_and(|after| *name <= *after) {
             continue;
         }
-        let client = clients.entry(name.to_owned()).or_insert_with(|| Client {
-            name: name.to_owned(),
+        let client = clients.entry(name.to_string()).or_insert_with(|| Client {
+            name: name.into(),
             ..Client::default()
         });
-        client.connections += 1;
-        client.delivered += stream.delivered;
-        client.filtered += stream.filtered;
-        client.dropped += stream.dropped;
+        client.connections += connections;
+        client.delivered += got.delivered;
+        client.filtered += got.filtered;
+        client.dropped += got.dropped;
     }
     let more = clients.len() > parameters.limit;
     let clients: Vec<Client> = clients.into_values().take(parameters.limit).collect();

@@ -15,6 +15,7 @@ use crate::{
         Completeness, Entry, Gaps, Page, Read, ReadError, Standing, cursor_of, gap::Certainty,
     },
     filter::Filter,
+    frame::GapReason,
 };
 use axum::{
     Json,
@@ -46,6 +47,7 @@ struct HistoryEvent {
 /// What is missing after `after`.
 #[derive(Serialize)]
 struct HistoryGap {
+    reason: GapReason,
     certain: bool,
     after: Places,
     until: Places,
@@ -110,6 +112,7 @@ pub async fn history(
             .filter(|_| more)
             .map(|entry| ids.at(entry.id)),
         gap: page.gap.map(|gap| HistoryGap {
+            reason: gap.reason,
             certain: gap.certainty == Certainty::Certain,
             after: gap.after,
             until: gap.until,

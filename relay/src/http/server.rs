@@ -278,9 +278,11 @@ impl Context {
         if is_http2 && http.http2 {
             self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
-            refuse(wire, version_is_off()).await;
+            let shared = self.shared_with(&bytes);
+            refuse(wire, &version_is_off(), &shared).await;
         } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
-            refuse(wire, problem).await;
+            let shared = self.shared_with(&bytes);
+            refuse(wire, &problem, &shared).await;
         } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, remote).await
             && let Ok(socket) = wire.into_inner().into_std()
         {
@@ -290,6 +292,11 @@ impl Context {
                 .inbox(self.shard)
                 .send(Command::TakeOver(socket.into(), opening));
         }
+    }
+
+    /// Lines with which a page may read a refusal of a request that was not understood.
+    fn shared_with(&self, bytes: &[u8]) -> Box<[u8]> {
+        self.app.settings().cors.lines(head::origin(bytes))
     }
 
     /// On this thread's runtime from now on; `None` when it is closed already.
@@ -460,13 +467,14 @@ fn unreadable(bytes: &[u8], max: usize) -> Option<Problem> {
 }
 
 /// Answers without hyper, and closes.
-async fn refuse(mut socket: impl Io, problem: Problem) {
+async fn refuse(mut socket: impl Io, problem: &Problem, shared: &[u8]) {
     let (status, body) = (problem.kind.status(), problem.to_json().to_string());
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+    let head = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n",
         body.len()
     );
-    let _ = socket.write_all(answer.as_bytes()).await;
+    let answer = [head.as_bytes(), shared, b"\r\n", body.as_bytes()].concat();
+    let _ = socket.write_all(&answer).await;
     linger(socket).await;
 }
 

@@ -1,8 +1,9 @@
 //! The dashboard, `/health`, `/v1/status` and the API's description.
 
 use super::{App, Phase, dashboard, problem::Problem, query};
+use crate::{auth::Identity, who::Who};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
@@ -41,6 +42,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
 
 pub async fn status(
     State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     query::only(query.as_deref(), &[])?;
@@ -51,6 +53,7 @@ pub async fn status(
         "version": env!("CARGO_PKG_VERSION"),
         "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
         "uptimeSeconds": app.started.elapsed().as_secs(),
+        "caller": caller(&identity),
         "head": app.log.heads(),
         "config": { "restart": *app.reloads.restart.lock() },
         "streams": stats.streams(),
@@ -68,6 +71,16 @@ pub async fn status(
             "queueLimitBytes": app.config().stream.max_memory.get(),
         },
     })))
+}
+
+/// Who asks and what it may do, so that a page offers nothing that would be refused.
+fn caller(identity: &Identity) -> Value {
+    let rights = identity.grant.manage.iter();
+    json!({
+        "subject": identity.grant.subject.as_ref().map(ToString::to_string),
+        "credential": Who::from(identity).credential(),
+        "rights": rights.map(|right| right.as_str()).collect::<Vec<_>>(),
+    })
 }
 
 pub async fn openapi(RawQuery(query): RawQuery) -> Result<Response, Problem> {

@@ -8,7 +8,7 @@ use sse_relay::{
     clock::unix_millis,
     cursor::{Cursor, Epoch, EventId, Places, UnixMillis},
     event_log::{
-        AppendError, Appended, ChannelInfo, EventLog, LogTotals, Page, Publication, Read,
+        AppendError, Appended, ChannelInfo, EventLog, LogTotals, Page, Publication, Purged, Read,
         ReadError, Retention, Tail,
         memory::{MemoryLog, MemoryOptions},
         resume::{self, Ahead, EndedEpoch, EpochLoss, Epochs, Start},
@@ -35,6 +35,8 @@ pub enum Mood {
     Well,
     /// It does not answer until that changes.
     Hangs,
+    /// It reads at once, and answers when that changes.
+    AnswersLate,
     Fails,
 }
 
@@ -47,6 +49,8 @@ pub struct Moody {
     pub mood: watch::Sender<Mood>,
     /// Attachments that were answered and not ended.
     pub attachments: AtomicUsize,
+    /// Pages that were read, answered or not.
+    pub pages: AtomicUsize,
 }
 
 impl Moody {
@@ -59,6 +63,7 @@ impl Moody {
             hub,
             mood: watch::Sender::new(Mood::Well),
             attachments: AtomicUsize::new(0),
+            pages: AtomicUsize::new(0),
         }
     }
 
@@ -124,6 +129,11 @@ impl EventLog for Moody {
         Box::pin(async move { self.log().append(publication).await })
     }
 
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
+        let channel = channel.clone();
+        Box::pin(async move { self.log().purge(&channel).await })
+    }
+
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
         Box::pin(async move {
             self.answers().await?;
@@ -149,7 +159,11 @@ impl EventLog for Moody {
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
             self.answers().await?;
-            self.log().read(read).await
+            let page = self.log().read(read).await;
+            let mut mood = self.mood.subscribe();
+            self.pages.fetch_add(1, Ordering::SeqCst);
+            let _ = mood.wait_for(|mood| *mood != Mood::AnswersLate).await;
+            page
         })
     }
 
