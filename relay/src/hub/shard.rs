@@ -26,6 +26,7 @@ mod serve;
 mod slow;
 mod stream;
 mod tick;
+mod traced;
 
 pub use attach::stream_head;
 
@@ -39,6 +40,7 @@ use crate::{
     auth::Authenticator,
     cursor::Places,
     event_log::{Condition, EventLog},
+    traces::Traces,
 };
 use attach::Attaching;
 use bytes::Bytes;
@@ -111,6 +113,8 @@ pub struct Shared {
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub auth: Arc<Authenticator>,
+    /// Off, if there is none.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// A socket of the shard, by the age of its request.

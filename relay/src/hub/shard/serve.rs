@@ -42,6 +42,7 @@ impl Shard {
         let mut concerned = std::mem::take(&mut self.concerned);
         self.feeds.of(&entry.channel, &mut concerned);
         let mut frames = Frames::default();
+        let traced = self.traced(delivery);
         for index in concerned.iter().copied() {
             self.keep_rendered_small();
             if !self.feeds.contains(index) {
@@ -72,6 +73,9 @@ impl Shard {
                 feed.round.appended(delivery.appended);
                 let framing = feed.key.framing;
                 feed.log.push(delivery.place, frame, framing, key);
+                if accepted && let Some(traced) = &traced {
+                    feed.trace(traced);
+                }
                 self.rendered += frame.bytes(framing).len();
             }
             if ends {
@@ -161,6 +165,7 @@ impl Shard {
         if !self.feeds.contains(index) {
             return Turn::Done;
         }
+        self.visited(index);
         self.retrim(index);
         if self.feeds.get_mut(index).round.finish() {
             Turn::Another
