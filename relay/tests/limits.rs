@@ -338,10 +338,6 @@ fn who_sends_to_one_stream_is_charged_as_for_any_publish() {
     });
     wait_for("and the next one is refused for its bytes", || {
         let refused = send(&direct, 10).status == 429;
-        refused
-            && scraped(
-                &relay,
-                "sse_relay_limited_total{limit=\"subject-bytes\"}",
-            ) >= 1.0
+        refused && scraped(&relay, "sse_relay_limited_total{limit=\"subject-bytes\"}") >= 1.0
     });
 }
