@@ -76,11 +76,10 @@ fn the_entitled_see_whose_streams_are_open_and_end_one_and_others_go_on() {
             row("victim")
         );
         page.until(&shown).await;
-        let find = format!(
-            "(() => {{ const row = [...document.querySelectorAll('#streams tbody tr')].find((row) => row.textContent.includes('· victim'));
-               row.querySelector('button.act').id = 'end-it'; return true; }})()"
-        );
-        page.until(&find).await;
+        let find = "(() => { const rows = [...document.querySelectorAll('#streams tbody tr')];
+            const row = rows.find((row) => row.textContent.includes('· victim'));
+            row.querySelector('button.act').id = 'end-it'; return true; })()";
+        page.until(find).await;
         page.click("#end-it").await;
         page.until_text("#end-it", "Really?").await;
         assert_ne!(

@@ -296,7 +296,7 @@ function showStatus(status) {
   const state = byId('status-state');
   state.dataset.state = status.state;
   say(state, status.state);
-  say(byId('status-replica'), status.replica);
+  say(byId('status-replica'), replicasText(status));
   say(byId('status-version'), `version ${status.version}`);
   say(byId('status-uptime'), `up ${duration(status.uptimeSeconds)}`);
   say(byId('status-streams'), count(status.streams));
@@ -315,6 +315,12 @@ function showStatus(status) {
   say(byId('status-queues-limit'), `of ${bytes(memory.queueLimitBytes)}`);
   say(byId('status-problem'), '');
   streams.mayEnd = status.caller.rights.includes('disconnect');
+}
+
+/** This replica among the others. */
+function replicasText({ replica, replicas, unanswered }) {
+  if (unanswered.length > 0) return `${replica}; no answer from ${unanswered.join(', ')}`;
+  return replicas.length > 1 ? `${replica}, one of ${replicas.length}` : replica;
 }
 
 function statusFailed(error) {
@@ -385,7 +391,7 @@ function showChannels({ channels, next }) {
 }
 
 /** What is known of the streams: the last list, and which of them the user is about to end. */
-const streams = { list: { connections: [], next: null }, mayEnd: false, armed: '', ending: new Set() };
+const streams = { list: { connections: [], next: null, unanswered: [] }, mayEnd: false, armed: '', ending: new Set() };
 const ARMED_MS = 5_000;
 
 function showStreams(list) {
@@ -396,7 +402,8 @@ function showStreams(list) {
     key: `${stream.id}${streams.mayEnd ? ' ' : ''}`,
     cells: streamCells(stream),
   })));
-  say(byId('streams-note'), listNote(list.connections.length, list.next, 'stream'));
+  const missing = list.unanswered.length > 0 ? `; no answer from ${list.unanswered.join(', ')}` : '';
+  say(byId('streams-note'), listNote(list.connections.length, list.next, 'stream') + missing);
 }
 
 function streamCells(stream) {
@@ -488,7 +495,7 @@ async function refresh() {
     ask('/v1/status').then(showStatus).catch(statusFailed),
     ask('/v1/channels?limit=100').then(showChannels).catch((error) => say(byId('channels-note'), `not known: ${error.message}`)),
     ask('/v1/connections?limit=100').then(showStreams).catch((error) => {
-      showStreams({ connections: [], next: null });
+      showStreams({ connections: [], next: null, unanswered: [] });
       say(byId('streams-note'), `not known: ${error.message}`);
     }),
   ];
