@@ -64,6 +64,7 @@ impl Listener {
             self.begin(head.epoch, head.last);
             return Ok(());
         }
+        self.note_purges(head.purges);
         self.log.looked(began, &head);
         self.read_to(head.epoch, head.last).await
     }
@@ -224,7 +225,7 @@ impl Listener {
         view.pass(&missing.channel, missing.until);
         drop(view);
         self.tail.lost(Loss {
-            reason: GapReason::Trimmed,
+            reason: missing.cause.reason(),
             certain: missing.certainty == Certainty::Certain,
             partition: self.log.store.partition(),
             whose: Whose::These(vec![missing.channel.clone()]),
