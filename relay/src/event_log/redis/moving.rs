@@ -9,7 +9,6 @@
 //! epochs, so that a cursor's one place is exact in each (see [`crate::event_log::resume`]).
 
 use super::{
-    epochs::WITNESS_TIME,
     keys::{CANARY, Keys, channel_named},
     options::partitioning,
     partition::random_epoch,
@@ -30,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAGE: usize = 500;
 /// Events that are read at once, and written: each may be a megabyte.
 const EVENTS: usize = 64;
+/// An epoch that ended before this is waited for by nobody, in milliseconds.
+const LONG_AGO: u64 = 120_000;
 /// Idempotency keys that nobody uses again expire after this, in milliseconds.
 const KEYS_LAST: &str = "86400000";
 
@@ -100,6 +101,7 @@ struct Head {
     confirmed_on: String,
     last: String,
     forgotten: String,
+    purges: String,
     layout: String,
     partitions: u64,
 }
@@ -237,6 +239,7 @@ impl End {
                 keys.channels(),
                 keys.names(),
                 keys.epochs(),
+                keys.purges(),
                 keys.used_keys(),
                 keys.outcomes(),
             ];
@@ -305,7 +308,7 @@ impl Share {
     }
 
     async fn head(&self) -> Result<Option<Head>, MoveError> {
-        let fields = ["e", "r", "i", "f", "v", "n"];
+        let fields = ["e", "r", "i", "f", "v", "n", "p"];
         let reply = self.one(Command::new("HMGET").arg(self.keys.head()).args(fields));
         let reply = reply.await?;
         let text = |index: usize| reply.list()?.get(index)?.text().map(str::to_owned);
@@ -321,6 +324,7 @@ impl Share {
             confirmed_on: text(1).unwrap_or_default(),
             last: text(2).unwrap_or_else(|| "0".into()),
             forgotten: text(3).unwrap_or_else(|| "0".into()),
+            purges: text(6).unwrap_or_else(|| "0".into()),
         }))
     }
 
@@ -362,15 +366,19 @@ impl Share {
             };
             after = format!("({last}");
             let names = page.iter().map(|(name, _)| name);
-            let kept = Command::new("HMGET").arg(self.keys.channels()).args(names);
-            let kept = self.one(kept).await?;
-            for ((name, score), kept) in page.iter().zip(kept.list().unwrap_or_default()) {
+            let kept = Command::new("HMGET").arg(self.keys.channels());
+            let kept = self.one(kept.args(names.clone())).await?;
+            let purged = Command::new("HMGET").arg(self.keys.purges()).args(names);
+            let purged = self.one(purged).await?;
+            let kept = kept.list().unwrap_or_default().iter();
+            let kept = kept.zip(purged.list().unwrap_or_default());
+            for ((name, score), (kept, purged)) in page.iter().zip(kept) {
                 let Some(channel) = channel_named(name).filter(|_| name != CANARY) else {
                     continue;
                 };
                 let to = new.share(new.partitioning.of(&channel));
                 moved.events += self.copy_stream(name, to).await?;
-                to.know(&channel, score, kept.text()).await?;
+                to.know(&channel, score, kept.text(), purged.text()).await?;
                 moved.channels += 1;
             }
         }
@@ -411,11 +419,15 @@ impl Share {
         channel: &ChannelName,
         score: &str,
         kept: Option<&str>,
+        purged: Option<&str>,
     ) -> Result<(), MoveError> {
         let (keys, name) = (&self.keys, channel.as_str());
         let mut commands = vec![Command::new("ZADD").arg(keys.index()).args([score, name])];
         if let Some(kept) = kept {
             commands.push(Command::new("HSET").arg(keys.channels()).args([name, kept]));
+        }
+        if let Some(purged) = purged {
+            commands.push(Command::new("HSET").arg(keys.purges()).args([name, purged]));
         }
         if !name.starts_with('@') {
             commands.push(Command::new("ZADD").arg(keys.names()).args(["0", name]));
@@ -486,7 +498,7 @@ impl Share {
         } else {
             let next = random_epoch().get().to_string();
             // nobody has anything to report of it any more
-            let at = unix_millis().saturating_sub(WITNESS_TIME);
+            let at = unix_millis().saturating_sub(LONG_AGO);
             let ended = format!("{} 0 {next} {at}", head.last);
             epochs.extend([head.epoch.clone(), ended]);
             let session = self.primary.session()?;
@@ -507,7 +519,11 @@ impl Share {
             "i",
             &head.last,
         ];
-        let fields = [&fields[..], &["f", &head.forgotten, "n", &count]].concat();
+        let fields = [
+            &fields[..],
+            &["f", &head.forgotten, "p", &head.purges, "n", &count],
+        ]
+        .concat();
         self.set_head(&fields).await?;
         Ok(())
     }

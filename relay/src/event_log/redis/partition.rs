@@ -5,12 +5,13 @@ use super::{
     canary::{Canary, Others, RECENT},
     checkup::Checkup,
     entry::{Part, encode_event},
+    epochs::Ended,
     gate::Gate,
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
     scripts::{Answer, Outcome},
-    store::{Attempt, Batch, EndedEpoch, Head, Portion, Store, StoreError},
+    store::{Attempt, Batch, Head, Portion, Store, StoreError},
     view::View,
 };
 use crate::{
@@ -45,7 +46,7 @@ pub struct PartitionLog {
     pub store: Store,
     pub view: Mutex<View>,
     /// Epochs that ended, as Redis last told.
-    pub ended: Mutex<Vec<EndedEpoch>>,
+    pub ended: Mutex<Ended>,
     pub canary: Mutex<Canary>,
     /// When Redis was last asked for its epochs, and answered.
     looked: Mutex<Option<Look>>,
