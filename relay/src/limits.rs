@@ -6,6 +6,7 @@
 //! new share of a limit that replicas have together ([`sharing`]).
 
 pub mod bucket;
+mod failures;
 pub mod hit;
 mod notices;
 pub mod reporting;
@@ -19,7 +20,7 @@ use crate::{
 };
 use bucket::{Bucket, Moment, Rate};
 pub use hit::{Exceeded, Hit};
-use hit::{Resource, Scope};
+use hit::{Resource, STREAMS_WAIT, Scope};
 use notices::Notices;
 use parking_lot::Mutex;
 use relay_config::Limit;
@@ -35,9 +36,6 @@ use std::{
 };
 use table::{Account, Place, Table};
 use tokio::sync::Notify;
-
-/// How soon to come back where streams are counted: nobody knows when one ends.
-const STREAMS_WAIT: Duration = Duration::from_secs(5);
 
 /// Who asks, as far as limits go.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -64,6 +62,8 @@ impl Key {
 pub struct Limits {
     started: Instant,
     on: AtomicBool,
+    /// Refused credentials are counted.
+    failures_on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
     /// Rings when a larger share is needed.
@@ -150,6 +150,7 @@ fn check(
             &account.bytes,
             limit.publish_bytes_per_second.map(|bytes| bytes.get()),
         ),
+        Resource::Failures => Ok(()), // no limit of this kind: see `failures`
     }
 }
 
@@ -221,6 +222,7 @@ impl Limits {
         let limits = Limits {
             started: Instant::now(),
             on: AtomicBool::new(false),
+            failures_on: AtomicBool::new(false),
             state: Mutex::new(State {
                 config: config.clone(),
                 everybody: Table::default(),
@@ -245,6 +247,8 @@ impl Limits {
             || !config.per_subject.is_none()
             || !config.per_address.is_none()
             || !config.per_attribute.is_empty();
+        self.failures_on
+            .store(config.auth_failures_per_second.is_some(), Ordering::Release);
         self.state.lock().config = config.clone();
         self.on.store(bounds_something, Ordering::Release);
     }

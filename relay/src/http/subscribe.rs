@@ -26,6 +26,7 @@ use crate::{
         feed::FeedKey,
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
+    limits::Exceeded,
     stats::TicketUse,
     subject::Subject,
     who::Who,
@@ -107,6 +108,10 @@ impl Subscribe<'_> {
         };
         if self.has_everything(app, &opening) {
             return Answer::NothingMore;
+        }
+        let room = app.hub.room(&app.config());
+        if app.hub.connections() > room.streams {
+            return Answer::Refused(Problem::limited(Exceeded::no_room()));
         }
         match app.limits.open(&identity, self.client.address) {
             Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),

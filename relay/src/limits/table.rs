@@ -17,6 +17,7 @@ pub struct Account {
     pub opens: Bucket,
     pub publishes: Bucket,
     pub bytes: Bucket,
+    pub failures: Bucket,
     /// Where limits are shared with other replicas: what they know, and what may be used here.
     pub sharing: Option<Box<Sharing>>,
 }
@@ -27,6 +28,7 @@ impl Account {
             && self.opens.is_full(now)
             && self.publishes.is_full(now)
             && self.bytes.is_full(now)
+            && self.failures.is_full(now)
             && self
                 .sharing
                 .as_ref()
