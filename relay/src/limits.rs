@@ -9,6 +9,7 @@ pub mod bucket;
 mod failures;
 pub mod hit;
 mod notices;
+mod reopening;
 pub mod reporting;
 pub mod sharing;
 pub mod table;
@@ -68,6 +69,7 @@ pub struct Limits {
     notices: Mutex<Notices>,
     /// Rings when a larger share is needed.
     pub hurry: Notify,
+    places: reopening::Places,
 }
 
 struct State {
@@ -166,7 +168,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
     of(
         &mut account.opens,
         limit.opens_per_second.map(u64::from),
-        u64::from(used.streams),
+        used.opens,
     );
     of(
         &mut account.publishes,
@@ -183,6 +185,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
 #[derive(Clone, Copy, Default)]
 struct Used {
     streams: u32,
+    opens: u64,
     events: u64,
     bytes: u64,
 }
@@ -235,6 +238,7 @@ impl Limits {
             }),
             notices: Mutex::default(),
             hurry: Notify::new(),
+            places: reopening::Places::default(),
         };
         limits.configure(config);
         Arc::new(limits)
@@ -266,18 +270,6 @@ impl Limits {
         self.started.elapsed()
     }
 
-    /// Whether one more stream may open. Without limits there is nothing to hold.
-    pub fn open(
-        self: &Arc<Limits>,
-        identity: &Identity,
-        address: Option<ClientAddress>,
-    ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        if !self.is_on() {
-            return Ok(None);
-        }
-        self.open_at(identity, address, self.now())
-    }
-
     fn open_at(
         self: &Arc<Limits>,
         identity: &Identity,
@@ -288,6 +280,7 @@ impl Limits {
         let asker = asker(&state.config, identity, address);
         let used = Used {
             streams: 1,
+            opens: 1,
             ..Used::default()
         };
         let resources = [Resource::Streams, Resource::Opens];

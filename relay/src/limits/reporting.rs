@@ -55,7 +55,7 @@ impl From<Used> for Usage {
     fn from(used: Used) -> Usage {
         Usage {
             streams: 0,
-            opens: u64::from(used.streams),
+            opens: used.opens,
             publishes: used.events,
             bytes: used.bytes,
         }
