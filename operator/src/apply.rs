@@ -2,6 +2,7 @@
 //! nothing that belongs to somebody else.
 
 pub mod difference;
+mod storage;
 mod trouble;
 
 pub use trouble::{Trouble, classify};
@@ -51,7 +52,7 @@ pub struct Owner<'a> {
 
 /// Kinds that every relay may have; Secrets are looked for by name, so that nobody needs the right
 /// to list them for this.
-const KINDS: [(&str, &str, &str); 7] = [
+const KINDS: [(&str, &str, &str); 8] = [
     ("", "v1", "ConfigMap"),
     ("", "v1", "ServiceAccount"),
     ("", "v1", "Service"),
@@ -59,6 +60,7 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("networking.k8s.io", "v1", "Ingress"),
     ("apps", "v1", "Deployment"),
+    ("apps", "v1", "StatefulSet"),
 ];
 
 /// Writes `desired`, in order, and removes what else `owner` has.
@@ -118,7 +120,7 @@ fn api_of(client: &Client, object: &DynamicObject) -> Api<DynamicObject> {
     api(client, &namespace, &gvk(object))
 }
 
-/// Objects that carry the relay's labels, and its Secret.
+/// Objects that carry the relay's labels, and its Secrets.
 async fn live(
     client: &Client,
     owner: &Owner<'_>,
@@ -159,11 +161,13 @@ async fn live(
     }
     let secret = GroupVersionKind::gvk("", "v1", "Secret");
     let secret = api(client, &owner.names.namespace, &secret);
-    match secret.get_opt(&owner.names.tokens()).await {
-        Ok(secret) => found.extend(secret),
-        Err(error) => {
-            let object = DynamicObject::new(&owner.names.tokens(), &secret_resource());
-            applied.troubles.push(classify(&object, &error));
+    for name in [owner.names.tokens(), owner.names.users()] {
+        match secret.get_opt(&name).await {
+            Ok(secret) => found.extend(secret),
+            Err(error) => {
+                let object = DynamicObject::new(&name, &secret_resource());
+                applied.troubles.push(classify(&object, &error));
+            }
         }
     }
     found
@@ -193,6 +197,10 @@ async fn one(
     if let Some(there) = there {
         if !belongs(there, owner.uid) {
             return Err(Trouble::taken(object, there));
+        }
+        if kind(object) == "StatefulSet" && storage::grows(client, object, there).await? {
+            applied.written += 1;
+            return Ok(());
         }
         if unchanged(object, there) {
             keep(applied, object, there);

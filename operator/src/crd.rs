@@ -27,8 +27,8 @@ pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
 pub use proxies::{ForwardedHeader, Plaintext, Proxies};
 pub use redis::{
-    Authorities, Cluster, ExternalRedis, KeyKind, Redis, RedisCredentials, RedisTls, Sentinel,
-    Standalone,
+    Authorities, Cluster, DeletionPolicy, ExternalRedis, KeyKind, ManagedRedis, Redis,
+    RedisCredentials, RedisTls, Sentinel, Standalone, Storage,
 };
 pub use rollout::{Rollout, Strategy};
 pub use status::{

@@ -5,6 +5,7 @@ mod deployment;
 mod disruption_budget;
 mod ingress;
 mod network_policy;
+pub mod redis;
 mod service;
 mod service_account;
 mod token_secret;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::deployment::container::policy;
 use crate::names::APPLIED;
 use crate::tokens::{Generated, hex};
 use crate::validate::Valid;
@@ -40,6 +42,8 @@ pub struct Desired {
     pub disruption_budget: Option<PodDisruptionBudget>,
     /// Who may reach the pods.
     pub network_policy: Option<NetworkPolicy>,
+    /// A Redis of its own.
+    pub redis: Option<redis::Redis>,
     /// Objects of the ingress controller's own kinds.
     pub of_controller: Vec<DynamicObject>,
     /// The way in from outside.
@@ -65,6 +69,7 @@ pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
         pods: service::headless(valid),
         disruption_budget: disruption_budget::build(valid),
         network_policy: network_policy::build(valid),
+        redis: redis::build(valid, &generated.redis),
         of_controller: route.map_or_else(Vec::new, |route| route.profile.objects.clone()),
         ingress: route.map(|route| ingress::build(valid, route)),
     }
@@ -85,6 +90,7 @@ impl Desired {
             pods,
             disruption_budget,
             network_policy,
+            redis,
             of_controller,
             ingress,
             deployment,
@@ -95,11 +101,25 @@ impl Desired {
         objects.extend([dynamic(&service), dynamic(&pods)]);
         objects.extend(disruption_budget.as_ref().map(dynamic));
         objects.extend(network_policy.as_ref().map(dynamic));
+        if let Some(redis::Redis {
+            config_map,
+            users,
+            service,
+            network_policy,
+            stateful_set,
+        }) = redis
+        {
+            objects.extend([dynamic(&config_map), dynamic(&users), dynamic(&service)]);
+            objects.extend(network_policy.as_ref().map(dynamic));
+            objects.push(dynamic(&stateful_set));
+        }
         objects.extend(ingress.as_ref().map(dynamic));
         objects.push(dynamic(&deployment));
         for object in &mut objects {
             let labels = object.metadata.labels.get_or_insert_default();
-            labels.extend(valid.names.labels());
+            for (key, value) in valid.names.labels() {
+                labels.entry(key).or_insert(value);
+            }
             object.metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
             let hash = hash(object);
             let annotations = object.metadata.annotations.get_or_insert_default();

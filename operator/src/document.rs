@@ -21,6 +21,7 @@ use crate::tokens::Generated;
 pub struct Unread(pub Vec<(String, String)>);
 
 impl Unread {
+    /// The time that the field at `path` says.
     fn span(&mut self, path: &str, span: &Span) -> Timespan {
         span.read().unwrap_or_else(|error| {
             self.0.push((path.to_owned(), error.to_string()));
@@ -28,7 +29,8 @@ impl Unread {
         })
     }
 
-    fn bytes(&mut self, path: &str, bytes: &Bytes) -> ByteSize {
+    /// The number of bytes that the field at `path` says.
+    pub fn bytes(&mut self, path: &str, bytes: &Bytes) -> ByteSize {
         bytes.read().unwrap_or_else(|error| {
             self.0.push((path.to_owned(), error.to_string()));
             ByteSize::default()

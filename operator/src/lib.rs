@@ -18,6 +18,7 @@ pub mod names;
 pub mod observe;
 pub mod references;
 pub mod resolve;
+pub mod rotation;
 pub mod sizing;
 pub mod status;
 pub mod tokens;

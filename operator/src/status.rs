@@ -112,6 +112,7 @@ fn findings(went: &Went<'_>) -> Vec<Finding> {
             ..
         } => {
             let mut findings = done(valid, troubles, rollout, rivals, *waits);
+            findings.extend(redis(valid));
             findings.extend(route(valid, troubles));
             findings
         }
@@ -166,6 +167,17 @@ fn done(
         }
     }
     findings
+}
+
+/// A Redis that the operator runs is one server; how it is, its replicas tell.
+fn redis(valid: &Valid) -> Option<Finding> {
+    valid.redis.as_ref()?;
+    Some(Finding::new(
+        About::RedisHighlyAvailable,
+        Holds::False,
+        Reason::SingleServer,
+        "there is one Redis: while it is replaced or its node is lost, streams stay open and publishing gets 503; for a Redis that fails over, make a relay with redis.external",
+    ))
 }
 
 fn route(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use relay_config::Config;
+use relay_config::{ByteSize, Config};
 
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
 use crate::crd::{Exposed, Ingress, KeyKind, Reason, SseRelay, SseRelaySpec};
-use crate::document::{self, Credentials, Given, Leaving, path_in_resource};
+use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
 use crate::names::Names;
 use crate::references::{Key, Purpose, Reference, references};
 use crate::resolve::{Class, Found, Resolved};
@@ -30,8 +30,21 @@ pub struct Valid {
     pub version: String,
     /// The image that runs.
     pub image: String,
+    /// The Redis that the operator runs for it.
+    pub redis: Option<Store>,
     /// The way in from outside.
     pub route: Option<Route>,
+}
+
+/// A Redis that the operator runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its image.
+    pub image: String,
+    /// Memory of its pod.
+    pub memory: ByteSize,
+    /// Size of its volume.
+    pub size: ByteSize,
 }
 
 /// The way in from outside.
@@ -90,6 +103,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
             .map(|problem| (path_in_resource(&problem.path), problem.message));
         invalid(located)
     })?;
+    let redis = store(spec, resolved)?;
     let route = spec
         .ingress
         .as_ref()
@@ -105,6 +119,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         config,
         sizing,
         leaving,
+        redis,
         route,
     })
 }
@@ -194,6 +209,41 @@ fn value<'a>(wanted: &Key, resolved: &'a Resolved) -> Result<&'a [u8], (Reason, 
         )),
     }
 }
+
+fn store(spec: &SseRelaySpec, resolved: &Resolved) -> Result<Option<Store>, Vec<Fault>> {
+    let redis = spec.redis.as_ref();
+    let Some(managed) = redis.and_then(|redis| redis.managed.as_ref()) else {
+        return Ok(None);
+    };
+    let mut unread = Unread::default();
+    let memory = unread.bytes("redis.managed.memory", &managed.memory);
+    let size = unread.bytes("redis.managed.storage.size", &managed.storage.size);
+    if memory < LEAST_MEMORY {
+        let wrong = format!("Redis itself needs some; write at least {LEAST_MEMORY}");
+        unread.0.push(("redis.managed.memory".to_owned(), wrong));
+    }
+    if size.get() / 2 < memory.get() {
+        let wrong = format!(
+            "the log and a new writing of it stand there together; write at least twice redis.managed.memory, which is {memory}"
+        );
+        unread
+            .0
+            .push(("redis.managed.storage.size".to_owned(), wrong));
+    }
+    if !unread.0.is_empty() {
+        return Err(invalid(unread.0.into_iter()));
+    }
+    let image = managed.image.as_ref();
+    let image = image.or(resolved.pinned.redis_image.as_ref());
+    Ok(Some(Store {
+        image: image.cloned().unwrap_or_default(),
+        memory,
+        size,
+    }))
+}
+
+/// Less is none for a server and its clients.
+const LEAST_MEMORY: ByteSize = ByteSize::from_mib(64);
 
 fn image(spec: &SseRelaySpec, resolved: &Resolved) -> String {
     let image = spec.image.clone().unwrap_or_default();

@@ -11,6 +11,7 @@ mod cluster {
     mod election;
     mod fault;
     mod life;
+    mod managed;
     mod many;
     mod redis;
     mod rules;

@@ -16,8 +16,12 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+# the volume of a Redis grows
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [patch]
 - apiGroups: [apps]
-  resources: [deployments]
+  resources: [deployments, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses, networkpolicies]

@@ -11,7 +11,8 @@ use crate::desired::desired;
 use crate::names::owner;
 use crate::references::references;
 use crate::resolve::{Class, Found, Resolved};
-use crate::tokens::{Generated, Token};
+use crate::rotation::{Passwords, Stage};
+use crate::tokens::{Generated, RedisUsers, Token};
 use crate::unknown::unknown_fields;
 use crate::validate::validate;
 
@@ -83,10 +84,19 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             publish: token(1),
             subscribe: token(2),
             manage: token(3),
+            redis: RedisUsers {
+                passwords: Passwords {
+                    current: token(1),
+                    stage: Stage::Settled,
+                    asked: None,
+                },
+                agent: token(2),
+            },
         },
         pinned: Pinned {
             version: args.image.relay_version.clone(),
             repository: args.image.relay_image.clone(),
+            redis_image: Some(args.image.redis_image.clone()),
         },
     }
 }

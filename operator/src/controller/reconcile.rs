@@ -22,6 +22,7 @@ use crate::desired::desired;
 use crate::metrics::Outcome;
 use crate::names::{OPERATOR, PAUSED, owner};
 use crate::resolve::resolve;
+use crate::rotation::SETTLED;
 use crate::status::{Rollout, Waits, Went, rollout, status, transitions, without_observed};
 use crate::upgrade::{Upgrade, pinned, upgrade};
 use crate::validate::{Valid, validate};
@@ -95,7 +96,9 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     };
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
     let applied = apply(&context.client, &owned_by(relay, &valid), &objects).await;
-    finish(relay, context, &key, &valid, &pinned, waits, applied).await
+    let (outcome, action) = finish(relay, context, &key, &valid, &pinned, waits, applied).await?;
+    let changing = valid.redis.is_some() && resolved.generated.redis.passwords.changing();
+    Ok((outcome, if changing { after(SETTLED) } else { action }))
 }
 
 fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid) -> Owner<'a> {

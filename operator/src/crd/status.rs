@@ -52,6 +52,9 @@ pub struct Pinned {
     pub version: String,
     /// Repository of its image.
     pub repository: String,
+    /// The image of a Redis that the operator runs for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_image: Option<String>,
 }
 
 /// What was derived from the resource.
@@ -110,6 +113,8 @@ pub enum ConditionType {
     Progressing,
     /// What replicas append to Redis comes back to them.
     RedisReady,
+    /// The relay's own Redis goes on when its node is lost.
+    RedisHighlyAvailable,
     /// The way in from outside is set up for streams.
     RouteReady,
     /// For GitOps tools: the last change is not in effect yet.
@@ -150,6 +155,8 @@ pub enum Reason {
     DeadlineExceeded,
     /// The resource says what cannot work.
     InvalidSpec,
+    /// There is one server, and none to take its place.
+    SingleServer,
     /// A replica does not hear of Redis what it appends.
     RedisNotAnswering,
     /// The operator cannot reach the replicas to ask them.

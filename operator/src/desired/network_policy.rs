@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use relay_config::{RedisAddress, RedisMode};
 
+use super::redis;
 use super::service::{ADMIN, HTTP};
 use crate::validate::Valid;
 
@@ -59,15 +60,31 @@ fn own(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
         .map(|jwks| https_port(&jwks.url))
         .collect();
     let redis = valid.config.redis.as_ref();
+    let redis = redis.filter(|_| valid.redis.is_none());
     ports.extend(redis.into_iter().flat_map(redis_ports));
     ports.sort_unstable();
     ports.dedup();
-    if ports.is_empty() {
+    let of_its_own = valid.redis.as_ref().map(|_| to_own_redis(valid));
+    if ports.is_empty() && of_its_own.is_none() {
         return Vec::new();
     }
     let mut rules = vec![to(53, "UDP"), to(53, "TCP")];
+    rules.extend(of_its_own);
     rules.extend(ports.into_iter().map(|port| to(port, "TCP")));
     rules
+}
+
+fn to_own_redis(valid: &Valid) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(valid.names.redis_selector()),
+                ..LabelSelector::default()
+            }),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ..to(redis::PORT, "TCP")
+    }
 }
 
 /// Where primaries listen that Sentinels name, and nodes of a cluster that others name, unless

@@ -27,7 +27,15 @@ fn refused() -> Vec<(Value, &'static str)> {
             json!({ "replicas": 2 }),
             "would not see the events of the first",
         ),
-        (json!({ "redis": {} }), "says not where Redis is"),
+        (json!({ "redis": {} }), "exactly one of managed"),
+        (
+            json!({ "redis": { "managed": {}, "external": { "standalone": { "host": "a" } } } }),
+            "exactly one of managed",
+        ),
+        (
+            json!({ "redis": { "managed": { "deletionPolicy": "Keep" } } }),
+            "Unsupported value",
+        ),
         (
             json!({ "redis": { "external": {} } }),
             "exactly one of standalone, sentinel and cluster",

@@ -8,15 +8,27 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection,
 };
 
-use crate::crd::{KeyKind, SseRelaySpec};
+use crate::crd::KeyKind;
+use crate::desired::redis as users;
+use crate::references::redis::PASSWORD;
 use crate::references::{DIRECTORY, Purpose, references};
+use crate::validate::Valid;
 
 const VOLUME: &str = "files";
 
-/// The volume and where it is seen; nothing if the spec names no file.
-pub fn build(spec: &SseRelaySpec) -> Option<(Volume, VolumeMount)> {
+/// The volume and where it is seen; nothing if there is no file.
+pub fn build(valid: &Valid) -> Option<(Volume, VolumeMount)> {
     let mut sources: BTreeMap<(KeyKind, String), Vec<KeyToPath>> = BTreeMap::new();
-    for reference in references(spec) {
+    if valid.redis.is_some() {
+        // not a mention: the operator makes it
+        let items = vec![KeyToPath {
+            key: users::PASSWORD.to_owned(),
+            path: PASSWORD.to_owned(),
+            mode: None,
+        }];
+        sources.insert((KeyKind::Secret, valid.names.users()), items);
+    }
+    for reference in references(&valid.spec) {
         if let Purpose::File(path) = reference.purpose {
             let items = sources
                 .entry((reference.key.kind, reference.key.name))
