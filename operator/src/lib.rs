@@ -11,6 +11,7 @@ pub mod controller_profile;
 pub mod crd;
 pub mod desired;
 pub mod document;
+pub mod gateway_profile;
 pub mod health;
 pub mod lease;
 pub mod metrics;

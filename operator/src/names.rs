@@ -15,6 +15,8 @@ pub const RELAY: &str = "sse-relay";
 pub const PAUSED: &str = "sserelay.dev/paused";
 /// On an SseRelay: another text than before has the password at its own Redis replaced.
 pub const ROTATE: &str = "sserelay.dev/rotate-redis-password";
+/// The label that tells the relay's objects from those of its own Redis.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// `app.kubernetes.io/component` of the objects of a relay's own Redis.
 pub const REDIS: &str = "redis";
 /// What an object was last written as, so that an unchanged one is not written again.
@@ -72,6 +74,12 @@ impl Names {
     #[must_use]
     pub fn redis(&self) -> String {
         format!("{}-redis", self.relay)
+    }
+
+    /// ConfigMap with the dashboard.
+    #[must_use]
+    pub fn dashboard(&self) -> String {
+        format!("{}-dashboard", self.relay)
     }
 
     /// Secret with the users of the relay's own Redis.
@@ -178,17 +186,18 @@ mod tests {
     fn no_relay_can_be_called_like_an_object_of_another() {
         let names = Names::of(&SseRelay::new("live", SseRelaySpec::default()));
         let rule = crate::crd::yaml();
-        assert!(rule.contains("-(config|pods|tokens|redis|users|probe)$"));
+        assert!(rule.contains("-(config|pods|tokens|redis|users|dashboard|probe)$"));
         let all = [
             names.config(),
             names.pods(),
             names.tokens(),
             names.redis(),
             names.users(),
+            names.dashboard(),
         ];
         for name in all {
             let ending = name.strip_prefix("live-").unwrap();
-            let endings = ["config", "pods", "tokens", "redis", "users"];
+            let endings = ["config", "pods", "tokens", "redis", "users", "dashboard"];
             assert!(endings.contains(&ending), "{name}");
         }
     }

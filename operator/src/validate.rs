@@ -1,9 +1,14 @@
 //! Whether a resource can work with what it refers to; what it means, if it can.
 
+mod gateway;
+
+pub use gateway::GatewayRoute;
+
 use std::collections::BTreeMap;
 
 use relay_config::{ByteSize, Config};
 
+use self::gateway::by_gateway;
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
 use crate::crd::{Exposed, Ingress, KeyKind, Reason, SseRelay, SseRelaySpec};
 use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
@@ -32,8 +37,28 @@ pub struct Valid {
     pub image: String,
     /// The Redis that the operator runs for it.
     pub redis: Option<Store>,
-    /// The way in from outside.
+    /// The way in from outside, by an Ingress.
     pub route: Option<Route>,
+    /// The way in from outside, by a Gateway.
+    pub gateway: Option<GatewayRoute>,
+}
+
+impl Valid {
+    /// What the way in from outside needs.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        let by_gateway = self.gateway.as_ref().map(|route| &route.profile);
+        let by_ingress = self.route.as_ref().map(|route| &route.profile);
+        by_ingress.or(by_gateway)
+    }
+
+    /// What stands against streaming well on the way in from outside.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Doubt> {
+        let by_gateway = self.gateway.as_ref().and_then(|route| route.doubt.as_ref());
+        let by_ingress = self.route.as_ref().and_then(|route| route.doubt.as_ref());
+        by_ingress.or(by_gateway)
+    }
 }
 
 /// A Redis that the operator runs.
@@ -108,6 +133,9 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         .ingress
         .as_ref()
         .map(|ingress| route(&names, spec, ingress, resolved, &leaving, &config));
+    let gateway = spec.gateway.as_ref();
+    let gateway =
+        gateway.map(|gateway| by_gateway(&names, spec, gateway, resolved, &leaving, &config));
     Ok(Valid {
         version: spec
             .version
@@ -121,6 +149,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         leaving,
         redis,
         route,
+        gateway,
     })
 }
 
@@ -276,14 +305,9 @@ fn route(
         },
         annotations: &ingress.annotations,
     });
-    let mut exposed = spec
-        .expose
-        .clone()
-        .unwrap_or_else(|| vec![Exposed::Subscribe]);
-    exposed.sort_unstable();
-    exposed.dedup();
+    let exposed = exposed(spec);
     let doubt = doubt
-        .or_else(|| too_slow(controller, profile.idle, config))
+        .or_else(|| too_slow(controller.as_str(), profile.idle, config))
         .or_else(|| noted(&profile));
     Route {
         ingress: ingress.clone(),
@@ -292,6 +316,14 @@ fn route(
         profile,
         doubt,
     }
+}
+
+fn exposed(spec: &SseRelaySpec) -> Vec<Exposed> {
+    let exposed = spec.expose.clone();
+    let mut exposed = exposed.unwrap_or_else(|| vec![Exposed::Subscribe]);
+    exposed.sort_unstable();
+    exposed.dedup();
+    exposed
 }
 
 /// The program that serves the Ingress: as the resource names it, as its class says, or as it was
@@ -350,7 +382,7 @@ fn controller(ingress: &Ingress, class: &Class) -> (Controller, Option<Doubt>) {
     }
 }
 
-fn too_slow(controller: Controller, idle: Idle, config: &Config) -> Option<Doubt> {
+fn too_slow(by: &str, idle: Idle, config: &Config) -> Option<Doubt> {
     let half = idle.half()?;
     let interval = config.heartbeat.interval;
     (interval > half).then(|| Doubt {
@@ -358,7 +390,7 @@ fn too_slow(controller: Controller, idle: Idle, config: &Config) -> Option<Doubt
         reason: Reason::HeartbeatTooSlow,
         message: format!(
             "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to at most {half}",
-            controller.as_str()
+            by
         ),
     })
 }

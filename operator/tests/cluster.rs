@@ -10,6 +10,7 @@ mod cluster {
     mod change;
     mod election;
     mod fault;
+    mod gateway;
     mod life;
     mod managed;
     mod many;

@@ -23,6 +23,9 @@
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
@@ -32,6 +35,34 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.rbac.optional.gateway }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, create, patch, delete]
+# what serves a Gateway
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, gatewayclasses]
+  verbs: [get]
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backendtrafficpolicies]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [networking.gke.io]
+  resources: [gcpbackendpolicies, healthcheckpolicies]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [gateway.k8s.aws]
+  resources: [targetgroupconfigurations]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- if .Values.rbac.optional.monitoring }}
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors, prometheusrules]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- if .Values.rbac.optional.keda }}
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
 {{- if .Values.rbac.optional.gce }}
 - apiGroups: [cloud.google.com]
   resources: [backendconfigs]

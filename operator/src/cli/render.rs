@@ -10,7 +10,7 @@ use crate::crd::{Pinned, SseRelay};
 use crate::desired::desired;
 use crate::names::owner;
 use crate::references::references;
-use crate::resolve::{Class, Found, Resolved};
+use crate::resolve::{Class, Found, GatewayFound, Resolved};
 use crate::rotation::{Passwords, Stage};
 use crate::tokens::{Generated, RedisUsers, Token};
 use crate::unknown::unknown_fields;
@@ -46,7 +46,9 @@ pub fn render(args: &Args) -> anyhow::Result<String> {
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(&relay).as_ref());
     let documents: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     let mut yaml = documents?.join("---\n");
-    for doubt in valid.route.into_iter().filter_map(|route| route.doubt) {
+    let by_gateway = valid.gateway.into_iter().filter_map(|route| route.doubt);
+    let by_ingress = valid.route.into_iter().filter_map(|route| route.doubt);
+    for doubt in by_ingress.chain(by_gateway) {
         yaml.push_str(&format!("# {}\n", doubt.message));
     }
     Ok(yaml)
@@ -75,6 +77,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             name,
             before: None,
         }),
+        gateway: GatewayFound::Forbidden { before: None },
         keys: references(&relay.spec)
             .into_iter()
             .zip((4..=u8::MAX).cycle())

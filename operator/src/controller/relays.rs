@@ -20,12 +20,13 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 7] = [
+const CONDITIONS: [(ConditionType, &str); 8] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
     (ConditionType::RedisReady, "RedisReady"),
     (ConditionType::RedisHighlyAvailable, "RedisHighlyAvailable"),
     (ConditionType::RouteReady, "RouteReady"),
+    (ConditionType::AddOnsReady, "AddOnsReady"),
     (ConditionType::Reconciling, "Reconciling"),
     (ConditionType::Stalled, "Stalled"),
 ];

@@ -87,7 +87,7 @@ fn template(valid: &Valid) -> PodTemplateSpec {
 }
 
 fn annotations(valid: &Valid, given: &PodTemplate) -> BTreeMap<String, String> {
-    let settings = valid.route.iter().flat_map(|route| &route.profile.pod);
+    let settings = valid.profile().into_iter().flat_map(|profile| &profile.pod);
     let mut annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();

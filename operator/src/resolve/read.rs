@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+use super::gateway::gateway;
 use super::{Class, Found, Resolved};
 use crate::controller_profile::Controller;
 use crate::crd::{KeyKind, Pinned, SseRelay};
@@ -30,6 +31,7 @@ pub async fn resolve(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
     Ok(Resolved {
         class: class(client, relay).await?,
+        gateway: gateway(client, relay).await?,
         keys: keys(client, relay, &names).await?,
         generated: generated(&secrets, relay, &names).await?,
         pinned,
