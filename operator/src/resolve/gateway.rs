@@ -60,6 +60,8 @@ fn allowed(answer: Result<Option<DynamicObject>, kube::Error>) -> Result<Looked,
     match answer {
         Ok(there) => Ok(Looked::At(there)),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Looked::Forbidden),
+        // the kind itself is not there
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Looked::At(None)),
         Err(error) => Err(error),
     }
 }
