@@ -8,6 +8,7 @@ mod jwt;
 mod limits;
 mod proxies;
 mod traces;
+mod unix_sockets;
 
 use std::fmt;
 
@@ -61,6 +62,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
         self.check_addresses_and_names(&mut problems);
+        unix_sockets::check(&mut problems, &self.unix_sockets);
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
             client_certificates::check(&mut problems, auth, self.tls.as_ref());

@@ -13,6 +13,7 @@ pub mod sink;
 use crate::{
     channel::{ChannelName, Selector},
     cursor::{Epoch, EventId, Partition, Place, Places},
+    descriptors::{self, Room},
     event_log::{Condition, Entry, Loss, Tail},
     frame::Frame,
     settings::Settings,
@@ -23,6 +24,7 @@ use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
 use open::{Directed, EndReason};
 use parking_lot::RwLock;
+use relay_config::Config;
 use select::StreamSelector;
 use std::{
     sync::{
@@ -44,6 +46,8 @@ pub struct Hub {
     /// By partition: everything up to this id stands in the inboxes of the shards that want it.
     heads: [AtomicU64; Partition::MAX],
     numbers: AtomicU64,
+    /// How many files the process may open.
+    open_files: Option<u64>,
     /// Bytes that wait for streams, in feeds and backlogs.
     pub queue_bytes: AtomicUsize,
     /// The same by shard.
@@ -66,6 +70,7 @@ impl Hub {
             carried: AtomicUsize::new(0),
             heads: Default::default(),
             numbers: AtomicU64::new(1),
+            open_files: descriptors::open_files(),
             queue_bytes: AtomicUsize::new(0),
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             waiting: AtomicUsize::new(0),
@@ -143,6 +148,12 @@ impl Hub {
         counted.saturating_sub(self.carried.load(Ordering::Relaxed))
     }
 
+    /// How many connections there may be, and up to how many a stream may open.
+    pub fn room(&self, config: &Config) -> Room {
+        let configured = config.stream.max_connections;
+        descriptors::room(configured, self.open_files, self.shards())
+    }
+
     /// Bytes that begin and cease to wait for streams of a shard.
     pub fn account(&self, shard: usize, more: usize, fewer: usize) {
         for bytes in [&self.queue_bytes, &self.queued[shard]] {
@@ -192,6 +203,12 @@ impl Hub {
         let ended = self
             .ask(|answer| Command::End(streams.clone(), reason, answer))
             .await;
+        ended.into_iter().sum()
+    }
+
+    /// Ends the streams whose credential is refused by now, and says how many.
+    pub async fn end_refused(&self) -> u64 {
+        let ended = self.ask(Command::EndRefused).await;
         ended.into_iter().sum()
     }
 

@@ -76,6 +76,13 @@ pub fn credential_of<'a>(app: &App, shown: Shown<'a>, query: Option<&'a str>) ->
     })
 }
 
+/// Whether a request shows any credential, a ticket included.
+pub fn shows_something<B>(app: &App, request: &http::Request<B>) -> bool {
+    let query = request.uri().query();
+    let ticket = query.is_some_and(|query| query.contains("ticket="));
+    ticket || credential_of(app, Shown::of(request), query) != Credential::None
+}
+
 /// A page of another origin does not use what a browser sends by itself (CSRF), unless the
 /// configuration lends it to that origin.
 pub fn may_use(app: &App, caller: &Caller<'_>, credential: &Credential<'_>) -> Result<(), Problem> {

@@ -2,6 +2,8 @@
 
 use super::{
     App, events,
+    forwarded::Client,
+    identity,
     problem::{Kind, Problem},
 };
 use crate::{hub::open::retry, limits::Exceeded};
@@ -16,6 +18,29 @@ use relay_config::ToBrowsers;
 pub fn comes_back(app: &App, request: &Request) -> bool {
     app.config().limits.to_browsers == ToBrowsers::Retry
         && request.headers().contains_key("sec-fetch-mode")
+}
+
+/// Whether a request shows a credential and comes from where too many were refused: then nobody looks at
+/// it.
+pub fn shows_too_often<B>(
+    app: &App,
+    request: &http::Request<B>,
+    client: Client,
+) -> Option<Exceeded> {
+    let exceeded = app.limits.may_try(client.address).err()?;
+    identity::shows_something(app, request).then_some(exceeded)
+}
+
+/// The answer to such a request.
+pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
+    let client = request.extensions().get::<Client>();
+    let exceeded = shows_too_often(app, request, client.copied().unwrap_or_default())?;
+    let is_stream = request.uri().path() == "/v1/events";
+    Some(if is_stream && comes_back(app, request) {
+        later(app, exceeded)
+    } else {
+        Problem::limited(exceeded).into_response()
+    })
 }
 
 /// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential) becomes

@@ -3,6 +3,7 @@
 
 use crate::{
     auth::Refused,
+    label::Label,
     limits::{Exceeded, hit::Scope},
     stats::AuthRefusal,
     who::Who,
@@ -44,6 +45,10 @@ pub enum Kind {
     TooManyTickets,
     Unavailable,
     OutcomeUnknown,
+    /// Other replicas, or Redis between them, cannot be reached.
+    ReplicasUnavailable,
+    /// Another replica did not say what it did.
+    ReplicaSilent,
     Draining,
     HttpVersion,
     MalformedRequest,
@@ -52,6 +57,14 @@ pub enum Kind {
     LimitReached,
     /// The relay does as much as it may.
     Overloaded,
+}
+
+impl Label for Kind {
+    const ALL: &'static [Kind] = Kind::ALL;
+
+    fn label(self) -> &'static str {
+        self.slug()
+    }
 }
 
 impl Kind {
@@ -85,6 +98,8 @@ impl Kind {
         Kind::TooManyTickets,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
+        Kind::ReplicasUnavailable,
+        Kind::ReplicaSilent,
         Kind::Draining,
         Kind::HttpVersion,
         Kind::MalformedRequest,
@@ -223,6 +238,16 @@ impl Kind {
                 "outcome-unknown",
                 S::SERVICE_UNAVAILABLE,
                 "the log did not answer; whether it published is not known",
+            ),
+            Kind::ReplicasUnavailable => (
+                "replicas-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "what replicas share cannot be reached now; nothing was done",
+            ),
+            Kind::ReplicaSilent => (
+                "replica-silent",
+                S::SERVICE_UNAVAILABLE,
+                "another replica did not answer; whether it did this is not known",
             ),
             Kind::Draining => (
                 "draining",
@@ -406,6 +431,7 @@ impl Kind {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
+        response.extensions_mut().insert(self); // for who counts answers
         response
     }
 }

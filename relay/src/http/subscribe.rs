@@ -19,13 +19,14 @@ use crate::{
     },
     cursor::Cursor,
     event::legal_attribute_name,
-    event_log::cursor_of,
+    event_log::{Origin, cursor_of},
     filter::Filter,
     frame::Framing,
     hub::{
         feed::FeedKey,
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
     },
+    limits::Exceeded,
     stats::TicketUse,
     subject::Subject,
     who::Who,
@@ -33,7 +34,11 @@ use crate::{
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use relay_config::{Access, ChannelPattern, Config, HeartbeatAs};
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 /// A request for a stream, wherever it was read.
 #[derive(Clone)]
@@ -101,6 +106,10 @@ impl Subscribe<'_> {
         };
         if self.has_everything(app, &opening) {
             return Answer::NothingMore;
+        }
+        let room = app.hub.room(&app.config());
+        if app.hub.connections() > room.streams {
+            return Answer::Refused(Problem::limited(Exceeded::no_room()));
         }
         match app.limits.open(&identity, self.client.address) {
             Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
@@ -223,6 +232,7 @@ impl Subscribe<'_> {
         let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
         let opening = Opening {
+            asked: Instant::now(),
             key: FeedKey {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
@@ -276,9 +286,10 @@ impl Subscribe<'_> {
             return false;
         }
         let used = app.log.partitioning().in_use(selectors);
+        let origin = Origin::Client(opening.asked);
         let start = app
             .log
-            .resume(&opening.cursor, &app.log.heads().within(used));
+            .resume(&opening.cursor, &app.log.heads().within(used), origin);
         let at = cursor_of(&start.from);
         let asked: Vec<Selector> = Selector::asked(selectors).cloned().collect();
         // the channel of a subject never ends, but what it still has is delivered
