@@ -15,6 +15,7 @@ mod cluster {
     mod managed;
     mod many;
     mod redis;
+    mod roles;
     mod rules;
     mod versions;
 

@@ -39,7 +39,8 @@ async fn answer(live: &Served, accepted: bool, message: &str) {
     live.patch(touch).await;
 }
 
-async fn make(server: &Server, namespace: Option<&str>, object: Value) {
+/// Makes an object of any kind, in a namespace or in none.
+pub async fn make(server: &Server, namespace: Option<&str>, object: Value) {
     let object: DynamicObject = serde_json::from_value(object).unwrap();
     let kind = GroupVersionKind::try_from(object.types.clone().unwrap()).unwrap();
     let resource = ApiResource::from_gvk(&kind);

@@ -158,7 +158,11 @@ impl Server {
     pub async fn start_api_server(&mut self) {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = component("kube-apiserver");
+        let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, users: [limited]}, {level: None}]\n";
+        std::fs::write(at("audit-policy.yaml"), policy).unwrap();
         command.extend([
+            format!("--audit-policy-file={}", at("audit-policy.yaml")),
+            format!("--audit-log-path={}", at("audit.log")),
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
             format!("--cert-dir={}", at("certificates")),
             "--bind-address=127.0.0.1".to_owned(),
@@ -178,6 +182,11 @@ impl Server {
             client.request_text(request).await.ok()
         })
         .await;
+    }
+
+    /// Everything that [`User::Limited`] has asked for, one event in a line.
+    pub fn audit(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap()
     }
 
     /// Ends the API server; etcd keeps what it knew.
