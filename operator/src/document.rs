@@ -287,6 +287,7 @@ fn proxies(from: &crd::Proxies) -> config::Proxies {
             crd::ProxyProtocol::Accept => config::ProxyProtocol::Accept,
             crd::ProxyProtocol::Require => config::ProxyProtocol::Require,
         },
+        ..config::Proxies::default()
     }
 }
 
