@@ -52,13 +52,13 @@ pub async fn gateway(client: &Client, relay: &SseRelay) -> Result<GatewayFound, 
 }
 
 enum Looked {
-    At(Option<DynamicObject>),
+    At(Option<Box<DynamicObject>>),
     Forbidden,
 }
 
 fn allowed(answer: Result<Option<DynamicObject>, kube::Error>) -> Result<Looked, kube::Error> {
     match answer {
-        Ok(there) => Ok(Looked::At(there)),
+        Ok(there) => Ok(Looked::At(there.map(Box::new))),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Looked::Forbidden),
         // the kind itself is not there
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Looked::At(None)),
