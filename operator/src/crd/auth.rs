@@ -118,6 +118,8 @@ pub enum Right {
     Disconnect,
     /// Make tickets for any subject.
     Tickets,
+    /// Drop all events of a channel.
+    Purge,
 }
 
 /// A key of a Secret in the same namespace.

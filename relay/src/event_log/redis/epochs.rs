@@ -73,6 +73,7 @@ mod tests {
             epoch: Epoch::from_random(epoch),
             last: id(500),
             forgotten: id(0),
+            purges: 0,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
     cursor::{Epoch, EventId, Place},
     event::Ending,
-    event_log::{Entry, Tail},
+    event_log::{Entry, Purge, Tail, Whose},
     redis::{MAX_EVENT_BYTES, Message},
 };
 use attaching::Waiting;
@@ -304,9 +304,31 @@ impl Listener {
             {
                 self.fall_behind();
             }
+            Some(News::Purge { name, number }) => {
+                let news = self.log.view.lock().note_purges(number);
+                match channel_named(&name).filter(|_| news == 1) {
+                    Some(channel) => self.tell_purged(Whose::These(vec![channel])),
+                    None if news > 0 => self.tell_purged(Whose::Any), // one was missed
+                    None => {}
+                }
+            }
             Some(News::Witness { .. }) | None => {}
         }
         Ok(())
+    }
+
+    /// What the head tells of purges, should messages of them be lost.
+    fn note_purges(&self, purges: u64) {
+        if self.log.view.lock().note_purges(purges) > 0 {
+            self.tell_purged(Whose::Any);
+        }
+    }
+
+    fn tell_purged(&self, whose: Whose) {
+        self.tail.purged(Purge {
+            partition: self.log.store.partition(),
+            whose,
+        });
     }
 
     /// A channel has begun. If a pattern matches it, its first events are delivered now, and nothing

@@ -10,7 +10,7 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Begun, Outcome, parse_epoch, parse_id},
+    scripts::{self, Begun, Outcome, PurgeOutcome, parse_count, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
@@ -60,6 +60,8 @@ pub struct Head {
     pub last: EventId,
     /// The highest id among channels that the index has forgotten.
     pub forgotten: EventId,
+    /// How many purges there were.
+    pub purges: u64,
 }
 
 /// An epoch that ended.
@@ -142,7 +144,8 @@ impl Store {
                 ],
             )
             .await?;
-        let [of, _, last, forgotten, partitions, layout] = reply.list().unwrap_or_default() else {
+        let [of, _, last, forgotten, partitions, layout, purges] = reply.list().unwrap_or_default()
+        else {
             return Err(Undecodable::Damaged("the head has another shape").into());
         };
         if layout.text() != Some(LAYOUT) {
@@ -157,6 +160,7 @@ impl Store {
             epoch: parse_epoch(of)?,
             last: parse_id(last)?,
             forgotten: parse_id(forgotten)?,
+            purges: purges_of(purges)?,
         })
     }
 
@@ -204,7 +208,7 @@ impl Store {
     fn head_command(&self) -> Command {
         Command::new("HMGET")
             .arg(self.keys.head())
-            .args(["e", "i", "f"])
+            .args(["e", "i", "f", "p"])
     }
 
     /// Appends a batch in one call, over one session whose primary's replication id is checked.
@@ -351,19 +355,52 @@ impl Store {
         Ok((head, epochs))
     }
 
-    /// Drops all events of a channel, which stays known: who missed some is told. How many it had.
-    pub async fn purge(&self, channel: &ChannelName) -> Result<u64, StoreError> {
-        let stream = self.keys.stream(channel.as_str());
-        let reply = self
-            .primary
-            .script(&scripts::PURGE, &[stream.as_bytes()], &[])
-            .await?;
-        Ok(reply.integer().unwrap_or(0).unsigned_abs())
+    /// Drops all events that a channel has; it stays known. Harmless again after a lost answer.
+    pub async fn purge(&self, channel: &ChannelName) -> Result<PurgeOutcome, StoreError> {
+        let session = self.primary.session()?;
+        let keys = [
+            self.keys.head(),
+            self.keys.channels(),
+            self.keys.purges(),
+            self.keys.stream(channel.as_str()),
+        ];
+        let keep = millis(self.options.longest_age.saturating_mul(2));
+        let arguments = [
+            session.replication_id().as_str(),
+            channel.as_str(),
+            &self.keys.news(),
+            &keep,
+        ];
+        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let arguments = arguments.map(str::as_bytes);
+        let reply = session.script(&scripts::PURGE, &keys, &arguments).await?;
+        Ok(PurgeOutcome::parse(&reply)?)
+    }
+
+    /// Up to where these channels were purged, if they ever were.
+    pub(super) async fn purged(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<Vec<Option<EventId>>, StoreError> {
+        let names = channels.iter().map(ChannelName::as_str);
+        let command = Command::new("HMGET").arg(self.keys.purges()).args(names);
+        let reply = first(self.primary.pipeline(&[command]).await?)?;
+        let ids = reply.list().unwrap_or_default().iter();
+        let ids = ids.map(|id| (!id.is_nil()).then(|| parse_id(id)).transpose());
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A head that never saw a purge has no count of them.
+fn purges_of(reply: &Reply) -> Result<u64, Undecodable> {
+    match reply.is_nil() {
+        true => Ok(0),
+        false => parse_count(reply),
     }
 }
 
 fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
-    let [epoch, last, forgotten] = reply.list().unwrap_or_default() else {
+    let [epoch, last, forgotten, purges] = reply.list().unwrap_or_default() else {
         return Err(Undecodable::Damaged("the head has another shape").into());
     };
     if epoch.is_nil() {
@@ -373,6 +410,7 @@ fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
         epoch: parse_epoch(epoch)?,
         last: parse_id(last)?,
         forgotten: parse_id(forgotten)?,
+        purges: purges_of(purges)?,
     }))
 }
 

@@ -94,6 +94,8 @@ pub struct View {
     patterns: HashMap<ChannelPattern, Need>,
     /// Channels that ended, with their last ids.
     ended: HashMap<ChannelName, EventId>,
+    /// How many purges were heard of.
+    purges: u64,
     ring: Ring,
 }
 
@@ -111,6 +113,7 @@ impl View {
             channels: HashMap::new(),
             patterns: HashMap::new(),
             ended: HashMap::new(),
+            purges: 0,
             ring,
         }
     }
@@ -172,6 +175,7 @@ impl View {
         self.seen = ahead.map_or(EventId::ZERO, |(_, id)| id);
         self.known = at.max(self.seen);
         self.ring.clear(at);
+        self.purges = 0; // another log counts anew
         for channel in self.attached.values_mut() {
             channel.last = at;
             channel.since = at;
@@ -353,9 +357,20 @@ impl View {
         unneeded
     }
 
-    /// Who reads must ask the log: what was recent may be gone.
-    pub fn forget_recent(&mut self) {
-        self.ring.clear(self.head);
+    /// How many purges were heard of.
+    pub fn purges(&self) -> u64 {
+        self.purges
+    }
+
+    /// There were so many purges. If some are new, what was recent may be gone, so that who reads must
+    /// ask the log; how many are.
+    pub fn note_purges(&mut self, purges: u64) -> u64 {
+        let news = purges.saturating_sub(self.purges);
+        if news > 0 {
+            self.purges = purges;
+            self.ring.clear(self.head);
+        }
+        news
     }
 
     fn remember_ended(&mut self, channel: ChannelName, last: EventId) {

@@ -5,7 +5,7 @@ use super::{
     feeds::Finished,
     poller::Token,
     retry::Retry,
-    stream::{Backlog, Then},
+    stream::{Backlog, ComingPage, Then},
 };
 use crate::{
     cursor::{Cursor, Place},
@@ -14,7 +14,7 @@ use crate::{
         Completeness, Origin, Page, Read, ReadError, Standings, cursor_of,
         gap::{self, Certainty, Gap},
     },
-    frame::{Frame, GapData, GapReason},
+    frame::{Frame, GapData},
     stats::LogOperation,
 };
 use futures_util::{StreamExt, future::BoxFuture};
@@ -121,13 +121,18 @@ impl Shard {
         let Some(backlog) = stream.backlog.as_ref() else {
             return;
         };
+        if backlog.page == ComingPage::Stale {
+            let from = backlog.from.clone();
+            self.leave(index);
+            return self.read(index, from, 0);
+        }
         let (feed_index, joined) = (stream.feed, stream.has_joined());
         let key = self.feeds.get(feed_index).key.clone();
         let mut cursor = cursor_of(&backlog.from);
         let mut bytes = backlog.waiting().to_vec();
         if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
-            self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
-            bytes.extend_from_slice(Frame::control(None, "gap", &trimmed(&gap)).bytes(key.framing));
+            self.shared.hub.stats.gaps.of(gap.reason).add(1);
+            bytes.extend_from_slice(Frame::control(None, "gap", &told(&gap)).bytes(key.framing));
         }
         // what came for this stream alone while it waited for the page
         let (mut frames, mut filtered) = (backlog.frames, 0);
@@ -200,9 +205,9 @@ impl Shard {
     }
 }
 
-fn trimmed(gap: &Gap) -> GapData {
+fn told(gap: &Gap) -> GapData {
     GapData {
-        reason: GapReason::Trimmed,
+        reason: gap.reason,
         certain: gap.certainty == Certainty::Certain,
         after: gap.after.clone(),
         until: gap.until.clone(),

@@ -73,6 +73,7 @@ impl Listener {
             Change::Forked { fork, lost } => self.fork(ours, seen, &head, fork, lost).await?,
             Change::Unknown => self.begin_unknown(&head, &ended),
         }
+        self.note_purges(head.purges);
         self.log.looked(began, &head);
         self.read_to(head.epoch, head.last).await
     }
@@ -210,7 +211,7 @@ impl Listener {
         view.pass(&missing.channel, missing.until);
         drop(view);
         self.tail.lost(Loss {
-            reason: GapReason::Trimmed,
+            reason: missing.cause.reason(),
             certain: missing.certainty == Certainty::Certain,
             partition: self.log.store.partition(),
             whose: Whose::These(vec![missing.channel.clone()]),
