@@ -346,6 +346,8 @@ fn right(right: crd::Right) -> config::Right {
         crd::Right::Observe => config::Right::Observe,
         crd::Right::Direct => config::Right::Direct,
         crd::Right::Disconnect => config::Right::Disconnect,
+        crd::Right::Tickets => config::Right::Tickets,
+        crd::Right::Purge => config::Right::Purge,
     }
 }
 

@@ -9,6 +9,7 @@ pub mod bucket;
 mod failures;
 pub mod hit;
 mod notices;
+mod reopening;
 pub mod table;
 
 use crate::{
@@ -61,6 +62,7 @@ pub struct Limits {
     failures_on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
+    places: reopening::Places,
 }
 
 struct State {
@@ -153,7 +155,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
     of(
         &mut account.opens,
         limit.opens_per_second.map(u64::from),
-        u64::from(used.streams),
+        used.opens,
     );
     of(
         &mut account.publishes,
@@ -170,6 +172,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
 #[derive(Clone, Copy, Default)]
 struct Used {
     streams: u32,
+    opens: u64,
     events: u64,
     bytes: u64,
 }
@@ -214,6 +217,7 @@ impl Limits {
                 attributes: Table::default(),
             }),
             notices: Mutex::default(),
+            places: reopening::Places::default(),
         };
         limits.configure(config);
         Arc::new(limits)
@@ -245,18 +249,6 @@ impl Limits {
         self.started.elapsed()
     }
 
-    /// Whether one more stream may open. Without limits there is nothing to hold.
-    pub fn open(
-        self: &Arc<Limits>,
-        identity: &Identity,
-        address: Option<ClientAddress>,
-    ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        if !self.is_on() {
-            return Ok(None);
-        }
-        self.open_at(identity, address, self.now())
-    }
-
     fn open_at(
         self: &Arc<Limits>,
         identity: &Identity,
@@ -267,6 +259,7 @@ impl Limits {
         let asker = asker(&state.config, identity, address);
         let used = Used {
             streams: 1,
+            opens: 1,
             ..Used::default()
         };
         let resources = [Resource::Streams, Resource::Opens];

@@ -88,6 +88,10 @@ pub enum Right {
     Direct,
     /// End streams, and refuse credentials.
     Disconnect,
+    /// Make tickets for any subject.
+    Tickets,
+    /// Drop all events of a channel.
+    Purge,
 }
 
 /// A key of a Secret in the same namespace.

@@ -137,7 +137,10 @@ fn not_revoked(
     now: UnixMillis,
 ) -> Result<Identity, Problem> {
     match identity {
-        Ok(identity) if app.control.refuses(&Who::from(&identity), now) => {
+        Ok(identity)
+            if app.control.refuses(&Who::from(&identity), now)
+                || !app.settings().auth.still_knows(&Who::from(&identity)) =>
+        {
             Err(denied(Refused::Revoked.into()))
         }
         Ok(identity) => Ok(identity),
@@ -260,9 +263,12 @@ pub fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 }
 
 /// Lets only those pass who may observe.
-pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn observers(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match with_right(&app, Shown::of(&request), Right::Observe).await {
-        Ok(_) => next.run(request).await,
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     channel::ChannelName,
     cursor::Place,
-    event_log::{Condition, Entry, Loss},
+    event_log::{Condition, Entry, Loss, Purge},
     frame::Frame,
     settings::Settings,
 };
@@ -41,6 +41,8 @@ pub enum Command {
     Epoch(Place),
     /// The log lost events.
     Lost(Arc<Loss>),
+    /// Events were purged that streams may still be waiting for.
+    Purged(Arc<Purge>),
     Condition(Condition),
     /// New settings are in force.
     Configure(Arc<Settings>),

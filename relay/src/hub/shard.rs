@@ -17,6 +17,7 @@ pub mod head;
 mod held;
 mod notices;
 mod poller;
+mod purge;
 mod reap;
 mod replay;
 mod report;
@@ -142,6 +143,8 @@ pub struct Shard {
     feeds: Feeds,
     /// Feeds with something to serve.
     dirty: VecDeque<u32>,
+    /// Bytes that were appended to feeds since all were served.
+    rendered: usize,
     /// Every event up to here has been handed to the feeds that want it. A partition whose epoch is
     /// not known yet has no place.
     through: Places,
@@ -202,6 +205,7 @@ impl Shard {
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
+            rendered: 0,
             through: Places::default(),
             attaching: FuturesUnordered::new(),
             reading: FuturesUnordered::new(),
@@ -267,6 +271,7 @@ impl Shard {
             Command::Deliver(delivery) => self.deliver(&delivery),
             Command::Epoch(at) => self.through.set(at),
             Command::Lost(loss) => self.lost(&loss),
+            Command::Purged(purge) => self.purged(&purge),
             Command::Condition(condition) => self.tell_condition(condition),
             Command::Configure(settings) => self.configure(&settings),
             Command::Accepted(socket) => self.accepted(socket),
