@@ -213,7 +213,8 @@ impl RedisLog {
     }
 
     /// A client may come from a replica that knows more than this one: of this epoch, or of one that
-    /// did not begin here yet. Until Redis was asked whether there is that, it counts as ahead.
+    /// did not begin here yet. Until Redis was asked whether there is that, it counts as ahead; and
+    /// where an epoch has just ended, until all replicas had the time to say what it lost.
     fn wait_for(
         &self,
         places: &Places,
@@ -240,7 +241,14 @@ impl RedisLog {
         }
         let has_ended =
             |ended: &resume::EndedEpoch| ended.partition == partition && ended.epoch == place.epoch;
-        if !ended.iter().any(has_ended) && !is_strange() {
+        let waits = match ended.iter().any(has_ended) {
+            true => {
+                let now = (Instant::now(), unix_millis());
+                origin != Origin::Here && log.ended.lock().is_undecided(place.epoch, now)
+            }
+            false => !is_strange(),
+        };
+        if waits {
             standing.after.id = EventId::new(at.get() + 1).unwrap_or(at);
         }
     }
@@ -582,11 +590,11 @@ impl EventLog for RedisLog {
     }
 
     fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
-        let now = unix_millis();
+        let now = (Instant::now(), unix_millis());
         let mut ended = Vec::new();
         for share in &self.shares {
             let of = share.log.ended.lock();
-            ended.extend(epochs::for_resume(share.log.store.partition(), &of, now));
+            ended.extend(of.for_resume(share.log.store.partition(), now));
         }
         let epochs = Epochs {
             heads: &self.heads(),

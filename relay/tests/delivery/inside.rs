@@ -86,6 +86,7 @@ impl Moody {
                 epoch: head.epoch,
                 fork: EventId::ZERO,
                 loss: EpochLoss::UpTo(head.id),
+                later: None,
             }));
         *log = fresh(self.partitioning, self.hub.clone(), 3_600_000);
     }

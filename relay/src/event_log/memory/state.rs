@@ -567,6 +567,7 @@ impl State {
                     epoch,
                     fork,
                     loss: EpochLoss::Unknown,
+                    later: None,
                 });
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);

@@ -98,7 +98,7 @@ pub struct Listener {
     /// Channels that the index says have more than was delivered; perhaps it is on its way.
     suspects: Vec<(ChannelName, EventId)>,
     checked: Instant,
-    watch: Option<Watch>,
+    watches: Vec<Watch>,
     /// Patterns whose channels are still to be found.
     unlisted: Vec<(u64, ChannelPattern)>,
 }
@@ -139,7 +139,7 @@ impl Listener {
             numbers: 0,
             suspects: Vec::new(),
             checked: now,
-            watch: None,
+            watches: Vec::new(),
             unlisted: Vec::new(),
         }
     }
@@ -276,8 +276,7 @@ impl Listener {
 
     /// Whether all that survived of an epoch was read, or will be before anything else is heard.
     fn has_ended(&self, epoch: Epoch) -> bool {
-        let ended = self.log.ended.lock();
-        ended.iter().any(|ended| ended.epoch == epoch)
+        self.log.ended.lock().contains(epoch)
     }
 
     /// The view first: who attaches meanwhile must read what is queued for the tail already.
@@ -300,7 +299,7 @@ impl Listener {
             }
             Some(News::Epoch { .. }) => self.fall_behind(),
             Some(News::Witness { ended })
-                if self.watch.is_some_and(|watch| watch.ended == ended) =>
+                if self.watches.iter().any(|watch| watch.ended == ended) =>
             {
                 self.fall_behind();
             }
@@ -427,9 +426,8 @@ impl Listener {
                 self.check().await;
             }
         }
-        if self.watch.is_some_and(|watch| Instant::now() > watch.until) {
-            self.watch = None;
-        }
+        let now = Instant::now();
+        self.watches.retain(|watch| now <= watch.until);
     }
 
     /// Unsubscribes from what nobody needs any more.

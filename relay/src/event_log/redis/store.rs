@@ -72,6 +72,8 @@ pub struct EndedEpoch {
     pub fork: EventId,
     /// The highest id of it that is known to have been lost, if any was.
     pub lost: Option<EventId>,
+    /// The epoch that followed.
+    pub next: Epoch,
     pub at: UnixMillis,
 }
 
@@ -418,14 +420,16 @@ fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
 fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
     let strange = || Undecodable::Damaged("an ended epoch has another shape");
     let words: Vec<&str> = text.split(' ').collect();
-    let [fork, lost, _, at] = words[..] else {
+    let [fork, lost, next, at] = words[..] else {
         return Err(strange());
     };
+    let next = next.parse().map_err(|_| strange())?;
     let id = |text: &str| text.parse().ok().and_then(EventId::new).ok_or_else(strange);
     Ok(EndedEpoch {
         epoch,
         fork: id(fork)?,
         lost: Some(id(lost)?).filter(|lost| *lost > EventId::ZERO),
+        next: Epoch::from_random(next),
         at: at.parse().map_err(|_| strange())?,
     })
 }
@@ -462,6 +466,7 @@ mod tests {
         let epoch = Epoch::from_random(7);
         let ended = parse_ended(epoch, "100 0 8 1795000000000").unwrap();
         assert_eq!((ended.fork.get(), ended.lost), (100, None));
+        assert_eq!(ended.next, Epoch::from_random(8));
         let ended = parse_ended(epoch, "100 120 8 1795000000000").unwrap();
         assert_eq!(ended.lost, EventId::new(120));
         for other in ["", "1 2 3", "a 0 8 1", "1 2 3 4 5"] {

@@ -8,7 +8,7 @@
 use super::{
     entry::{Message, Undecodable},
     ring::Ring,
-    store::Head,
+    store::{Head, MAX_ENDED_EPOCHS},
 };
 use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
@@ -87,8 +87,8 @@ pub struct View {
     seen: EventId,
     /// The highest id that is known to exist.
     known: EventId,
-    /// What was acknowledged in an epoch that did not begin here yet.
-    ahead: Option<(Epoch, EventId)>,
+    /// What was acknowledged in epochs that did not begin here yet.
+    ahead: Vec<(Epoch, EventId)>,
     attached: HashMap<ChannelName, Attached>,
     channels: HashMap<ChannelName, Need>,
     patterns: HashMap<ChannelPattern, Need>,
@@ -108,7 +108,7 @@ impl View {
             verified: EventId::ZERO,
             seen: EventId::ZERO,
             known: EventId::ZERO,
-            ahead: None,
+            ahead: Vec::new(),
             attached: HashMap::new(),
             channels: HashMap::new(),
             patterns: HashMap::new(),
@@ -160,9 +160,13 @@ impl View {
         if self.epoch == Some(epoch) {
             self.seen = self.seen.max(id);
             self.known = self.known.max(id);
+        } else if let Some((_, last)) = self.ahead.iter_mut().find(|(of, _)| *of == epoch) {
+            *last = (*last).max(id);
         } else {
-            let before = self.ahead.filter(|(of, _)| *of == epoch);
-            self.ahead = Some((epoch, before.map_or(id, |(_, before)| before.max(id))));
+            if self.ahead.len() >= MAX_ENDED_EPOCHS {
+                self.ahead.remove(0);
+            }
+            self.ahead.push((epoch, id));
         }
     }
 
@@ -171,8 +175,8 @@ impl View {
         self.epoch = Some(epoch);
         self.head = at;
         self.verified = at;
-        let ahead = self.ahead.take().filter(|(of, _)| *of == epoch);
-        self.seen = ahead.map_or(EventId::ZERO, |(_, id)| id);
+        let ahead = self.ahead.iter().position(|(of, _)| *of == epoch);
+        self.seen = ahead.map_or(EventId::ZERO, |index| self.ahead.swap_remove(index).1);
         self.known = at.max(self.seen);
         self.ring.clear(at);
         self.purges = 0; // another log counts anew

@@ -34,7 +34,7 @@ impl Shard {
     /// is kept; should the page not reach up to now, it leaves again.
     pub(super) fn read(&mut self, index: u32, from: Standings, failures: u32) {
         if !cursor_of(&from).same_epochs(&self.through) {
-            return self.resume_again(index, &from);
+            return self.resume_again(index, from, failures);
         }
         self.join(index);
         let Some(stream) = self.stream(index) else {
@@ -62,17 +62,27 @@ impl Shard {
     }
 
     /// The log began a new epoch before the stream had read the old one: it goes on as one that comes
-    /// back with its cursor.
-    fn resume_again(&mut self, index: u32, from: &Standings) {
+    /// back with its cursor, as soon as the log knows what that means.
+    fn resume_again(&mut self, index: u32, from: Standings, failures: u32) {
         let Some(stream) = self.stream(index) else {
             return;
         };
         let feed = self.feeds.get(stream.feed);
         let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
-        let cursor = Cursor::After(cursor_of(from));
-        let start = self.shared.log.resume(&cursor, &joined, Origin::Here);
+        let cursor = Cursor::After(cursor_of(&from));
+        let origin = Origin::Client(stream.opened);
+        let start = self.shared.log.resume(&cursor, &joined, origin);
         let bytes = stream.backlog.as_ref();
         let mut bytes = bytes.map_or_else(Vec::new, |backlog| backlog.waiting().to_vec());
+        if cursor_of(&start.from).is_past(&joined) {
+            let backlog = Backlog {
+                bytes,
+                ..Backlog::wait(from, failures + 1)
+            };
+            self.set_backlog(index, backlog);
+            let token = self.token_of(index);
+            return self.retries.add(self.now, failures, Retry::Read(token));
+        }
         if let Some(lost) = &start.lost {
             let cursor = cursor_of(&start.from).to_string();
             bytes.extend_from_slice(self.lost_frame(lost, &cursor).bytes(framing));
