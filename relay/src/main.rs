@@ -43,6 +43,8 @@ enum Command {
     RedisAcl(cli::redis_acl::Args),
     /// Move the log to another Redis
     RedisMove(cli::redis_move::Args),
+    /// Beside a Redis, apply its file of users whenever that changes
+    RedisAgent(cli::redis_agent::Args),
     /// Write shell completions to standard output
     Completions {
         /// For which shell
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),
         Command::RedisMove(args) => runtime().block_on(cli::redis_move::run(&args)),
+        Command::RedisAgent(args) => runtime().block_on(cli::redis_agent::run(args)),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
