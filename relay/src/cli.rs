@@ -9,4 +9,6 @@ pub mod listen;
 pub mod options;
 pub mod publish;
 pub mod redis_acl;
+pub mod redis_agent;
+pub mod redis_move;
 pub mod token;

@@ -2,14 +2,16 @@
 //!
 //! Asked once when a stream opens and once for each publish, never on the way of an event. One lock
 //! around plain numbers, held for a few look-ups; without limits nothing is locked or kept. Rates are
-//! arguments of the buckets, so [`Limits::configure`] holds at once and forgets nothing; shares of
-//! fleet-wide rates can come the same way.
+//! arguments of the buckets, so [`Limits::configure`] holds at once and forgets nothing, and so does a
+//! new share of a limit that replicas have together ([`sharing`]).
 
 pub mod bucket;
 mod failures;
 pub mod hit;
 mod notices;
 mod reopening;
+pub mod reporting;
+pub mod sharing;
 pub mod table;
 
 use crate::{
@@ -23,7 +25,9 @@ use hit::{Resource, STREAMS_WAIT, Scope};
 use notices::Notices;
 use parking_lot::Mutex;
 use relay_config::Limit;
+use sharing::Usage;
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
         Arc,
@@ -32,6 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 use table::{Account, Place, Table};
+use tokio::sync::Notify;
 
 /// Who asks, as far as limits go.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -62,6 +67,8 @@ pub struct Limits {
     failures_on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
+    /// Rings when a larger share is needed.
+    pub hurry: Notify,
     places: reopening::Places,
 }
 
@@ -71,6 +78,12 @@ struct State {
     subjects: Table<Key>,
     addresses: Table<Key>,
     attributes: Table<Key>,
+    /// Replicas that limits are shared by, if they are.
+    replicas: Option<u64>,
+    /// Accounts whose use the other replicas may not know.
+    listed: VecDeque<Key>,
+    /// Accounts that need a larger share now.
+    urgent: Vec<Key>,
 }
 
 impl State {
@@ -192,9 +205,13 @@ impl std::fmt::Debug for Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limits.state.lock();
+        let now = self.limits.now();
         for (key, place) in &self.held {
             let shared = *place == Place::Shared;
             state.table(key.scope()).release(key, shared);
+            if !shared {
+                state.note(key, Usage::default(), now);
+            }
         }
     }
 }
@@ -215,8 +232,12 @@ impl Limits {
                 subjects: Table::default(),
                 addresses: Table::default(),
                 attributes: Table::default(),
+                replicas: None,
+                listed: VecDeque::new(),
+                urgent: Vec::new(),
             }),
             notices: Mutex::default(),
+            hurry: Notify::new(),
             places: reopening::Places::default(),
         };
         limits.configure(config);
@@ -255,7 +276,7 @@ impl Limits {
         address: Option<ClientAddress>,
         now: Moment,
     ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        let state = &mut *self.state.lock();
+        let mut state = self.state.lock();
         let asker = asker(&state.config, identity, address);
         let used = Used {
             streams: 1,
@@ -263,7 +284,10 @@ impl Limits {
             ..Used::default()
         };
         let resources = [Resource::Streams, Resource::Opens];
-        let held = charge(state, &asker, &resources, used, now)?;
+        let held = charge(&mut state, &asker, &resources, used, now);
+        self.ring(&state);
+        drop(state);
+        let held = held?;
         Ok(Some(Arc::new(Permit {
             limits: self.clone(),
             held,
@@ -290,7 +314,7 @@ impl Limits {
         bytes: u64,
         now: Moment,
     ) -> Result<Publisher, Exceeded> {
-        let state = &mut *self.state.lock();
+        let mut state = self.state.lock();
         let asker = asker(&state.config, identity, address);
         let used = Used {
             events: 1,
@@ -298,8 +322,9 @@ impl Limits {
             ..Used::default()
         };
         let resources = [Resource::Publishes, Resource::Bytes];
-        charge(state, &asker, &resources, used, now)?;
-        Ok(Publisher(asker))
+        let charged = charge(&mut state, &asker, &resources, used, now);
+        self.ring(&state);
+        charged.map(|_| Publisher(asker))
     }
 
     /// What was published besides, once it is known. It is never refused; the next publish may be.
@@ -331,18 +356,31 @@ fn charge(
     let burst = state.config.burst.std();
     for (key, limit, place) in &accounts {
         let scope = key.scope();
-        let account = *state.table(scope).account(*place);
         for resource in resources.iter().copied() {
-            check(*limit, &account, resource, burst, now).map_err(|wait| Exceeded {
+            let here = state.bound(key, *limit, *place);
+            let account = state.table(scope).account(*place);
+            let Err(wait) = check(here, account, resource, burst, now) else {
+                continue;
+            };
+            let wait = state.refused(key, *place, *limit, used, wait, now);
+            return Err(Exceeded {
                 scope,
                 resource,
                 wait,
-            })?;
+            });
         }
     }
     let charged = accounts.into_iter().map(|(key, limit, place)| {
+        let here = state.bound(&key, limit, place);
         let account = state.table(key.scope()).account(place);
-        take(limit, account, used, burst, now);
+        take(here, account, used, burst, now);
+        let full = here.streams.is_some_and(|max| account.streams + 1 >= max);
+        if place != Place::Shared {
+            state.note(&key, used.into(), now);
+            if used.streams > 0 && full && here != limit {
+                state.hasten(&key);
+            }
+        }
         (key, place)
     });
     Ok(charged.collect())

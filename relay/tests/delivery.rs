@@ -6,6 +6,8 @@
 
 #[path = "delivery/client.rs"]
 mod client;
+#[path = "delivery/effects.rs"]
+mod effects;
 #[path = "delivery/inside.rs"]
 mod inside;
 #[path = "delivery/log.rs"]

@@ -78,6 +78,8 @@ impl Fleet {
         let keys = names.each_ref().map(|name| name.as_bytes());
         let reply = session.script(&scripts::BEAT, &keys, &args).await?;
         let beat = Beat::parse(&reply)?;
+        let others = beat.roster.others(&self.me).len() as u64;
+        app.limits.share_with(1 + others);
         *self.roster.write() = beat.roster;
         self.tickets.store(beat.tickets, Ordering::Relaxed);
         let at = At {
@@ -87,7 +89,7 @@ impl Fleet {
         };
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
-        Ok(())
+        self.tell_of_tickets(app).await
     }
 
     /// Tells the others that this replica ends, so that they need not wait until its lease does.

@@ -9,7 +9,7 @@ use crate::{
     auth::{Credential, Denied, Evidence, Identity, Parts, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
-    control::{ticket::Ticket, tickets::TicketRefusal},
+    control::{ticket::Ticket, ticketing::TicketTrouble, tickets::TicketRefusal},
     cursor::UnixMillis,
     filter::Filter,
     grant::Right,
@@ -218,7 +218,7 @@ pub async fn somebody(app: &App, shown: Shown<'_>) -> Result<Identity, Problem> 
 /// Who sends a request with a ticket. The one that it was made with may be revoked meanwhile.
 pub fn of_ticket(
     app: &App,
-    ticket: Result<Ticket, TicketRefusal>,
+    ticket: Result<Ticket, TicketTrouble>,
     now: UnixMillis,
 ) -> Result<Identity, Problem> {
     let identity = ticket.map_err(refused_ticket).map(|ticket| Identity {
@@ -228,11 +228,15 @@ pub fn of_ticket(
     identity.and_then(|identity| not_revoked(app, Ok(identity), now))
 }
 
-pub fn refused_ticket(refusal: TicketRefusal) -> Problem {
-    denied(Denied::Refused(match refusal {
-        TicketRefusal::Unknown => Refused::TicketUnknown,
-        TicketRefusal::Reused => Refused::TicketReused,
-    }))
+pub fn refused_ticket(trouble: TicketTrouble) -> Problem {
+    match trouble {
+        TicketTrouble::Refused(TicketRefusal::Unknown) => denied(Refused::TicketUnknown.into()),
+        TicketTrouble::Refused(TicketRefusal::Reused) => denied(Refused::TicketReused.into()),
+        TicketTrouble::Unavailable(why) => Problem::new(
+            Kind::ReplicasUnavailable,
+            format!("whether the ticket is good cannot be told now ({why}); try again in a moment"),
+        ),
+    }
 }
 
 /// A request with two credentials, of which nobody could say which one counts.

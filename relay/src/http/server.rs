@@ -599,7 +599,7 @@ impl ConnectionService {
         Box::pin(async move {
             let asked = events::subscribe(&app, &request, client, Framing::Chunked);
             let identity = asked.identify(&app, request.headers()).await;
-            if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
+            if let Answer::Open(opening) = asked.answer(&app, identity.clone()).await {
                 *taken.lock() = Some(opening);
                 return std::future::pending().await;
             }
