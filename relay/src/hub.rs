@@ -9,6 +9,7 @@ pub mod parting;
 pub mod select;
 pub mod shard;
 pub mod sink;
+pub mod voice;
 
 use crate::{
     channel::{ChannelName, Selector},
@@ -50,6 +51,8 @@ pub struct Hub {
     queued: Vec<AtomicUsize>,
     /// Streams that are open and wait for the log, to begin.
     pub waiting: AtomicUsize,
+    /// Feeds whose streams are written as a route says.
+    pub voices: AtomicUsize,
     /// Rings when a stream has closed.
     pub closed: Notify,
     pub stats: Arc<Stats>,
@@ -69,6 +72,7 @@ impl Hub {
             queue_bytes: AtomicUsize::new(0),
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             waiting: AtomicUsize::new(0),
+            voices: AtomicUsize::new(0),
             closed: Notify::new(),
             stats,
         })
@@ -267,6 +271,7 @@ impl Tail for Hub {
         let shards = self.interest.read().of(&first.channel);
         if shards != 0 {
             let appended = Instant::now();
+            let voiced = self.voices.load(Ordering::Relaxed) > 0;
             let deliveries: Vec<Delivery> = entries
                 .iter()
                 .map(|entry| {
@@ -280,6 +285,7 @@ impl Tail for Hub {
                         entry: entry.clone(),
                         place,
                         frame,
+                        renditions: voiced.then(Arc::default),
                         appended,
                     }
                 })

@@ -65,6 +65,7 @@ pub async fn list(
         after: after.transpose()?.unwrap_or(0),
         limit: parameters.limit + 1,
         streams: selection::of(parameters.all())?,
+        dialect: None,
     };
     let mut streams = app.hub.list(query).await;
     let more = streams.len() > parameters.limit;

@@ -18,6 +18,11 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
         && request.headers().contains_key("sec-fetch-mode")
 }
 
+/// Whether a refusal passes by itself.
+pub fn passes(problem: &Problem) -> bool {
+    problem.exceeded().is_some() || problem.kind == Kind::AuthUnavailable
+}
+
 /// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential) becomes
 /// a stream that ends; any other stays what it is.
 pub fn unless_it_passes(app: &App, problem: Problem) -> Response {

@@ -13,6 +13,7 @@ mod end;
 mod expiry;
 mod extend;
 mod feeds;
+mod frames;
 pub mod head;
 mod held;
 mod notices;
@@ -25,8 +26,9 @@ mod serve;
 mod slow;
 mod stream;
 mod tick;
+mod voices;
 
-pub use attach::stream_head;
+pub use attach::{content_type, stream_head};
 
 use super::{
     Hub,
