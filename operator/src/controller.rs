@@ -8,7 +8,8 @@ mod rivals;
 mod told;
 mod watch;
 
-pub use relays::Relays;
+pub use relays::{Relays, Watched};
+pub(crate) use told::tell;
 pub use watch::{Scope, run};
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use crate::crd::Pinned;
 use crate::health::Shown;
 use crate::names::OPERATOR;
+use crate::observe::Asker;
 use crate::upgrade::Turn;
 use backoff::Backoff;
 use rivals::Rivals;
@@ -35,12 +37,21 @@ pub struct Context {
     backoff: Mutex<Backoff>,
     rivals: Mutex<Rivals>,
     turn: Mutex<Turn>,
+    asker: Asker,
+    observe_every: Duration,
 }
 
 impl Context {
-    /// `own` is the relay that this operator brings.
+    /// `own` is the relay that this operator brings; its replicas are asked about themselves with
+    /// `asker`, this often.
     #[must_use]
-    pub fn new(client: Client, own: Pinned, shown: Arc<Shown>) -> Self {
+    pub fn new(
+        client: Client,
+        own: Pinned,
+        shown: Arc<Shown>,
+        asker: Asker,
+        observe_every: Duration,
+    ) -> Self {
         let reporter = Reporter {
             controller: OPERATOR.to_owned(),
             instance: None,
@@ -53,6 +64,8 @@ impl Context {
             backoff: Mutex::default(),
             rivals: Mutex::default(),
             turn: Mutex::default(),
+            asker,
+            observe_every,
         }
     }
 }

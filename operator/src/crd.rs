@@ -12,6 +12,7 @@ mod jwt;
 mod pod;
 mod policy;
 mod proxies;
+mod redis;
 mod rollout;
 mod status;
 mod text;
@@ -25,6 +26,10 @@ pub use jwt::{Algorithm, Claims, Grant, Jwks, Jwt, PublicKey};
 pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
 pub use proxies::{ForwardedHeader, Plaintext, Proxies};
+pub use redis::{
+    Authorities, Cluster, ExternalRedis, KeyKind, Redis, RedisCredentials, RedisTls, Sentinel,
+    Standalone,
+};
 pub use rollout::{Rollout, Strategy};
 pub use status::{
     Condition, ConditionStatus, ConditionType, Effective, Pinned, Reason, SseRelayStatus,
@@ -55,6 +60,7 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Streams", type_ = "integer", json_path = ".status.streams"),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
@@ -67,9 +73,12 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.replicas <= 1")
-        .message("each replica has a log of its own in memory, so a second one would not see the events of the first; write 1, or 0 to stop the relay")
+    validation = Rule::new("self.replicas <= 1 || has(self.redis)")
+        .message("without redis each replica has a log of its own in memory, so a second one would not see the events of the first; name a Redis, or write 1, or 0 to stop the relay")
         .field_path(".replicas"),
+    validation = Rule::new("!has(oldSelf.redis) || has(self.redis)")
+        .message("without redis the relay would begin an empty log; make another SseRelay for that")
+        .field_path(".redis"),
     validation = Rule::new("!has(self.expose) || has(self.ingress)")
         .message("it says what the ingress shows; set ingress too, or remove expose")
         .field_path(".expose"),
@@ -95,7 +104,7 @@ pub struct SseRelaySpec {
     /// Where the relay's image comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// Number of replicas; 0 stops the relay.
+    /// Number of replicas; 0 stops the relay. More than one takes `redis`.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
@@ -103,10 +112,13 @@ pub struct SseRelaySpec {
     #[serde(default = "ten_thousand")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_streams: i32,
-    /// Bytes that the log of one replica keeps for all channels together; past it the oldest
-    /// events give way.
+    /// Bytes that the log of one replica keeps for all channels together, without `redis`; past it
+    /// the oldest events give way.
     #[serde(default = "default_log")]
     pub max_log_bytes: Bytes,
+    /// Where the log is kept. Left out, it is in the memory of the one replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
     /// How much of each channel the log keeps: whatever bound is reached first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,

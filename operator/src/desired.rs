@@ -51,11 +51,10 @@ pub struct Desired {
 /// Every object that `valid` needs.
 #[must_use]
 pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
-    let config_map = config_map::build(valid);
     let route = valid.route.as_ref();
     Desired {
-        deployment: deployment::build(valid, &config_map),
-        config_map,
+        deployment: deployment::build(valid),
+        config_map: config_map::build(valid),
         service_account: service_account::build(valid),
         token_secret: valid
             .spec

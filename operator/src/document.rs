@@ -1,12 +1,18 @@
 //! The relay's configuration, as the resource asks for it.
 
 mod jwt;
+mod redis;
+
+pub use redis::prefix;
+
+use std::collections::BTreeMap;
 
 use relay_config::{self as config, ByteSize, Config, Timespan};
 use serde_json::Value;
 
 use crate::crd::{self, Bytes, Span, SseRelaySpec};
-use crate::names::{ADMIN_PORT, PUBLIC_PORT};
+use crate::names::{ADMIN_PORT, Names, PUBLIC_PORT};
+use crate::references::Key;
 use crate::sizing::Sizing;
 use crate::tokens::Generated;
 
@@ -29,6 +35,10 @@ impl Unread {
         })
     }
 }
+
+/// What a replica keeps of a log in Redis: recent events, for clients that come back, and what it
+/// knows of channels.
+const RECENT: ByteSize = ByteSize::from_mib(32);
 
 /// How long a replica takes to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +80,27 @@ pub enum Credentials<'a> {
     Named(&'a crd::Auth, &'a [String]),
 }
 
+/// What the spec refers to, as it was found.
+pub struct Given<'a> {
+    /// What the relay's objects are called.
+    pub names: &'a Names,
+    /// Who may do what.
+    pub credentials: Credentials<'a>,
+    /// Texts that stand in Secrets.
+    pub texts: &'a BTreeMap<Key, String>,
+}
+
 /// The configuration and what follows from the same fields, or what means nothing.
 pub fn configuration(
     spec: &SseRelaySpec,
-    credentials: &Credentials<'_>,
+    given: &Given<'_>,
 ) -> Result<(Config, Sizing, Leaving), Unread> {
     let mut unread = Unread::default();
     let leaving = leaving(spec, &mut unread);
     let mut config = Config {
         listen: ([0, 0, 0, 0], PUBLIC_PORT as u16).into(),
         admin_listen: ([0, 0, 0, 0], ADMIN_PORT as u16).into(),
-        auth: Some(auth(credentials, &mut unread)),
+        auth: Some(auth(&given.credentials, &mut unread)),
         max_log_bytes: unread.bytes("maxLogBytes", &spec.max_log_bytes),
         drain: config::Drain {
             propagation: leaving.propagation,
@@ -95,10 +115,17 @@ pub fn configuration(
         set(&mut config.environment, logging.environment.clone());
     }
     log(&mut config, spec, &mut unread);
+    config.redis = spec
+        .redis
+        .as_ref()
+        .map(|from| redis::redis(from, given.names, given.texts, &mut unread));
     stream(&mut config, spec, &mut unread);
     let sizing = Sizing::of(
         u64::try_from(spec.max_streams).unwrap_or(0),
-        config.max_log_bytes,
+        match config.redis {
+            Some(_) => RECENT,
+            None => config.max_log_bytes,
+        },
         config.stream.max_memory,
     );
     config.stream.max_connections = usize::try_from(sizing.connections).ok();
@@ -372,6 +399,20 @@ pub fn yaml(config: &Config) -> String {
     serde_saphyr::to_string(&document).expect("plain data")
 }
 
+/// What of the document a running relay cannot take: while it is the same, pods stay.
+///
+/// Only what differs from the defaults counts, so that a key that comes with a newer operator
+/// replaces no pod.
+#[must_use]
+pub fn needing_restart(config: &Config) -> Value {
+    let mut fields = config.needing_restart();
+    let defaults = Config::default().needing_restart();
+    if let (Value::Object(fields), Value::Object(defaults)) = (&mut fields, &defaults) {
+        fields.retain(|path, value| defaults.get(path) != Some(value));
+    }
+    fields
+}
+
 /// Takes the fields of `defaults` that are the same away from `document`, and what is then empty.
 fn without(document: &mut Value, defaults: &Value) {
     let (Value::Object(fields), Value::Object(defaults)) = (document, defaults) else {
@@ -403,6 +444,20 @@ pub fn path_in_resource(path: &str) -> String {
         ("stream.maxAge", "limits.streamAge"),
         ("environment", "logging.environment"),
     ];
+    if let Some(rest) = path.strip_prefix("redis.") {
+        return in_redis(rest);
+    }
     let moved = MOVED.iter().find(|(from, _)| *from == path);
     moved.map_or_else(|| path.to_owned(), |(_, to)| (*to).to_owned())
+}
+
+/// Where the resource has what the configuration calls `redis.…`.
+fn in_redis(rest: &str) -> String {
+    let moved = match rest {
+        "prefix" => return "redis.prefix".to_owned(),
+        "url" => "standalone.host",
+        "sentinel.service" => "sentinel.master",
+        rest => rest,
+    };
+    format!("redis.external.{}", moved.replace(".nodes", ".hosts"))
 }

@@ -15,6 +15,8 @@ pub mod health;
 pub mod lease;
 pub mod metrics;
 pub mod names;
+pub mod observe;
+pub mod references;
 pub mod resolve;
 pub mod sizing;
 pub mod status;

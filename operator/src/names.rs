@@ -15,7 +15,7 @@ pub const RELAY: &str = "sse-relay";
 pub const PAUSED: &str = "sserelay.dev/paused";
 /// What an object was last written as, so that an unchanged one is not written again.
 pub const APPLIED: &str = "sserelay.dev/applied";
-/// On pods: what their configuration is, so that a change replaces them.
+/// On pods: what of their configuration a running relay cannot take, so that a change replaces them.
 pub const CONFIGURATION: &str = "sserelay.dev/configuration";
 /// Port of publishers and subscribers, in pods.
 pub const PUBLIC_PORT: i32 = 8080;

@@ -5,18 +5,20 @@ mod read;
 pub use read::resolve;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::controller_profile::Controller;
-use crate::crd::{Pinned, SecretKey};
-use crate::tokens::{Generated, Token, TokenError};
+use crate::crd::Pinned;
+use crate::references::Key;
+use crate::tokens::Generated;
 
 /// What a resource refers to, as it was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
     /// The IngressClass.
     pub class: Class,
-    /// Each key of a Secret that the resource names.
-    pub secrets: BTreeMap<SecretKey, SecretFound>,
+    /// Each key of a Secret or ConfigMap that the resource names.
+    pub keys: BTreeMap<Key, Found>,
     /// The generated tokens: those that are there, new ones for those that are not.
     pub generated: Generated,
     /// The version and image that the relay stays at while the resource does not name them.
@@ -54,15 +56,23 @@ pub enum Class {
     },
 }
 
-/// A key of a Secret, as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretFound {
-    /// The token in it.
-    Token(Token),
-    /// It is there, but holds no token.
-    NoToken(TokenError),
-    /// The Secret is there; it has no such key.
+/// A key of a Secret or ConfigMap, as it was found.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Found {
+    /// What stands in it. It may be a secret, and is shown nowhere.
+    Value(Vec<u8>),
+    /// It has no such key.
     NoKey,
-    /// There is no such Secret.
-    NoSecret,
+    /// There is no such Secret or ConfigMap.
+    NoObject,
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value(_) => "Value(…)",
+            Self::NoKey => "NoKey",
+            Self::NoObject => "NoObject",
+        })
+    }
 }

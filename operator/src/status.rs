@@ -1,10 +1,12 @@
 //! What is reported about a relay, as a pure function of what was found and done.
 
 mod conditions;
+mod observed;
 mod rollout;
 
 pub use conditions::{Finding, merge, transitions};
-pub use rollout::{PodTrouble, Rollout, rollout};
+pub use observed::{Heard, Observed, observed, without_observed};
+pub use rollout::{PodTrouble, Rollout, rollout, trouble};
 
 use crate::apply::Trouble;
 use crate::controller_profile::Idle;
@@ -48,10 +50,10 @@ pub enum Waits {
     No,
 }
 
-/// The new status; equal to the old one if nothing changed.
+/// The new status, but for what replicas say; equal to the old one if nothing changed.
 #[must_use]
 pub fn status(relay: &SseRelay, went: &Went<'_>, now: &Time) -> SseRelayStatus {
-    let before = relay.status.clone().unwrap_or_default();
+    let before = without_observed(relay.status.clone().unwrap_or_default());
     let generation = relay.metadata.generation;
     let findings = findings(went);
     let mut after = SseRelayStatus {
@@ -216,6 +218,11 @@ fn effective(valid: &Valid) -> Effective {
         cpu: valid.sizing.cpu(),
         connections: i64::try_from(valid.sizing.connections).unwrap_or(i64::MAX),
         termination_grace_period: format!("{}s", valid.leaving.grace_seconds()),
+        redis_prefix: valid
+            .config
+            .redis
+            .as_ref()
+            .map(|redis| redis.prefix.clone()),
         ingress_controller: route.map(|route| route.controller),
         idle_timeout: route.and_then(|route| match route.profile.idle {
             Idle::Unlimited => None,

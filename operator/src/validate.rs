@@ -1,13 +1,17 @@
 //! Whether a resource can work with what it refers to; what it means, if it can.
 
+use std::collections::BTreeMap;
+
 use relay_config::Config;
 
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
-use crate::crd::{Exposed, Ingress, Reason, SecretKey, SseRelay, SseRelaySpec};
-use crate::document::{self, Credentials, Leaving, path_in_resource};
+use crate::crd::{Exposed, Ingress, KeyKind, Reason, SseRelay, SseRelaySpec};
+use crate::document::{self, Credentials, Given, Leaving, path_in_resource};
 use crate::names::Names;
-use crate::resolve::{Class, Resolved, SecretFound};
+use crate::references::{Key, Purpose, Reference, references};
+use crate::resolve::{Class, Found, Resolved};
 use crate::sizing::Sizing;
+use crate::tokens::Token;
 
 /// What a resource means: everything that objects are made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,20 +72,24 @@ pub struct Fault {
 /// What `relay` means, or all that must be corrected.
 pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Fault>> {
     let spec = &relay.spec;
-    let hashes = token_hashes(spec, resolved)?;
-    let credentials = match &spec.auth {
-        None => Credentials::Generated(&resolved.generated),
-        Some(auth) => Credentials::Named(auth, &hashes),
+    let names = Names::of(relay);
+    let named = named(spec, resolved)?;
+    let given = Given {
+        names: &names,
+        credentials: match &spec.auth {
+            None => Credentials::Generated(&resolved.generated),
+            Some(auth) => Credentials::Named(auth, &named.hashes),
+        },
+        texts: &named.texts,
     };
-    let (config, sizing, leaving) = document::configuration(spec, &credentials)
-        .map_err(|unread| invalid(unread.0.into_iter()))?;
+    let (config, sizing, leaving) =
+        document::configuration(spec, &given).map_err(|unread| invalid(unread.0.into_iter()))?;
     config.validate().map_err(|problems| {
         let located = problems
             .into_iter()
             .map(|problem| (path_in_resource(&problem.path), problem.message));
         invalid(located)
     })?;
-    let names = Names::of(relay);
     let route = spec
         .ingress
         .as_ref()
@@ -110,41 +118,79 @@ fn invalid(problems: impl Iterator<Item = (String, String)>) -> Vec<Fault> {
         .collect()
 }
 
-fn token_hashes(spec: &SseRelaySpec, resolved: &Resolved) -> Result<Vec<String>, Vec<Fault>> {
+/// What stands in the keys that the spec names, as far as the configuration needs it.
+#[derive(Default)]
+struct Named {
+    /// Of tokens, in the order of the spec.
+    hashes: Vec<String>,
+    texts: BTreeMap<Key, String>,
+}
+
+fn named(spec: &SseRelaySpec, resolved: &Resolved) -> Result<Named, Vec<Fault>> {
+    let mut named = Named::default();
     let mut faults = Vec::new();
-    let mut hashes = Vec::new();
-    let tokens = spec.auth.iter().flat_map(|auth| &auth.tokens);
-    for (index, token) in tokens.enumerate() {
-        match found(&token.secret, resolved) {
-            Ok(hash) => hashes.push(hash),
-            Err((reason, message)) => faults.push(Fault {
+    for reference in references(spec) {
+        if let Err((reason, message)) = take(&reference, resolved, &mut named) {
+            faults.push(Fault {
                 reason,
-                message: format!("spec.auth.tokens[{index}].secret: {message}"),
-            }),
+                message: format!("spec.{}: {message}", reference.path),
+            });
         }
     }
     if faults.is_empty() {
-        Ok(hashes)
+        Ok(named)
     } else {
         Err(faults)
     }
 }
 
-fn found(secret: &SecretKey, resolved: &Resolved) -> Result<String, (Reason, String)> {
-    let SecretKey { name, key } = secret;
-    match resolved.secrets.get(secret) {
-        Some(SecretFound::Token(token)) => Ok(token.hash()),
-        Some(SecretFound::NoToken(error)) => Err((
+fn take(
+    reference: &Reference,
+    resolved: &Resolved,
+    named: &mut Named,
+) -> Result<(), (Reason, String)> {
+    let value = value(&reference.key, resolved)?;
+    let Key { kind, name, key } = &reference.key;
+    let wrong = |why: &str| {
+        (
             Reason::InvalidSpec,
-            format!("key `{key}` of Secret `{name}` {error}"),
+            format!("key `{key}` of {kind} `{name}` {why}"),
+        )
+    };
+    match &reference.purpose {
+        Purpose::Token => {
+            let token = Token::read(value).map_err(|error| wrong(&error.to_string()))?;
+            named.hashes.push(token.hash());
+        }
+        Purpose::Text => {
+            let text = std::str::from_utf8(value).unwrap_or_default().trim();
+            if text.is_empty() || text.chars().any(char::is_control) {
+                return Err(wrong("holds no text of one line; write one"));
+            }
+            named.texts.insert(reference.key.clone(), text.to_owned());
+        }
+        Purpose::File(_) => {}
+    }
+    Ok(())
+}
+
+fn value<'a>(wanted: &Key, resolved: &'a Resolved) -> Result<&'a [u8], (Reason, String)> {
+    let Key { kind, name, key } = wanted;
+    match resolved.keys.get(wanted) {
+        Some(Found::Value(value)) => Ok(value),
+        Some(Found::NoKey) => Err((
+            match kind {
+                KeyKind::Secret => Reason::SecretKeyNotFound,
+                KeyKind::ConfigMap => Reason::ConfigMapKeyNotFound,
+            },
+            format!("{kind} `{name}` has no key `{key}`; add it, or name another key"),
         )),
-        Some(SecretFound::NoKey) => Err((
-            Reason::SecretKeyNotFound,
-            format!("Secret `{name}` has no key `{key}`; add it, or name another key"),
-        )),
-        Some(SecretFound::NoSecret) | None => Err((
-            Reason::SecretNotFound,
-            format!("there is no Secret `{name}` in this namespace; create it, or name another"),
+        Some(Found::NoObject) | None => Err((
+            match kind {
+                KeyKind::Secret => Reason::SecretNotFound,
+                KeyKind::ConfigMap => Reason::ConfigMapNotFound,
+            },
+            format!("there is no {kind} `{name}` in this namespace; create it, or name another"),
         )),
     }
 }

@@ -4,6 +4,7 @@
 
 mod cluster {
     pub mod operator;
+    pub mod programs;
     pub mod server;
 
     mod change;
@@ -11,6 +12,7 @@ mod cluster {
     mod fault;
     mod life;
     mod many;
+    mod redis;
     mod rules;
     mod versions;
 

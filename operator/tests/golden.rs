@@ -135,7 +135,7 @@ fn what_is_turned_off_is_not_there() {
 }
 
 #[test]
-fn pods_are_replaced_when_the_configuration_changes_and_not_when_the_ingress_does() {
+fn pods_are_replaced_only_for_what_a_running_relay_cannot_take() {
     let directory = tempfile::tempdir().unwrap();
     let template = |spec: &str| {
         let file = directory.path().join("relay.yaml");
@@ -147,11 +147,20 @@ fn pods_are_replaced_when_the_configuration_changes_and_not_when_the_ingress_doe
         kind(&objects, "Deployment").unwrap()["spec"]["template"].clone()
     };
     let plain = template("{}");
-    assert_ne!(plain, template("{retention: {events: 5}}"));
-    assert_eq!(
-        plain,
-        template("{ingress: {hosts: [a.example.com], controller: contour}}")
-    );
+    for live in [
+        "{retention: {events: 5}}",
+        "{channels: [{match: 'a.**', overflow: dropOldest}]}",
+        "{ingress: {hosts: [a.example.com], controller: contour}}",
+    ] {
+        assert_eq!(plain, template(live), "{live}");
+    }
+    assert_ne!(plain, template("{logging: {environment: staging}}"));
+    let redis = |host: &str| {
+        template(&format!(
+            "{{redis: {{external: {{standalone: {{host: {host}}}}}}}}}"
+        ))
+    };
+    assert_ne!(redis("a"), redis("b"));
 }
 
 #[test]

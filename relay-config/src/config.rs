@@ -22,6 +22,7 @@ use crate::routes::Route;
 use crate::tcp::Tcp;
 use crate::tickets::Tickets;
 use crate::tls::Tls;
+use crate::traces::Traces;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +89,9 @@ pub struct Config {
     pub http: Http,
     /// How soon the system notices that the other end of a connection is gone.
     pub tcp: Tcp,
+    /// What OpenTelemetry is told of publishes and deliveries. Without this section it is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
     /// How the process leaves: its streams move to other replicas before it exits.
     pub drain: Drain,
     /// Events made up by the relay itself, to try it out.
@@ -122,6 +126,7 @@ impl Default for Config {
             stream: Stream::default(),
             http: Http::default(),
             tcp: Tcp::default(),
+            traces: None,
             drain: Drain::default(),
             demo: Demo::default(),
         }

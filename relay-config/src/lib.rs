@@ -46,6 +46,7 @@ mod template;
 mod tickets;
 mod timespan;
 mod tls;
+mod traces;
 mod tree;
 mod validate;
 mod variables;
@@ -91,6 +92,7 @@ pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, T
 pub use tickets::{TicketBinding, Tickets};
 pub use timespan::{Timespan, TimespanError};
 pub use tls::{ClientAuth, Tls, TlsVersion};
+pub use traces::Traces;
 pub use validate::Problem;
 pub use variables::{NOT_CONFIGURATION, PREFIX, variable_names};
 pub use web_address::AddressError;

@@ -152,6 +152,11 @@ const RESTART: &[&str] = &[
     "tls.key",
     "tls.maxHandshakes",
     "tls.minVersion",
+    "traces.caFile",
+    "traces.endpoint",
+    "traces.headersFile",
+    "traces.maxQueue",
+    "traces.sampleRatio",
 ];
 
 /// What differs between two documents: paths of fields, in the order of their names.

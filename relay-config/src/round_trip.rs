@@ -5,6 +5,7 @@ mod routes;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -17,7 +18,7 @@ use crate::{
     GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat,
     Logging, Overflow, Redis, RedisCluster, RedisCredentials, RedisSentinel, RedisTls, Retention,
     RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
-    Timespan, Tls, TlsVersion,
+    Timespan, Tls, TlsVersion, Traces,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -520,6 +521,19 @@ fn redis() -> BoxedStrategy<Redis> {
         .boxed()
 }
 
+fn traces() -> impl Strategy<Value = Traces> {
+    let file = || of(text().prop_map(PathBuf::from));
+    (of(text()), file(), file(), of(0.0..1.0), any::<usize>()).prop_map(
+        |(endpoint, headers_file, ca_file, sample_ratio, max_queue)| Traces {
+            endpoint,
+            headers_file,
+            ca_file,
+            sample_ratio,
+            max_queue,
+        },
+    )
+}
+
 prop_compose! {
     // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
@@ -534,11 +548,12 @@ prop_compose! {
         stream in stream().boxed(),
         http in http().boxed(),
         (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
+        traces in of(traces()).boxed(),
     ) -> Config {
         Config {
             listen, admin_listen, insecure_open, environment, logging, data, redis, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
-            auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }
     }
 }

@@ -8,6 +8,7 @@ mod jwt;
 mod limits;
 mod proxies;
 mod routes;
+mod traces;
 
 use std::fmt;
 
@@ -91,6 +92,9 @@ impl Config {
         self.check_tcp(&mut problems);
         if let Some(tls) = &self.tls {
             check_tls(&mut problems, "tls", tls);
+        }
+        if let Some(traces) = &self.traces {
+            traces::check(&mut problems, traces);
         }
         self.check_drain(&mut problems);
         self.check_demo(&mut problems);

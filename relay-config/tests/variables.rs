@@ -51,6 +51,8 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "http.maxBodyBytes" => return json!("2Mi"),
         "http.maxHeadBytes" => return json!("32Ki"),
         "stream.maxQueueBytes" => return json!("2Mi"),
+        "traces.headersFile" | "traces.caFile" => return json!("x.pem"),
+        "traces.sampleRatio" => return json!(0.5),
         "drain.timeout" => return json!("60s"),
         "tls.minVersion" => return json!("1.3"),
         "tls.clientCa" => return json!("ca.pem"),

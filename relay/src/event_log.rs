@@ -25,7 +25,10 @@ use futures_util::future::BoxFuture;
 use gap::Gap;
 use resume::Start;
 use smallvec::SmallVec;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 pub use tail::{Condition, Loss, Tail, Whose};
 
 /// An event as the log keeps it.
@@ -200,6 +203,15 @@ impl LogTotals {
     }
 }
 
+/// Where a cursor comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A client brought it at this time. It may have it from another process that knows more.
+    Client(Instant),
+    /// This process made it.
+    Here,
+}
+
 /// The ordered, bounded storage of channels: in memory (perhaps with a file), or in Redis.
 ///
 /// What may wait for another process is a future, and may fail for a while without anybody losing
@@ -226,8 +238,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// Where a subscription with this cursor starts to read, given that it joins at `joined`: the
     /// places after which it gets events live, one in each partition in use. A log that other
     /// processes append to may answer a start past `joined` for a cursor that knows more than this
-    /// process; the subscription then waits until the tail has come so far.
-    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start;
+    /// process; the subscription then waits until the tail has come so far, or the log has found out
+    /// that there is nothing that the cursor could know.
+    fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start;
 
     /// What selected channels have, merged.
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>>;

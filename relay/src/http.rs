@@ -40,6 +40,7 @@ use crate::{
     limits::Limits,
     reload::Reloads,
     settings::{Live, Settings},
+    traces::Traces,
 };
 use access::Caller;
 use axum::{
@@ -80,6 +81,8 @@ pub struct App {
     pub live: Arc<Live>,
     pub reloads: Reloads,
     pub limits: Arc<Limits>,
+    /// Off, if there is none.
+    pub traces: Option<Arc<Traces>>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -101,6 +104,7 @@ impl App {
             log,
             audit,
             limits: Limits::new(&config.limits),
+            traces: None,
             live,
             reloads: Reloads::default(),
             replica,

@@ -44,4 +44,5 @@ pub mod stats;
 pub mod subject;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod who;

@@ -158,6 +158,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         jwks_fetches,
         log_retries,
         config_reloads,
+        spans,
         handshakes,
         reloads,
         certificate_expires,
@@ -293,6 +294,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Times that the configuration was read again, by what became of it.",
             "outcome",
             config_reloads,
+        ),
+        Metric::family(
+            "sse_relay_trace_spans",
+            "Spans of traces, by what became of them.",
+            "outcome",
+            spans,
         ),
         Metric::counter(
             "sse_relay_socket_writes",

@@ -73,7 +73,7 @@ impl Routes {
 
     /// The first route that has a path, which stands as in a request.
     pub fn find(&self, path: &str) -> Option<Asked> {
-        if self.0.is_empty() {
+        if self.0.is_empty() || is_own(path) {
             return None;
         }
         let segments = segments(path)?;
@@ -106,6 +106,11 @@ impl Routes {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Open>> {
         self.0.iter()
     }
+}
+
+/// Whether the relay itself has a path, so that no route can hide it: not by a parameter either.
+fn is_own(path: &str) -> bool {
+    path == "/health" || path == "/v1" || path.starts_with("/v1/")
 }
 
 /// A path's segments, decoded; `None` if that is not UTF-8.
@@ -238,6 +243,25 @@ mod tests {
         assert_eq!(channels("/a/b"), None);
         assert_eq!(channels("/%FF"), None);
         assert_eq!(channels("/"), None);
+    }
+
+    #[test]
+    fn no_route_hides_what_is_the_relays_own() {
+        let routes = routes(
+            "routes:\n  - {paths: ['/{a}', '/{a}/{b}', '/{a}/{b}/{c}/{d}'], channels: ['x']}",
+        );
+        for own in [
+            "/health",
+            "/v1/events",
+            "/v1/x",
+            "/v1/channels/a/events",
+            "/",
+        ] {
+            assert!(routes.find(own).is_none(), "{own}");
+        }
+        for free in ["/healthy", "/v2/events", "/v1x/events"] {
+            assert!(routes.find(free).is_some(), "{free}");
+        }
     }
 
     #[test]

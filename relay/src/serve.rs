@@ -21,6 +21,7 @@ use crate::{
     source::demo::{self, DemoError, Sampler},
     stats::Stats,
     tls::{self, ServerTls, TlsError},
+    traces::{Traces, TracesError},
 };
 use relay_config::{Config, Fsync};
 use rustix::process::{Resource, getrlimit};
@@ -35,7 +36,7 @@ use std::{
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Why the relay does not start.
@@ -68,6 +69,8 @@ pub enum ServeError {
     /// What it said stands in the log.
     #[error("a part of the log ended; events would not be written or delivered any more")]
     LogEnded,
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("cannot start: {0}")]
@@ -120,7 +123,11 @@ pub async fn serve(
     let hub = Hub::new(threads(&config), stats);
     let (log, writer) = open_log(&config, &live, &hub).await?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
-    let app = Arc::new(App::new(hub, log, live, audit, replica_id()));
+    let replica = replica_id();
+    let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
+    let mut app = App::new(hub, log, live, audit, replica);
+    app.traces = traces;
+    let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(
         &app,
@@ -168,7 +175,38 @@ pub async fn serve(
     if let Err(error) = app.log.close().await {
         tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
     }
+    exported.finish().await;
     Ok(())
+}
+
+/// Sends spans beside all else: whatever becomes of it, the relay serves on.
+struct Export(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
+
+/// How long the last spans may take when the process ends.
+const LAST_SPANS: Duration = Duration::from_secs(5);
+
+impl Export {
+    async fn finish(self) {
+        if let Some((stop, task)) = self.0 {
+            drop(stop);
+            let _ = tokio::time::timeout(LAST_SPANS, task).await;
+        }
+    }
+}
+
+fn start_traces(
+    config: &Config,
+    replica: &str,
+    stats: &Arc<Stats>,
+) -> Result<(Option<Arc<Traces>>, Export), TracesError> {
+    let settings = config.traces.as_ref();
+    let made = settings.map(|settings| Traces::new(settings, replica, stats.clone()));
+    let Some((traces, exporting)) = made.transpose()?.flatten() else {
+        return Ok((None, Export(None)));
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(exporting.run(stopped));
+    Ok((Some(Arc::new(traces)), Export(Some((stop, task)))))
 }
 
 /// Never ready without a writer.

@@ -8,6 +8,7 @@ use crate::{
     label::{Label, labels},
     limits::Hit,
     reload::Outcome as ReloadOutcome,
+    traces::SpanOutcome,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -290,6 +291,8 @@ pub struct Stats {
     pub jwks_fetches: Family<FetchResult>,
     pub log_retries: Family<LogOperation>,
     pub config_reloads: Family<ReloadOutcome>,
+    /// Spans of traces.
+    pub spans: Family<SpanOutcome>,
     /// Writes to sockets, and those that the socket could not take whole.
     pub writes: Counter,
     pub short_writes: Counter,

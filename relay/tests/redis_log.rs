@@ -10,6 +10,8 @@ mod servers;
 
 #[path = "redis_log/appending.rs"]
 mod appending;
+#[path = "redis_log/attaching.rs"]
+mod attaching;
 #[path = "redis_log/epochs.rs"]
 mod epochs;
 #[path = "redis_log/keeping.rs"]

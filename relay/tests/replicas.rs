@@ -20,6 +20,8 @@ mod cluster;
 mod counting;
 #[path = "replicas/faults.rs"]
 mod faults;
+#[path = "replicas/findings.rs"]
+mod findings;
 #[path = "replicas/fleet.rs"]
 mod fleet;
 #[path = "replicas/outage.rs"]

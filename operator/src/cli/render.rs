@@ -9,7 +9,8 @@ use crate::controller_profile::Controller;
 use crate::crd::{Pinned, SseRelay};
 use crate::desired::desired;
 use crate::names::owner;
-use crate::resolve::{Class, Resolved, SecretFound};
+use crate::references::references;
+use crate::resolve::{Class, Found, Resolved};
 use crate::tokens::{Generated, Token};
 use crate::unknown::unknown_fields;
 use crate::validate::validate;
@@ -66,15 +67,17 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
     let token = |n: u8| Token::from_random([n; 32]);
     let named = relay.spec.ingress.as_ref();
     let named = named.and_then(|ingress| ingress.class_name.clone());
-    let secrets = relay.spec.auth.iter().flat_map(|auth| &auth.tokens);
+    // a token, so that it can be read as whatever it is for
+    let stand_in = |n: u8| Found::Value(token(n).reveal().as_bytes().to_vec());
     Resolved {
         class: named.map_or(Class::NoDefault { before: None }, |name| Class::Missing {
             name,
             before: None,
         }),
-        secrets: secrets
-            .zip(4..)
-            .map(|(named, n)| (named.secret.clone(), SecretFound::Token(token(n))))
+        keys: references(&relay.spec)
+            .into_iter()
+            .zip((4..=u8::MAX).cycle())
+            .map(|(named, n)| (named.key, stand_in(n)))
             .collect(),
         generated: Generated {
             publish: token(1),

@@ -14,6 +14,7 @@ use crate::crd::Pinned;
 use crate::health::{self, Shown};
 use crate::lease::{Keeper, NAME};
 use crate::metrics::{Leading, Metrics};
+use crate::observe::{Asker, EVERY};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,9 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
         repository: args.image.relay_image,
     };
     let (stop, stopped) = watch::channel(false);
-    let context = Arc::new(Context::new(client, own, shown.clone()));
+    let asker = Asker::new().context("there is no way to ask replicas")?;
+    let context = Context::new(client, own, shown.clone(), asker, EVERY);
+    let context = Arc::new(context);
     let controllers = controller::run(context, &scope, stopped);
     tokio::pin!(controllers);
     tokio::select! {

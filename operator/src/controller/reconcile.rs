@@ -22,7 +22,7 @@ use crate::desired::desired;
 use crate::metrics::Outcome;
 use crate::names::{OPERATOR, PAUSED, owner};
 use crate::resolve::resolve;
-use crate::status::{Rollout, Waits, Went, rollout, status, transitions};
+use crate::status::{Rollout, Waits, Went, rollout, status, transitions, without_observed};
 use crate::upgrade::{Upgrade, pinned, upgrade};
 use crate::validate::{Valid, validate};
 
@@ -220,7 +220,7 @@ async fn observe(context: &Context, valid: &Valid, applied: &Applied) -> Result<
 /// Writes the status if it says something new, and tells what changed.
 async fn report(relay: &SseRelay, context: &Context, went: &Went<'_>) -> Result<(), Error> {
     let new = status(relay, went, &Time(Timestamp::now()));
-    let old = relay.status.clone().unwrap_or_default();
+    let old = without_observed(relay.status.clone().unwrap_or_default());
     if new == old {
         return Ok(());
     }

@@ -7,7 +7,8 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::RwLock;
 
-use crate::crd::{ConditionStatus, ConditionType, SseRelay};
+use crate::crd::{ConditionStatus, ConditionType, KeyKind, SseRelay};
+use crate::references::references;
 
 /// A relay as it is watched: one that cannot be read does not stop the watch on the others.
 pub type Watched = DeserializeGuard<SseRelay>;
@@ -18,9 +19,10 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 5] = [
+const CONDITIONS: [(ConditionType, &str); 6] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
+    (ConditionType::RedisReady, "RedisReady"),
     (ConditionType::RouteReady, "RouteReady"),
     (ConditionType::Reconciling, "Reconciling"),
     (ConditionType::Stalled, "Stalled"),
@@ -69,17 +71,22 @@ impl Relays {
     }
 }
 
-/// The relays of `store` that name the Secret `name` of `namespace`.
-pub fn with_secret(store: &Store<Watched>, namespace: &str, name: &str) -> Vec<ObjectRef<Watched>> {
+/// The relays of `store` that name the Secret or ConfigMap `name` of `namespace`.
+pub fn with_object(
+    store: &Store<Watched>,
+    kind: KeyKind,
+    namespace: &str,
+    name: &str,
+) -> Vec<ObjectRef<Watched>> {
     select(store, |relay| {
-        let tokens = relay.spec.auth.iter().flat_map(|auth| &auth.tokens);
-        let mut named = tokens.map(|token| token.secret.name.as_str());
-        let generated = relay
-            .status
-            .as_ref()
-            .and_then(|s| s.token_secret.as_deref());
+        let status = relay.status.as_ref();
+        let generated = status.and_then(|status| status.token_secret.as_deref());
+        let generated = kind == KeyKind::Secret && generated == Some(name);
         relay.namespace().as_deref() == Some(namespace)
-            && (named.any(|named| named == name) || generated == Some(name))
+            && (generated
+                || references(&relay.spec)
+                    .iter()
+                    .any(|named| named.key.kind == kind && named.key.name == name))
     })
 }
 

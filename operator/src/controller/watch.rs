@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use super::Context;
 use super::pace::Pace;
 use super::reconcile::{on_error, reconcile};
-use super::relays::{Watched, with_class, with_secret};
+use super::relays::{Watched, with_class, with_object};
+use crate::crd::KeyKind;
 use crate::names::OPERATOR;
+use crate::observe::Observer;
 
 /// Relays that are looked at together at most.
 const AT_ONCE: u16 = 8;
@@ -53,7 +55,7 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
     context.shown.relays.add(store.clone());
     let owned =
         watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={OPERATOR}"));
-    let of_secret = store.clone();
+    let (of_secret, of_map) = (store.clone(), store.clone());
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await; // who is gone cannot want it to go on
     };
@@ -73,9 +75,24 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
             watcher::Config::default(),
             move |secret| {
                 let namespace = secret.namespace().unwrap_or_default();
-                with_secret(&of_secret, &namespace, &secret.name_any())
+                with_object(&of_secret, KeyKind::Secret, &namespace, &secret.name_any())
+            },
+        )
+        .watches(
+            metadata::<ConfigMap>(client, namespace),
+            watcher::Config::default(),
+            move |map| {
+                let namespace = map.namespace().unwrap_or_default();
+                with_object(&of_map, KeyKind::ConfigMap, &namespace, &map.name_any())
             },
         );
+    let observer = Observer::new(
+        client.clone(),
+        context.recorder.clone(),
+        context.asker.clone(),
+        namespace.map(ToOwned::to_owned),
+    );
+    let observing = observer.run(store.clone(), context.observe_every);
     if namespace.is_none() {
         controller = controller.watches(
             Api::<IngressClass>::all(client.clone()),
@@ -83,11 +100,14 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
             move |_| with_class(&store),
         );
     }
-    controller
+    let reconciling = controller
         .graceful_shutdown_on(stopped.boxed().shared())
         .run(reconcile, on_error, context.clone())
-        .for_each(async |_| {}) // failures are told where they happen
-        .await;
+        .for_each(async |_| {}); // failures are told where they happen
+    tokio::select! {
+        () = reconciling => {}
+        () = observing => {} // never: it ends with the other
+    }
 }
 
 /// Only metadata is asked for: that something changed is all that a watch tells.

@@ -27,6 +27,9 @@ pub struct SseRelayStatus {
     /// Pods that take streams.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// Streams that are open, in two digits, and never newer than a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<i64>,
     /// Labels of the pods, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -65,6 +68,9 @@ pub struct Effective {
     pub connections: i64,
     /// Time that a pod gets to leave.
     pub termination_grace_period: String,
+    /// What every key of this relay begins with in Redis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_prefix: Option<String>,
     /// The program that serves the Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress_controller: Option<Controller>,
@@ -102,6 +108,8 @@ pub enum ConditionType {
     Ready,
     /// Replicas are being started or replaced.
     Progressing,
+    /// What replicas append to Redis comes back to them.
+    RedisReady,
     /// The way in from outside is set up for streams.
     RouteReady,
     /// For GitOps tools: the last change is not in effect yet.
@@ -142,10 +150,18 @@ pub enum Reason {
     DeadlineExceeded,
     /// The resource says what cannot work.
     InvalidSpec,
+    /// A replica does not hear of Redis what it appends.
+    RedisNotAnswering,
+    /// The operator cannot reach the replicas to ask them.
+    NotReachable,
     /// A Secret that the resource names is not there.
     SecretNotFound,
     /// A Secret lacks the key that the resource names.
     SecretKeyNotFound,
+    /// A ConfigMap that the resource names is not there.
+    ConfigMapNotFound,
+    /// A ConfigMap lacks the key that the resource names.
+    ConfigMapKeyNotFound,
     /// An object of that name belongs to somebody else.
     NameTaken,
     /// Somebody else writes the same fields again and again.

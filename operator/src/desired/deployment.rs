@@ -1,6 +1,7 @@
 //! The relay's pods.
 
 mod container;
+mod files;
 mod placement;
 
 use std::collections::BTreeMap;
@@ -9,14 +10,15 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec,
-    PodTemplateSpec, SeccompProfile, Volume,
+    ConfigMapVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+    SeccompProfile, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::hash;
 use crate::crd::{PodTemplate, Strategy};
+use crate::document;
 use crate::names::CONFIGURATION;
 use crate::validate::Valid;
 
@@ -27,7 +29,7 @@ const MIN_READY_SECONDS: i32 = 10;
 /// What a replacement may take besides the time that pods take to leave.
 const PROGRESS_SECONDS: u64 = 600;
 
-pub fn build(valid: &Valid, config: &ConfigMap) -> Deployment {
+pub fn build(valid: &Valid) -> Deployment {
     let spec = &valid.spec;
     let mut metadata = valid.names.meta(&valid.names.relay);
     metadata
@@ -47,7 +49,7 @@ pub fn build(valid: &Valid, config: &ConfigMap) -> Deployment {
             min_ready_seconds: Some(MIN_READY_SECONDS),
             progress_deadline_seconds: i32::try_from(progress).ok(),
             revision_history_limit: Some(3),
-            template: template(valid, config),
+            template: template(valid),
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
@@ -69,7 +71,7 @@ fn strategy(strategy: Strategy) -> DeploymentStrategy {
     }
 }
 
-fn template(valid: &Valid, config: &ConfigMap) -> PodTemplateSpec {
+fn template(valid: &Valid) -> PodTemplateSpec {
     let given = valid.spec.pod_template.clone().unwrap_or_default();
     let mut labels = given.labels.clone();
     labels.extend(valid.names.labels());
@@ -77,20 +79,23 @@ fn template(valid: &Valid, config: &ConfigMap) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
-            annotations: Some(annotations(valid, &given, config)),
+            annotations: Some(annotations(valid, &given)),
             ..ObjectMeta::default()
         }),
         spec: Some(pod(valid, given)),
     }
 }
 
-fn annotations(valid: &Valid, given: &PodTemplate, config: &ConfigMap) -> BTreeMap<String, String> {
+fn annotations(valid: &Valid, given: &PodTemplate) -> BTreeMap<String, String> {
     let settings = valid.route.iter().flat_map(|route| &route.profile.pod);
     let mut annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();
     annotations.extend(given.annotations.clone());
-    annotations.insert(CONFIGURATION.to_owned(), hash(&config.data));
+    annotations.insert(
+        CONFIGURATION.to_owned(),
+        hash(&document::needing_restart(&valid.config)),
+    );
     annotations
 }
 
@@ -102,6 +107,20 @@ fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
         .into_iter()
         .map(|secret| LocalObjectReference { name: secret.name })
         .collect();
+    let mut volumes = vec![Volume {
+        name: container::CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: names.config(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }];
+    let spread = placement::spread(valid, &given);
+    let mut container = container::build(valid, image.pull_policy, given.resources);
+    if let Some((volume, mount)) = files::build(&valid.spec) {
+        volumes.push(volume);
+        container.volume_mounts.get_or_insert_default().push(mount);
+    }
     PodSpec {
         service_account_name: Some(names.relay.clone()),
         automount_service_account_token: Some(false),
@@ -116,16 +135,9 @@ fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-        topology_spread_constraints: Some(placement::spread(valid, &given)),
-        containers: vec![container::build(valid, image.pull_policy, given.resources)],
-        volumes: Some(vec![Volume {
-            name: container::CONFIG_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: names.config(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        }]),
+        topology_spread_constraints: Some(spread),
+        containers: vec![container],
+        volumes: Some(volumes),
         affinity: given.affinity,
         node_selector: (!given.node_selector.is_empty()).then_some(given.node_selector),
         tolerations: (!given.tolerations.is_empty()).then_some(given.tolerations),

@@ -7,6 +7,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use relay_config::{RedisAddress, RedisMode};
+
 use super::service::{ADMIN, HTTP};
 use crate::validate::Valid;
 
@@ -28,7 +30,7 @@ pub fn build(valid: &Valid) -> Option<NetworkPolicy> {
                 ),
             ]),
             // without rules it reaches nobody
-            egress: non_empty(&[key_sets(valid), policy.egress.clone()].concat()),
+            egress: non_empty(&[own(valid), policy.egress.clone()].concat()),
         }),
     })
 }
@@ -48,14 +50,16 @@ fn non_empty<T: Clone>(items: &[T]) -> Option<Vec<T>> {
     (!items.is_empty()).then(|| items.to_vec())
 }
 
-/// What the relay opens connections for by itself: the keys of issuers, and the names of their hosts.
-/// A policy knows no host names, so the ports are open to everywhere.
-fn key_sets(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
+/// What the relay opens connections for by itself, and the names of those hosts. A policy knows no
+/// host names, so the ports are open to everywhere.
+fn own(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
     let issuers = valid.spec.auth.iter().flat_map(|auth| &auth.jwt);
     let mut ports: Vec<i32> = issuers
         .filter_map(|issuer| issuer.jwks.as_ref())
         .map(|jwks| https_port(&jwks.url))
         .collect();
+    let redis = valid.config.redis.as_ref();
+    ports.extend(redis.into_iter().flat_map(redis_ports));
     ports.sort_unstable();
     ports.dedup();
     if ports.is_empty() {
@@ -64,6 +68,28 @@ fn key_sets(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
     let mut rules = vec![to(53, "UDP"), to(53, "TCP")];
     rules.extend(ports.into_iter().map(|port| to(port, "TCP")));
     rules
+}
+
+/// Where primaries listen that Sentinels name, and nodes of a cluster that others name, unless
+/// somebody changed it.
+const REDIS_PORT: u16 = 6379;
+
+fn redis_ports(redis: &relay_config::Redis) -> Vec<i32> {
+    let ports = match redis.target().map(|target| target.mode) {
+        Ok(RedisMode::Standalone {
+            address: RedisAddress::Tcp(server),
+            ..
+        }) => vec![server.port],
+        Ok(RedisMode::Sentinel {
+            sentinels: named, ..
+        })
+        | Ok(RedisMode::Cluster { seeds: named }) => {
+            let named = named.into_iter().map(|server| server.port);
+            named.chain([REDIS_PORT]).collect()
+        }
+        _ => Vec::new(),
+    };
+    ports.into_iter().map(i32::from).collect()
 }
 
 /// The port of an https address, which the schema has shown to be one.

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::IngressClass;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::{Class, Resolved, SecretFound};
+use super::{Class, Found, Resolved};
 use crate::controller_profile::Controller;
-use crate::crd::{Pinned, SecretKey, SseRelay};
+use crate::crd::{KeyKind, Pinned, SseRelay};
 use crate::names::Names;
+use crate::references::{Key, Reference, references};
 use crate::tokens::{Generated, MANAGE, PUBLISH, SUBSCRIBE, Token};
 
 /// Marks the class that Ingresses without one get.
@@ -24,28 +25,61 @@ pub async fn resolve(
 ) -> Result<Resolved, kube::Error> {
     let names = Names::of(relay);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
-    let mut found = BTreeMap::new();
-    for token in relay.spec.auth.iter().flat_map(|auth| &auth.tokens) {
-        let secret = secrets.get_opt(&token.secret.name).await?;
-        found.insert(token.secret.clone(), read(secret.as_ref(), &token.secret));
-    }
     Ok(Resolved {
         class: class(client, relay).await?,
-        secrets: found,
+        keys: keys(client, relay, &names).await?,
         generated: generated(&secrets, &names).await?,
         pinned,
     })
 }
 
-fn read(secret: Option<&Secret>, wanted: &SecretKey) -> SecretFound {
-    let Some(secret) = secret else {
-        return SecretFound::NoSecret;
-    };
-    let value = secret.data.as_ref().and_then(|data| data.get(&wanted.key));
-    match value.map(|bytes| Token::read(&bytes.0)) {
-        None => SecretFound::NoKey,
-        Some(Ok(token)) => SecretFound::Token(token),
-        Some(Err(error)) => SecretFound::NoToken(error),
+/// What a Secret or ConfigMap holds; nothing if it is not there.
+type Held = Option<BTreeMap<String, Vec<u8>>>;
+
+/// Each Secret and ConfigMap is read once, however many of its keys are named.
+async fn keys(
+    client: &Client,
+    relay: &SseRelay,
+    names: &Names,
+) -> Result<BTreeMap<Key, Found>, kube::Error> {
+    let mut held: BTreeMap<(KeyKind, String), Held> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for Reference { key, .. } in references(&relay.spec) {
+        let of = (key.kind, key.name.clone());
+        if !held.contains_key(&of) {
+            let read = read(client, names, &key).await?;
+            held.insert(of.clone(), read);
+        }
+        let there = match held.get(&of) {
+            Some(Some(data)) => data
+                .get(&key.key)
+                .map_or(Found::NoKey, |value| Found::Value(value.clone())),
+            _ => Found::NoObject,
+        };
+        found.insert(key, there);
+    }
+    Ok(found)
+}
+
+async fn read(client: &Client, names: &Names, key: &Key) -> Result<Held, kube::Error> {
+    match key.kind {
+        KeyKind::Secret => {
+            let api: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
+            let secret = api.get_opt(&key.name).await?;
+            let data = secret.map(|secret| secret.data.unwrap_or_default());
+            Ok(data.map(|data| {
+                data.into_iter()
+                    .map(|(key, value)| (key, value.0))
+                    .collect()
+            }))
+        }
+        KeyKind::ConfigMap => {
+            let api: Api<ConfigMap> = Api::namespaced(client.clone(), &names.namespace);
+            let map = api.get_opt(&key.name).await?;
+            let data = map.map(|map| map.data.unwrap_or_default());
+            let bytes = |(key, text): (String, String)| (key, text.into_bytes());
+            Ok(data.map(|data| data.into_iter().map(bytes).collect()))
+        }
     }
 }
 

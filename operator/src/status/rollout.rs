@@ -63,8 +63,10 @@ pub fn rollout(deployment: Option<&Deployment>, pods: &[Pod]) -> Rollout {
     }
 }
 
-/// What keeps a pod from starting, as far as it is not just on its way.
-fn trouble(pod: &Pod) -> Option<PodTrouble> {
+/// What keeps a pod from starting, as far as it is not just on its way. Of a container that ended,
+/// its own last words.
+#[must_use]
+pub fn trouble(pod: &Pod) -> Option<PodTrouble> {
     let status = pod.status.as_ref()?;
     let told = |reason: &str, message: Option<&String>| PodTrouble {
         pod: pod.name_any(),
@@ -79,7 +81,10 @@ fn trouble(pod: &Pod) -> Option<PodTrouble> {
             let waiting = container.state.as_ref()?.waiting.as_ref()?;
             let reason = waiting.reason.as_deref()?;
             let on_its_way = matches!(reason, "ContainerCreating" | "PodInitializing");
-            (!on_its_way).then(|| told(reason, waiting.message.as_ref()))
+            let ended = container.last_state.as_ref();
+            let ended = ended.and_then(|state| state.terminated.as_ref());
+            let words = ended.and_then(|ended| last_line(ended.message.as_deref()?));
+            (!on_its_way).then(|| told(reason, words.as_ref().or(waiting.message.as_ref())))
         });
     let unscheduled = || {
         let scheduled = status.conditions.iter().flatten();
@@ -91,6 +96,12 @@ fn trouble(pod: &Pod) -> Option<PodTrouble> {
         ))
     };
     waiting.or_else(unscheduled)
+}
+
+/// The last line that says something, at most 500 characters of it.
+fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(line.trim().chars().take(500).collect())
 }
 
 impl Rollout {
@@ -161,7 +172,7 @@ impl Rollout {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
                 "; check spec.image, spec.version and the pull secrets"
             }
-            "CrashLoopBackOff" => "; look at its log",
+            "CrashLoopBackOff" => "; its log says more",
             "Unschedulable" => "; make room, or ask for less by spec.maxStreams",
             _ => "",
         };

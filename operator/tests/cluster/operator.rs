@@ -1,10 +1,12 @@
 //! The operator, run by a test in its own process, and one relay that it serves.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -14,6 +16,8 @@ use sse_relay_operator::crd::{
 };
 use sse_relay_operator::health::Shown;
 use sse_relay_operator::metrics::Metrics;
+use sse_relay_operator::names::Names;
+use sse_relay_operator::observe::Asker;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -47,7 +51,9 @@ impl Operator {
             version: version.to_owned(),
             repository: "sse-relay".to_owned(),
         };
-        let context = Arc::new(Context::new(client, own, shown.clone()));
+        let asker = Asker::new().unwrap();
+        let every = Duration::from_millis(200);
+        let context = Arc::new(Context::new(client, own, shown.clone(), asker, every));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move { run(context, &scope, stopped).await });
         Self { shown, stop, task }
@@ -102,8 +108,28 @@ impl Served {
 
     /// Merges `patch` into it.
     pub async fn patch(&self, patch: Value) {
-        self.api::<SseRelay>()
+        self.try_patch(patch).await.unwrap();
+    }
+
+    /// Merges `patch` into it, if the API server takes that.
+    pub async fn try_patch(&self, patch: Value) -> Result<SseRelay, kube::Error> {
+        self.api()
             .patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+    }
+
+    /// Makes a pod of the relay that nobody runs here, and says that it serves at `address`.
+    pub async fn pod(&self, name: &str, address: IpAddr) {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "name": name, "labels": Names::of(&self.get().await).labels() },
+            "spec": { "serviceAccountName": self.name, "automountServiceAccountToken": false, "containers": [{ "name": "relay", "image": "none" }] },
+        }))
+        .unwrap();
+        let pods = self.api::<Pod>();
+        pods.create(&PostParams::default(), &pod).await.unwrap();
+        let status = json!({ "status": { "podIP": address, "podIPs": [{ "ip": address }],
+            "conditions": [{ "type": "Ready", "status": "True" }] } });
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status))
             .await
             .unwrap();
     }

@@ -27,6 +27,31 @@ fn refused() -> Vec<(Value, &'static str)> {
             json!({ "replicas": 2 }),
             "would not see the events of the first",
         ),
+        (json!({ "redis": {} }), "says not where Redis is"),
+        (
+            json!({ "redis": { "external": {} } }),
+            "exactly one of standalone, sentinel and cluster",
+        ),
+        (
+            json!({ "redis": { "external": { "standalone": { "host": "a" }, "cluster": { "hosts": ["a"] } } } }),
+            "exactly one of standalone, sentinel and cluster",
+        ),
+        (
+            json!({ "redis": { "external": { "sentinel": { "hosts": ["a"] } } } }),
+            "sentinel.master: Required value",
+        ),
+        (
+            json!({ "redis": { "external": { "standalone": { "host": "redis://a" } } } }),
+            "should match",
+        ),
+        (
+            json!({ "redis": { "external": { "standalone": { "host": "a" }, "credentials": { "name": "s", "username": "u", "usernameKey": "k" } } } }),
+            "username and usernameKey exclude each other",
+        ),
+        (
+            json!({ "redis": { "external": { "standalone": { "host": "a" } }, "prefix": "a*" } }),
+            "should match",
+        ),
         (json!({ "replicas": -1 }), "greater than or equal to 0"),
         (
             json!({ "expose": ["Publish"] }),
@@ -184,6 +209,7 @@ async fn the_api_server_takes_every_resource_and_object_of_the_golden_files() {
     let server = shared().await;
     let client = server.client(User::Admin);
     server.namespace("trading").await;
+    server.namespace("shop").await;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut checked = 0;
     for folder in [here.join("tests/golden"), here.join("../examples")] {

@@ -1,6 +1,5 @@
 //! A real API server with its etcd, on free ports of loopback, gone with the test.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,6 +13,7 @@ use kube::{Api, Client, Config};
 use sse_relay_operator::crd::definition;
 use tempfile::TempDir;
 
+use super::programs::free_port;
 use super::until;
 
 /// Whom a client is to the API server.
@@ -48,7 +48,8 @@ pub struct Server {
 pub struct Process(Child);
 
 impl Process {
-    fn start(command: &[String], log: &Path) -> Self {
+    /// Starts `command`; what it writes goes to `log`.
+    pub fn start(command: &[String], log: &Path) -> Self {
         let log = std::fs::File::create(log).unwrap();
         let child = Command::new("sh")
             .args([
@@ -93,11 +94,6 @@ fn component(name: &str) -> Vec<String> {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     });
     vec![program.clone(), name.to_owned()]
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Server {

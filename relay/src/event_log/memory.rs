@@ -203,7 +203,7 @@ impl EventLog for MemoryLog {
 
     fn detach(&self, _: &[Selector]) {}
 
-    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+    fn resume(&self, cursor: &Cursor, joined: &Places, _: Origin) -> Start {
         let epochs = Epochs {
             heads: &self.heads(),
             ended: &self.ended,

@@ -19,8 +19,8 @@ pub mod store;
 pub mod view;
 
 use super::{
-    AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Page, Publication, Read,
-    ReadError, Standing, Tail,
+    AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Origin, Page, Publication,
+    Read, ReadError, Standing, Tail,
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
 };
@@ -170,26 +170,36 @@ impl RedisLog {
         purged
     }
 
-    /// A client may come from a replica that knows of a newer epoch. Until Redis was asked whether there
-    /// is one, it counts as ahead of this replica.
-    fn wait_for_epoch(
+    /// A client may come from a replica that knows more than this one: of this epoch, or of one that
+    /// did not begin here yet. Until Redis was asked whether there is that, it counts as ahead.
+    fn wait_for(
         &self,
         places: &Places,
         joined: &Places,
         standing: &mut Standing,
         ended: &[resume::EndedEpoch],
+        origin: Origin,
     ) {
         let partition = standing.after.partition;
         let Some(place) = places.in_partition(partition) else {
             return;
         };
-        let known = place.epoch == standing.after.epoch
-            || ended
-                .iter()
-                .any(|ended| ended.partition == partition && ended.epoch == place.epoch);
-        if !known && !self.share(partition).log.is_strange(place.epoch) {
-            let next = joined.id(partition).get() + 1;
-            standing.after.id = EventId::new(next).unwrap_or(standing.after.id);
+        let log = &self.share(partition).log;
+        let at = joined.id(partition);
+        let is_strange = || match origin {
+            Origin::Client(since) => log.is_strange(place, since),
+            Origin::Here => true,
+        };
+        if place.epoch == standing.after.epoch {
+            if place.id > at && place.id > log.view.lock().known() && is_strange() {
+                standing.after.id = at;
+            }
+            return;
+        }
+        let has_ended =
+            |ended: &resume::EndedEpoch| ended.partition == partition && ended.epoch == place.epoch;
+        if !ended.iter().any(has_ended) && !is_strange() {
+            standing.after.id = EventId::new(at.get() + 1).unwrap_or(at);
         }
     }
 
@@ -414,10 +424,7 @@ impl Share {
         let at = {
             let mut view = self.log.view.lock();
             view.need(selectors.iter());
-            match view.is_ready(selectors.iter()) {
-                true => view.place(),
-                false => None,
-            }
+            view.joining(selectors.iter())
         };
         let at = match at {
             Some(at) => at,
@@ -501,7 +508,7 @@ impl EventLog for RedisLog {
         }
     }
 
-    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+    fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
         let now = unix_millis();
         let mut ended = Vec::new();
         for share in &self.shares {
@@ -516,7 +523,7 @@ impl EventLog for RedisLog {
         let mut start = resume::resume(cursor, joined, &epochs);
         if let Cursor::After(places) = cursor {
             for standing in &mut start.from {
-                self.wait_for_epoch(places, joined, standing, &ended);
+                self.wait_for(places, joined, standing, &ended, origin);
             }
         }
         start

@@ -12,7 +12,8 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, EventId, Place, Places},
     event_log::{
-        Completeness, Entry, Gaps, Page, Read, ReadError, Standing, cursor_of, gap::Certainty,
+        Completeness, Entry, Gaps, Origin, Page, Read, ReadError, Standing, cursor_of,
+        gap::Certainty,
     },
     filter::Filter,
 };
@@ -160,7 +161,9 @@ impl Ids {
             ));
         };
         let joined = Places::one(self.head);
-        let start = app.log.resume(&Cursor::After(places), &joined);
+        let start = app
+            .log
+            .resume(&Cursor::After(places), &joined, Origin::Here);
         Ok(Some(
             cursor_of(&start.from)
                 .id(self.head.partition)

@@ -36,7 +36,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use relay_config::Access;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 /// How a body becomes events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,8 +104,9 @@ async fn answer(
     channel: Result<(ChannelName, Target), Problem>,
     request: Request,
 ) -> Response {
+    let came = SystemTime::now();
     let (parts, body) = request.into_parts();
-    let result = accept(app, channel, &parts, body).await;
+    let result = accept(app, channel, &parts, body, came).await;
     let outcome = match &result {
         Ok(Accepted::Json(StatusCode::OK, _)) => PublishOutcome::Repeated,
         Ok(Accepted::Json(..)) => PublishOutcome::Accepted,
@@ -134,6 +135,7 @@ async fn accept(
     channel: Result<(ChannelName, Target), Problem>,
     parts: &Parts,
     body: Body,
+    came: SystemTime,
 ) -> Result<Accepted, Problem> {
     let headers = &parts.headers;
     let identity = identity::sender(app, parts.into()).await;
@@ -155,16 +157,21 @@ async fn accept(
         key,
         fingerprint: fingerprint(headers, &bytes),
     });
+    let to = Destination {
+        channel: &channel,
+        headers,
+        came,
+    };
     let accepted = match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
-            let appended = append(app, &channel, vec![event], idempotency).await?;
+            let appended = append(app, &to, vec![event], idempotency).await?;
             let id = appended.places().first().map(Place::to_string);
             Accepted::Json(status_of(&appended), json!({ "id": id }))
         }
         Understood::Many(batch) => {
             app.limits
                 .charge(&publisher, batch.len().saturating_sub(1) as u64, 0);
-            append_batch(app, &channel, batch, idempotency).await?
+            append_batch(app, &to, batch, idempotency).await?
         }
     };
     if let Some(sender) = &sender {
@@ -394,18 +401,31 @@ fn fingerprint(headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Where events go, and what came with them.
+struct Destination<'a> {
+    channel: &'a ChannelName,
+    headers: &'a HeaderMap,
+    came: SystemTime,
+}
+
 async fn append(
     app: &App,
-    channel: &ChannelName,
-    events: Vec<Event>,
+    to: &Destination<'_>,
+    mut events: Vec<Event>,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<Appended, Problem> {
+    let traces = app.traces.as_ref();
+    let span = traces.map(|traces| traces.publishing(to.headers, to.came, to.channel, &mut events));
     let publication = Publication {
-        channel: channel.clone(),
+        channel: to.channel.clone(),
         events,
         idempotency,
     };
-    let appended = app.log.append(publication).await.map_err(refusal)?;
+    let appended = app.log.append(publication).await;
+    if let Some(span) = span {
+        span.ended(&appended);
+    }
+    let appended = appended.map_err(refusal)?;
     if let Appended::New(places) = &appended {
         app.hub.stats.published.add(places.len() as u64);
     }
@@ -414,7 +434,7 @@ async fn append(
 
 async fn append_batch(
     app: &App,
-    channel: &ChannelName,
+    to: &Destination<'_>,
     batch: Batch,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<Accepted, Problem> {
@@ -428,7 +448,7 @@ async fn append_batch(
         document["failed"] = lines.len().into();
         return Ok(Accepted::Nothing(document));
     }
-    let appended = append(app, channel, events, idempotency).await?;
+    let appended = append(app, to, events, idempotency).await?;
     let failed = lines.len() - accepted;
     let status = match failed {
         0 => status_of(&appended),

@@ -162,6 +162,7 @@ impl Context {
             log: self.app.log.clone(),
             config: settings.config.clone(),
             auth: settings.auth.clone(),
+            traces: self.app.traces.clone(),
         };
         let (index, deciding) = (self.shard, self.clone());
         let (app, watching) = (self.app.clone(), self.app.clone());

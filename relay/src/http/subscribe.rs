@@ -20,7 +20,7 @@ use crate::{
     cursor::Cursor,
     dialect::Ids,
     event::legal_attribute_name,
-    event_log::cursor_of,
+    event_log::{Origin, cursor_of},
     filter::Filter,
     frame::Framing,
     hub::{
@@ -36,7 +36,11 @@ use crate::{
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use relay_config::{Access, ChannelPattern, Charset, Config, HeartbeatAs};
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 /// A request for a stream, wherever it was read.
 #[derive(Clone)]
@@ -222,6 +226,7 @@ impl Subscribe<'_> {
         let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
         let opening = Opening {
+            asked: Instant::now(),
             key: FeedKey {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
@@ -308,9 +313,10 @@ impl Subscribe<'_> {
             return false;
         }
         let used = app.log.partitioning().in_use(selectors);
+        let origin = Origin::Client(opening.asked);
         let start = app
             .log
-            .resume(&opening.cursor, &app.log.heads().within(used));
+            .resume(&opening.cursor, &app.log.heads().within(used), origin);
         let at = cursor_of(&start.from);
         let asked: Vec<Selector> = Selector::asked(selectors).cloned().collect();
         // the channel of a subject never ends, but what it still has is delivered

@@ -11,13 +11,18 @@ use crate::{
 };
 use relay_config::{Charset, HeartbeatAs};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 /// A subscription that was allowed, not yet a stream.
 #[derive(Clone, Debug)]
 pub struct Opening {
     pub key: FeedKey,
     pub cursor: Cursor,
+    /// When the request was read.
+    pub asked: Instant,
     pub heartbeat: HeartbeatAs,
     pub greeting: Greeting,
     pub notices: Notices,

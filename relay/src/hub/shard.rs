@@ -26,6 +26,7 @@ mod serve;
 mod slow;
 mod stream;
 mod tick;
+mod traced;
 mod voices;
 
 pub use attach::{content_type, stream_head};
@@ -40,6 +41,7 @@ use crate::{
     auth::Authenticator,
     cursor::Places,
     event_log::{Condition, EventLog},
+    traces::Traces,
 };
 use attach::Attaching;
 use bytes::Bytes;
@@ -112,6 +114,8 @@ pub struct Shared {
     pub log: Arc<dyn EventLog>,
     pub config: Arc<Config>,
     pub auth: Arc<Authenticator>,
+    /// Off, if there is none.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// A socket of the shard, by the age of its request.

@@ -184,6 +184,24 @@ impl Subscriptions {
         touched.ring();
     }
 
+    /// Those that are confirmed are told once more: for a consumer that may have heard of the end of a
+    /// subscription after it had been made anew elsewhere.
+    pub fn confirm_again(&self, channels: impl IntoIterator<Item = Arc<str>>) {
+        let table = self.table.lock();
+        let mut touched = Touched::default();
+        for channel in channels {
+            let share = table
+                .wanted
+                .get(&channel)
+                .and_then(|place| place.share.as_ref());
+            if let Some(share) = share {
+                share.confirm_again(channel);
+                touched.note(share);
+            }
+        }
+        touched.ring();
+    }
+
     /// Number of channels that are wanted.
     pub fn wanted(&self) -> usize {
         self.table.lock().wanted.len()

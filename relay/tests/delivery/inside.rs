@@ -1,15 +1,15 @@
 //! The relay inside this process, over a log that the test can make hang, fail and lose everything.
 
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use relay_config::Config;
 use sse_relay::{
     channel::{ChannelName, Selector},
     clock::unix_millis,
-    cursor::{Cursor, Epoch, EventId, Places, UnixMillis},
+    cursor::{Cursor, Epoch, EventId, Place, Places, UnixMillis},
     event_log::{
-        AppendError, Appended, ChannelInfo, EventLog, LogTotals, Page, Publication, Read,
-        ReadError, Retention, Tail,
+        AppendError, Appended, ChannelInfo, Condition, Entry, EventLog, LogTotals, Loss, Origin,
+        Page, Publication, Read, ReadError, Retention, Tail,
         memory::{MemoryLog, MemoryOptions},
         resume::{self, Ahead, EndedEpoch, EpochLoss, Epochs, Start},
     },
@@ -45,6 +45,8 @@ pub struct Moody {
     partitioning: Partitioning,
     hub: Arc<Hub>,
     pub mood: watch::Sender<Mood>,
+    /// What it takes a place for that it does not have.
+    pub ahead: RwLock<Ahead>,
     /// Attachments that were answered and not ended.
     pub attachments: AtomicUsize,
 }
@@ -53,11 +55,12 @@ impl Moody {
     fn new(partitions: usize, hub: Arc<Hub>) -> Moody {
         let partitioning = Partitioning::new(partitions).unwrap();
         Moody {
-            log: RwLock::new(fresh(partitioning, &hub, 0)),
+            log: RwLock::new(fresh(partitioning, hub.clone(), 0)),
             ended: RwLock::default(),
             partitioning,
             hub,
             mood: watch::Sender::new(Mood::Well),
+            ahead: RwLock::new(Ahead::Elsewhere),
             attachments: AtomicUsize::new(0),
         }
     }
@@ -79,7 +82,20 @@ impl Moody {
                 fork: EventId::ZERO,
                 loss: EpochLoss::UpTo(head.id),
             }));
-        *log = fresh(self.partitioning, &self.hub, 3_600_000);
+        *log = fresh(self.partitioning, self.hub.clone(), 3_600_000);
+    }
+
+    /// Another life of the log, of whose epochs the threads hear when that is called.
+    pub fn begin_anew(&self) -> impl FnOnce() + use<> {
+        let late = Arc::new(Late {
+            hub: self.hub.clone(),
+            epochs: Mutex::default(),
+        });
+        *self.log.write() = fresh(self.partitioning, late.clone(), 0);
+        move || {
+            let mut epochs = late.epochs.lock();
+            epochs.drain(..).for_each(|at| late.hub.epoch(at));
+        }
     }
 
     fn log(&self) -> Arc<MemoryLog> {
@@ -96,7 +112,35 @@ impl Moody {
     }
 }
 
-fn fresh(partitioning: Partitioning, hub: &Arc<Hub>, back: UnixMillis) -> Arc<MemoryLog> {
+/// A tail that keeps epochs to itself.
+struct Late {
+    hub: Arc<Hub>,
+    epochs: Mutex<Vec<Place>>,
+}
+
+impl Tail for Late {
+    fn epoch(&self, at: Place) {
+        self.epochs.lock().push(at);
+    }
+
+    fn deliver(&self, epoch: Epoch, entries: &[Arc<Entry>]) {
+        self.hub.deliver(epoch, entries);
+    }
+
+    fn advance(&self, head: Place) {
+        self.hub.advance(head);
+    }
+
+    fn lost(&self, loss: Loss) {
+        self.hub.lost(loss);
+    }
+
+    fn condition(&self, condition: Condition) {
+        self.hub.condition(condition);
+    }
+}
+
+fn fresh(partitioning: Partitioning, tail: Arc<dyn Tail>, back: UnixMillis) -> Arc<MemoryLog> {
     let retention = Retention {
         events: 100_000,
         age: Duration::from_secs(36_000),
@@ -111,7 +155,6 @@ fn fresh(partitioning: Partitioning, hub: &Arc<Hub>, back: UnixMillis) -> Arc<Me
         clock: Arc::new(move || unix_millis() - back),
     };
     let epoch = |_| Epoch::from_random(rand::random());
-    let tail: Arc<dyn Tail> = hub.clone();
     Arc::new(MemoryLog::partitioned(partitioning, options, epoch, tail))
 }
 
@@ -137,11 +180,11 @@ impl EventLog for Moody {
         self.attachments.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn resume(&self, cursor: &Cursor, joined: &Places) -> Start {
+    fn resume(&self, cursor: &Cursor, joined: &Places, _: Origin) -> Start {
         let epochs = Epochs {
             heads: &self.log().heads(),
             ended: &self.ended.read(),
-            ahead: Ahead::Elsewhere,
+            ahead: *self.ahead.read(),
         };
         resume::resume(cursor, joined, &epochs)
     }

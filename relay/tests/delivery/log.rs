@@ -11,7 +11,7 @@ use super::{
 use sse_relay::{
     channel::ChannelName,
     cursor::{Place, Places},
-    event_log::{Condition, EventLog, Loss, Tail, Whose},
+    event_log::{Condition, EventLog, Loss, Tail, Whose, resume::Ahead},
     frame::GapReason,
 };
 use std::{rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
@@ -377,18 +377,41 @@ async fn a_client_that_knows_more_than_its_replica_waits_and_gets_nothing_twice(
         "3",
         "2 is before its cursor"
     );
-    // one that nobody ever gave out is not waited for without end
+    // one that nobody ever gave out is waited for until the log has found out
     let never = Place {
         id: sse_relay::cursor::EventId::new(place.id.get() + (1 << 40)).unwrap(),
         ..place
     };
     let mut stranger = open(&relay, "channel=c", &never.to_string()).await;
+    eventually("it waits", async || {
+        relay.metric("sse_relay_streams_waiting").await > 0.5
+    })
+    .await;
+    *inside.log.ahead.write() = Ahead::Forgotten;
     eventually("it begins", async || {
         relay.metric("sse_relay_streams_waiting").await < 0.5
     })
     .await;
     publisher.publish("c", Event::new("4")).await;
     assert_eq!(stranger.next().await.unwrap().data, "4");
+    nobody_waits(&inside).await;
+}
+
+#[tokio::test]
+async fn a_client_of_an_epoch_of_which_its_thread_did_not_hear_yet_waits_and_gets_nothing_twice() {
+    let (relay, inside, mut publisher) = start(1).await;
+    publisher.publish("c", Event::new("1")).await;
+    let tell = inside.log.begin_anew();
+    let here = publisher.publish("c", Event::new("2")).await;
+    let mut stream = open(&relay, "channel=c", &here).await;
+    eventually("it waits", async || {
+        relay.metric("sse_relay_streams_waiting").await > 0.5
+    })
+    .await;
+    tell();
+    publisher.publish("c", Event::new("3")).await;
+    let next = stream.next().await.unwrap();
+    assert_eq!((next.kind.as_str(), next.data.as_str()), ("message", "3"));
     nobody_waits(&inside).await;
 }
 

@@ -9,7 +9,7 @@ use sse_relay::{
     event::{Ending, Event},
     event_log::{
         self, AppendError, Appended, ChannelInfo, Completeness, Condition, Entry, EventLog, Gaps,
-        IdempotencyKey, LogTotals, Loss, Publication, Retention, Standing, Tail, cursor_of,
+        IdempotencyKey, LogTotals, Loss, Origin, Publication, Retention, Standing, Tail, cursor_of,
         gap::Certainty,
         resume::{self, Lost, Verdict},
     },
@@ -237,6 +237,20 @@ pub struct Start {
     pub verdict: Verdict,
 }
 
+impl Start {
+    fn of(start: resume::Start) -> Start {
+        let [standing] = start.from[..] else {
+            panic!("one partition is in use");
+        };
+        Start {
+            after: standing.after.id,
+            gaps: standing.gaps,
+            lost: start.lost,
+            verdict: start.verdict,
+        }
+    }
+}
+
 /// A log under test.
 pub struct Subject {
     pub log: Arc<dyn EventLog>,
@@ -352,30 +366,23 @@ impl Subject {
     }
 
     pub fn resume(&self, cursor: &Cursor, joined: EventId) -> Start {
-        let start = self.log.resume(cursor, &Places::one(self.place(joined)));
-        let [standing] = start.from[..] else {
-            panic!("one partition is in use");
-        };
-        Start {
-            after: standing.after.id,
-            gaps: standing.gaps,
-            lost: start.lost,
-            verdict: start.verdict,
-        }
+        let joined = Places::one(self.place(joined));
+        let origin = Origin::Client(Instant::now());
+        Start::of(self.log.resume(cursor, &joined, origin))
     }
 
     pub async fn resume_surely(&self, cursor: &Cursor) -> Start {
         let joined = Places::one(self.place(self.head()));
-        self.starts_surely(cursor, &joined).await;
-        self.resume(cursor, self.head())
+        Start::of(self.starts_surely(cursor, &joined).await)
     }
 
     /// Where a subscription starts, once the log knows what the cursor means: one that is shared may
     /// have to ask, and takes it for one that is ahead until then.
     pub async fn starts_surely(&self, cursor: &Cursor, joined: &Places) -> resume::Start {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let asked = Instant::now();
+        let deadline = asked + Duration::from_secs(10);
         loop {
-            let start = self.log.resume(cursor, joined);
+            let start = self.log.resume(cursor, joined, Origin::Client(asked));
             if !cursor_of(&start.from).is_past(joined) {
                 return start;
             }

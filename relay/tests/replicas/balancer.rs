@@ -37,6 +37,7 @@ impl Balancer {
                  location / {{
                    proxy_pass http://relays; proxy_http_version 1.1; proxy_buffering off;
                    proxy_set_header Connection ''; proxy_set_header Host $http_host; proxy_read_timeout 1h;
+                   add_header X-Relay $upstream_addr;
                  }}
                }}
              }}"

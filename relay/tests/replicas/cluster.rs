@@ -32,5 +32,5 @@ fn slots_move_under_load_and_nothing_is_lost_doubled_or_out_of_order() {
         cluster.move_slot(*slot, (now + 1 + round % 2) % 3);
     }
     std::thread::sleep(std::time::Duration::from_millis(500));
-    assert_exact(&load.settle());
+    assert_exact(&load.settle(), &fleet);
 }

@@ -84,5 +84,5 @@ fn nothing_is_lost_doubled_or_out_of_order_whatever_fails() {
         }
     }
     std::thread::sleep(Duration::from_millis(500));
-    assert_exact(&load.settle());
+    assert_exact(&load.settle(), &fleet);
 }

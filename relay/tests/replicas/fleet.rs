@@ -6,17 +6,25 @@ use std::net::SocketAddr;
 pub struct Fleet {
     pub relays: Vec<Option<Relay>>,
     settings: Vec<(String, String)>,
+    /// What those said that were killed, by their addresses.
+    killed: Vec<(SocketAddr, String)>,
 }
+
+const LOGGED: &str = "info,sse_relay::event_log=debug";
+/// Lines of each relay that a failure shows.
+const LINES: usize = 400;
 
 impl Fleet {
     /// So many relays with these environment variables, on ports that they keep.
     pub fn start(count: usize, settings: &[(&str, &str)]) -> Fleet {
+        let settings = [settings, &[("SSE_RELAY_LOGGING__LEVEL", LOGGED)]].concat();
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut fleet = Fleet {
             relays: Vec::new(),
             settings: settings.collect(),
+            killed: Vec::new(),
         };
         for _ in 0..count {
             let relay = fleet.relay(None);
@@ -54,7 +62,26 @@ impl Fleet {
     pub fn kill(&mut self, index: usize) {
         let address = self.at(index).public;
         self.at(index).signal(rustix::process::Signal::KILL);
+        self.killed.push((address, self.at(index).output()));
         self.relays[index] = None;
         self.relays[index] = Some(self.relay(Some(address)));
     }
+
+    /// The last of what each relay said.
+    pub fn said(&self) -> String {
+        let living = self.relays.iter().flatten();
+        let living = living.map(|relay| (relay.public, relay.output()));
+        let killed = self.killed.iter().cloned();
+        killed
+            .chain(living)
+            .map(|(address, said)| format!("--- {address} ---\n{}\n", last_lines(&said)))
+            .collect()
+    }
+}
+
+/// Without those of streams that come and go.
+fn last_lines(said: &str) -> String {
+    let lines = said.lines();
+    let lines: Vec<&str> = lines.filter(|line| !line.contains("stream.")).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

@@ -23,6 +23,11 @@ fn reading(
     })
 }
 
+/// What a reader saw; if it is not satisfied, what the relays said is told, too.
+fn seen(reader: std::thread::JoinHandle<Subscriber>, fleet: &Fleet) -> Subscriber {
+    reader.join().unwrap_or_else(|_| panic!("{}", fleet.said()))
+}
+
 /// Publishes until it is taken; the refusals before that.
 fn publish_until_taken(to: std::net::SocketAddr, data: &str) -> Vec<String> {
     let mut refusals = Vec::new();
@@ -56,7 +61,7 @@ fn while_redis_is_down_publishes_are_refused_and_streams_wait_old_and_new() {
     server.restart();
     publish_until_taken(to, "2");
     for subscriber in [before, during] {
-        let subscriber = subscriber.join().unwrap();
+        let subscriber = seen(subscriber, &fleet);
         let data: Vec<&str> = subscriber
             .events
             .iter()
@@ -85,7 +90,7 @@ fn while_redis_is_frozen_nothing_is_called_published_that_is_not_known_to_be() {
     server.thaw();
     publish_until_taken(to, "2");
     publish_until_taken(to, "3");
-    let subscriber = reader.join().unwrap();
+    let subscriber = seen(reader, &fleet);
     let data: Vec<&str> = subscriber
         .events
         .iter()
@@ -113,7 +118,7 @@ fn a_flushed_log_is_told_to_streams_and_goes_on() {
     });
     server.cli(&["FLUSHALL"]);
     publish_until_taken(to, "2");
-    let subscriber = reader.join().unwrap();
+    let subscriber = seen(reader, &fleet);
     assert_eq!(subscriber.gaps.len(), 1, "{:?}", subscriber.gaps);
     assert_eq!(subscriber.gaps[0]["reason"], "epoch");
     assert_eq!(subscriber.gaps[0]["certain"], false);
@@ -130,5 +135,5 @@ fn a_relay_starts_without_redis_and_serves_when_it_comes() {
     let reader = reading(to, "channel=a&from=earliest", 1);
     server.restart();
     publish_until_taken(to, "1");
-    assert_eq!(reader.join().unwrap().events[0].1, "1");
+    assert_eq!(seen(reader, &fleet).events[0].1, "1");
 }

@@ -28,6 +28,8 @@ pub struct Subscriber {
     pub events: Vec<(String, String)>,
     pub gaps: Vec<Value>,
     pub connections: usize,
+    /// What else happened, and how many events had come by then.
+    pub notes: Vec<(usize, String)>,
 }
 
 impl Subscriber {
@@ -41,6 +43,7 @@ impl Subscriber {
             events: Vec::new(),
             gaps: Vec::new(),
             connections: 0,
+            notes: Vec::new(),
         }
     }
 
@@ -62,7 +65,9 @@ impl Subscriber {
     pub fn read_until(&mut self, mut enough: impl FnMut(&Subscriber) -> bool) {
         while !enough(self) {
             // cut off or refused: a client does not ask why, it returns
-            let _ = self.one_connection(&mut enough);
+            if let Err(error) = self.one_connection(&mut enough) {
+                self.note(format!("cut off: {error}"));
+            }
             let away = match self.manner {
                 Manner::Steady => 5,
                 Manner::Restless => rand::random_range(5..300),
@@ -76,7 +81,8 @@ impl Subscriber {
         let deadline = Instant::now() + Duration::from_secs(20);
         self.read_until(|subscriber| {
             let done = enough(subscriber);
-            assert!(done || Instant::now() < deadline, "{:?}", subscriber.events);
+            let (events, notes) = (&subscriber.events, &subscriber.notes);
+            assert!(done || Instant::now() < deadline, "{events:?} {notes:#?}");
             done
         });
     }
@@ -108,9 +114,11 @@ impl Subscriber {
                 Err(error) => return Err(error),
             };
             let text = body.push(&buffer[..count])?;
-            if body.began && !body.counted {
+            if let Some(head) = body.head.take() {
                 self.connections += 1;
-                body.counted = true;
+                let relay = head.lines().find_map(|line| line.strip_prefix("X-Relay: "));
+                let relay = relay.unwrap_or("the relay");
+                self.note(format!("at {relay} after {:?}", self.last_event_id));
             }
             parser.push(&text, &mut items).map_err(io::Error::other)?;
             self.last_event_id = parser.last_event_id().to_owned();
@@ -132,9 +140,16 @@ impl Subscriber {
         };
         match kind.as_str() {
             "message" => self.events.push((last_event_id, data)),
-            "gap" => self.gaps.push(serde_json::from_str(&data).unwrap()),
+            "gap" => {
+                self.note(format!("gap {data}"));
+                self.gaps.push(serde_json::from_str(&data).unwrap());
+            }
             _ => {}
         }
+    }
+
+    fn note(&mut self, what: String) {
+        self.notes.push((self.events.len(), what));
     }
 }
 
@@ -143,7 +158,8 @@ impl Subscriber {
 struct Body {
     bytes: Vec<u8>,
     began: bool,
-    counted: bool,
+    /// Of the answer, once it has come.
+    head: Option<String>,
 }
 
 impl Body {
@@ -157,7 +173,8 @@ impl Body {
             if !self.bytes.starts_with(b"HTTP/1.1 200 ") {
                 return Err(io::Error::other("refused"));
             }
-            self.bytes.drain(..end + 4);
+            let head: Vec<u8> = self.bytes.drain(..end + 4).collect();
+            self.head = Some(String::from_utf8_lossy(&head).into_owned());
             self.began = true;
         }
         let mut out = Vec::new();

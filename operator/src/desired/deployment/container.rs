@@ -44,6 +44,8 @@ pub fn build(
             }),
             ..SecurityContext::default()
         }),
+        // why a relay does not start shows in its pod's status, and so in the SseRelay's
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         // once a second for a minute: a pod that is soon there serves soon
         startup_probe: Some(probe("/readyz", 1, 60, 1)),
         readiness_probe: Some(probe("/readyz", 5, 2, 2)),

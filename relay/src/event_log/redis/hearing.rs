@@ -26,6 +26,11 @@ impl Ears {
         self.0.want(places);
     }
 
+    /// Those that are confirmed are told again as [`Heard::Placed`].
+    pub fn confirm_again(&self, places: impl IntoIterator<Item = Arc<str>>) {
+        self.0.confirm_again(places);
+    }
+
     pub fn want_no_more(&self, places: impl IntoIterator<Item = Arc<str>>) {
         self.0.want_no_more(places);
     }

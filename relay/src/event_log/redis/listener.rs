@@ -8,6 +8,7 @@
 mod attaching;
 mod catching_up;
 mod checking;
+mod seats;
 
 use super::{
     entry::{Message as Announcement, News, Undecodable},
@@ -21,11 +22,12 @@ use crate::{
     cursor::{Epoch, EventId, Place},
     event::Ending,
     event_log::{Entry, Tail},
-    redis::Message,
+    redis::{MAX_EVENT_BYTES, Message},
 };
 use attaching::Waiting;
+use seats::{Confirmed, Seats, Taken, Use};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,8 +39,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// Messages that are held at most. Past it they are dropped, since all that they bring is read then.
+/// Messages that are held at most, and their bytes. Past it they are dropped, since all that they bring
+/// is read then; what is held counts as waiting for the subscriber, which must not stand still for it.
 const MAX_HELD: usize = 8192;
+const MAX_HELD_BYTES: usize = MAX_EVENT_BYTES / 16;
 /// How often the listener looks after what waits.
 const TICK: Duration = Duration::from_millis(250);
 /// Holding for longer than this is a disturbance that streams may be told of.
@@ -47,6 +51,8 @@ const DISTURBANCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_secs(1);
 /// Pause after reading failed.
 const RETRY: Duration = Duration::from_millis(200);
+/// When nothing was confirmed for so long, what is not is asked for again.
+const REMIND: Duration = Duration::from_secs(1);
 
 /// Somebody needs channels of this partition.
 pub struct Request {
@@ -74,21 +80,19 @@ pub struct Listener {
     /// Whether this partition is disturbed, for all to see.
     disturbed: Arc<AtomicBool>,
     keys: Keys,
-    /// The shard channels of news and of canaries, which are always needed.
-    standing: [Arc<str>; 2],
-    /// Channels by the shard channel of their events.
-    names: HashMap<Arc<str>, ChannelName>,
+    /// The shard channels that are listened to.
+    seats: Seats,
     held: VecDeque<Message>,
+    held_bytes: usize,
     /// The partition must be read before anything is delivered.
     behind: bool,
-    /// Shard channels of attached channels whose subscription is not confirmed.
-    unplaced: HashSet<Arc<str>>,
+    /// When a subscription was confirmed, or asked for again.
+    confirmed: Instant,
     /// Not before this is reading tried again.
     patience: Instant,
     /// Since when it holds.
     holding: Option<Instant>,
     waiting: HashMap<u64, Waiting>,
-    placing: HashMap<Arc<str>, Vec<u64>>,
     ready: Vec<u64>,
     numbers: u64,
     /// Channels that the index says have more than was delivered; perhaps it is on its way.
@@ -109,8 +113,12 @@ impl Listener {
     ) -> Listener {
         let now = Instant::now();
         let keys = log.store.keys().clone();
+        let mut seats = Seats::default();
+        // these are always needed
         let standing: [Arc<str>; 2] = [keys.news().into(), keys.events(CANARY).into()];
-        ears.want(standing.clone());
+        seats.take(&standing[0], Use::News);
+        seats.take(&standing[1], Use::Canaries);
+        ears.want(standing);
         Listener {
             log,
             tail,
@@ -119,15 +127,14 @@ impl Listener {
             requests,
             disturbed,
             keys,
-            names: HashMap::new(),
+            seats,
             held: VecDeque::new(),
+            held_bytes: 0,
             behind: true,
-            unplaced: HashSet::from(standing.clone()),
-            standing,
+            confirmed: now,
             patience: now,
             holding: Some(now),
             waiting: HashMap::new(),
-            placing: HashMap::new(),
             ready: Vec::new(),
             numbers: 0,
             suspects: Vec::new(),
@@ -149,6 +156,7 @@ impl Listener {
             } else if !self.is_holding()
                 && let Some(message) = self.held.pop_front()
             {
+                self.held_bytes -= message.payload.len();
                 self.hear(&message);
             } else if !self.unlisted.is_empty() && Instant::now() >= self.patience {
                 self.list_patterns().await;
@@ -172,7 +180,7 @@ impl Listener {
     }
 
     fn is_holding(&self) -> bool {
-        self.behind || !self.unplaced.is_empty()
+        self.behind || !self.seats.unconfirmed().is_empty()
     }
 
     /// Everything must be read before anything is delivered.
@@ -183,7 +191,7 @@ impl Listener {
     fn may_catch_up(&self) -> bool {
         let overdue = || self.holding.is_some_and(|since| since.elapsed() >= POLL);
         let now = Instant::now();
-        self.behind && now >= self.patience && (self.unplaced.is_empty() || overdue())
+        self.behind && now >= self.patience && (self.seats.unconfirmed().is_empty() || overdue())
     }
 
     fn note_holding(&mut self) {
@@ -203,18 +211,13 @@ impl Listener {
     fn receive(&mut self, heard: Heard) {
         match heard {
             Heard::Message(message) if self.is_holding() || !self.held.is_empty() => {
-                if self.held.len() >= MAX_HELD {
-                    self.held.clear();
-                    self.fall_behind();
-                }
-                self.held.push_back(message);
+                self.hold(message);
             }
             Heard::Message(message) => self.hear(&message),
             Heard::Placed(places) => places.iter().for_each(|place| self.placed(place)),
             Heard::Displaced(places) => {
                 for place in places {
-                    if self.standing.contains(&place) || self.names.contains_key(&place) {
-                        self.unplaced.insert(place);
+                    if self.seats.interrupted(&place) {
                         self.fall_behind();
                     }
                 }
@@ -222,18 +225,24 @@ impl Listener {
         }
     }
 
+    fn hold(&mut self, message: Message) {
+        self.held_bytes += message.payload.len();
+        self.held.push_back(message);
+        if self.held.len() > MAX_HELD || self.held_bytes > MAX_HELD_BYTES {
+            self.held.clear();
+            self.held_bytes = 0;
+            self.fall_behind();
+        }
+    }
+
     /// A message whose turn it is.
     fn hear(&mut self, message: &Message) {
         let (from, payload) = (&message.channel, &message.payload);
-        let [news, canary] = &self.standing;
-        let understood = if let Some(channel) = self.names.get(from).cloned() {
-            self.hear_events(&channel, payload)
-        } else if from == news {
-            self.hear_news(payload)
-        } else if from == canary {
-            self.hear_canary(payload)
-        } else {
-            Ok(()) // nobody needs it any more
+        let understood = match self.seats.used_for(from).cloned() {
+            Some(Use::Events(channel)) => self.hear_events(&channel, payload),
+            Some(Use::News) => self.hear_news(payload),
+            Some(Use::Canaries) => self.hear_canary(payload),
+            None => Ok(()), // nobody needs it, or not yet
         };
         if let Err(error) = understood {
             tracing::error!(
@@ -255,9 +264,16 @@ impl Listener {
                 }
             }
             Verdict::Ignore => {}
+            Verdict::OtherEpoch if self.has_ended(message.epoch) => {}
             Verdict::Missed | Verdict::OtherEpoch => self.fall_behind(),
         }
         Ok(())
+    }
+
+    /// Whether all that survived of an epoch was read, or will be before anything else is heard.
+    fn has_ended(&self, epoch: Epoch) -> bool {
+        let ended = self.log.ended.lock();
+        ended.iter().any(|ended| ended.epoch == epoch)
     }
 
     /// The view first: who attaches meanwhile must read what is queued for the tail already.
@@ -312,12 +328,14 @@ impl Listener {
         Ok(())
     }
 
-    /// A channel that is attached is to be subscribed to before anything goes on.
+    /// A channel that is attached is to be subscribed to, and read, before anything goes on.
     fn place(&mut self, channel: &ChannelName) {
         let place: Arc<str> = self.keys.events(channel.as_str()).into();
-        if self.names.insert(place.clone(), channel.clone()).is_none() {
-            self.ears.want([place.clone()]);
-            self.unplaced.insert(place);
+        let taken = self.seats.take(&place, Use::Events(channel.clone()));
+        if taken == Taken::New {
+            self.ears.want([place]);
+        }
+        if taken != Taken::Already {
             self.fall_behind();
         }
     }
@@ -328,7 +346,9 @@ impl Listener {
             let mut view = self.log.view.lock();
             if view.epoch() != Some(message.epoch) {
                 drop(view);
-                self.fall_behind();
+                if !self.has_ended(message.epoch) {
+                    self.fall_behind();
+                }
                 return Ok(());
             }
             // messages of a partition come in order: all before it have come
@@ -347,18 +367,33 @@ impl Listener {
     }
 
     fn placed(&mut self, place: &Arc<str>) {
-        if !self.unplaced.remove(place) && self.names.contains_key(place) {
-            self.fall_behind(); // it was away without a word
+        self.confirmed = Instant::now();
+        match self.seats.confirmed(place) {
+            Confirmed::Unneeded => {}
+            Confirmed::Now(waited) => {
+                waited
+                    .into_iter()
+                    .for_each(|number| self.one_placed(number));
+            }
+            Confirmed::Again if self.seats.used_for(place).is_some() => self.fall_behind(),
+            Confirmed::Again => {}
         }
-        if self.unplaced.is_empty() {
+        if self.seats.unconfirmed().is_empty() {
             self.patience = Instant::now();
         }
-        for number in self.placing.remove(place).unwrap_or_default() {
-            self.one_placed(number);
+    }
+
+    /// What a node said of a channel may have come after what its next owner said.
+    fn remind(&mut self) {
+        let unconfirmed = self.seats.unconfirmed();
+        if !unconfirmed.is_empty() && self.confirmed.elapsed() >= REMIND {
+            self.ears.confirm_again(unconfirmed.iter().cloned());
+            self.confirmed = Instant::now();
         }
     }
 
     async fn tick(&mut self) {
+        self.remind();
         if self.checked.elapsed() >= checking::EVERY {
             self.checked = Instant::now();
             self.let_go();
@@ -374,17 +409,12 @@ impl Listener {
     /// Unsubscribes from what nobody needs any more.
     fn let_go(&mut self) {
         let gone = self.log.view.lock().let_go(Instant::now());
-        let places: Vec<Arc<str>> = gone
+        let places = gone
             .iter()
-            .map(|channel| Arc::from(self.keys.events(channel.as_str())))
-            .filter(|place| !self.placing.contains_key(place))
-            .collect();
-        for place in &places {
-            self.names.remove(place);
-            self.unplaced.remove(place);
-        }
-        if !places.is_empty() {
-            self.ears.want_no_more(places);
+            .map(|channel| Arc::from(self.keys.events(channel.as_str())));
+        let left: Vec<Arc<str>> = places.filter(|place| self.seats.leave(place)).collect();
+        if !left.is_empty() {
+            self.ears.want_no_more(left);
         }
     }
 }

@@ -8,18 +8,17 @@ use super::{
     options::RedisOptions,
     ring::Ring,
     scripts::Outcome,
-    store::{Attempt, Batch, EndedEpoch, Store, StoreError},
+    store::{Attempt, Batch, EndedEpoch, Head, Store, StoreError},
     view::View,
 };
 use crate::{
     channel::ChannelName,
-    cursor::{Epoch, EventId, Partition},
+    cursor::{Epoch, EventId, Partition, Place},
     event_log::AppendError,
     redis::{CommandError, Lost, Redis, Session, Wrote},
 };
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,10 +27,16 @@ use tokio::sync::Notify;
 /// How long a publish is tried, when the server surely did not execute it or its connection broke. A
 /// publisher has its answer within a second or little more.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// Strange epochs that are remembered.
-const MAX_ASKED: usize = 1000;
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// What Redis said when it was asked.
+#[derive(Clone, Copy)]
+struct Look {
+    asked: Instant,
+    epoch: Epoch,
+    last: EventId,
+}
 
 /// One partition of the log.
 pub struct PartitionLog {
@@ -41,9 +46,8 @@ pub struct PartitionLog {
     pub ended: Mutex<Vec<EndedEpoch>>,
     pub canary: Mutex<Canary>,
     /// Epochs that cursors named and this process does not know, and when it first heard of them.
-    asked: Mutex<HashMap<Epoch, Instant>>,
     /// When Redis was last asked for its epochs, and answered.
-    looked: Mutex<Option<Instant>>,
+    looked: Mutex<Option<Look>>,
     /// Since when there is no usable connection.
     down: Mutex<Option<Instant>>,
     /// Rings when the head should be looked at: something of another epoch was seen.
@@ -62,31 +66,31 @@ impl PartitionLog {
             view: Mutex::new(View::new(partition, Ring::new(ring_bytes))),
             ended: Mutex::default(),
             canary: Mutex::new(Canary::new(rand::random())),
-            asked: Mutex::default(),
             looked: Mutex::default(),
             down: Mutex::default(),
             look: Notify::new(),
         }
     }
 
-    /// Redis was asked for its epochs at this time, and answered.
-    pub fn looked(&self, at: Instant) {
-        *self.looked.lock() = Some(at);
+    /// Redis was asked for its head and epochs at this time, and answered.
+    pub fn looked(&self, asked: Instant, head: &Head) {
+        *self.looked.lock() = Some(Look {
+            asked,
+            epoch: head.epoch,
+            last: head.last,
+        });
     }
 
-    /// Whether an epoch that a cursor names is none that this log had: neither one that this process
-    /// knows, nor one that began where it has not looked yet. Looks, if that is not sure.
-    pub fn is_strange(&self, epoch: Epoch) -> bool {
-        let mut asked = self.asked.lock();
-        if asked.len() >= MAX_ASKED {
-            asked.clear(); // they are asked for again
-        }
-        let first = *asked.entry(epoch).or_insert_with(Instant::now);
-        let strange = self.looked.lock().is_some_and(|looked| looked > first);
-        if !strange {
+    /// Whether nobody can have a place in this log that is past all that this process knows, of this
+    /// epoch or of one that it does not know: Redis was asked since `since`, and does not know it
+    /// either. Has Redis asked, if that is not sure.
+    pub fn is_strange(&self, place: Place, since: Instant) -> bool {
+        let look = self.looked.lock().filter(|look| look.asked > since);
+        let Some(look) = look else {
             self.look.notify_one();
-        }
-        strange
+            return false;
+        };
+        look.epoch != place.epoch || look.last < place.id
     }
 
     /// Appends a batch, or says why it was not, within about a second.

@@ -287,16 +287,25 @@ impl View {
         self.attached.contains_key(channel)
     }
 
-    /// Whether all of these are attached, so that who needs them may join at the head.
-    pub fn is_ready<'a>(&self, mut selectors: impl Iterator<Item = &'a Selector>) -> bool {
-        self.epoch.is_some()
-            && selectors.all(|selector| match selector {
-                Selector::Channel(name) => self.is_attached(name),
-                Selector::Pattern(pattern) => self
-                    .patterns
-                    .get(pattern)
-                    .is_some_and(|need| need.since.is_some()),
-            })
+    /// Whether streams of a pattern get this channel already.
+    pub fn is_ready_by_pattern(&self, channel: &ChannelName) -> bool {
+        self.patterns
+            .iter()
+            .any(|(pattern, need)| need.since.is_some() && channel.is_in(pattern))
+    }
+
+    /// Where who needs these may join, if all of them are attached: what comes after it is delivered,
+    /// and what comes before is to be read. That is past the head if some were attached past it.
+    pub fn joining<'a>(&self, selectors: impl Iterator<Item = &'a Selector>) -> Option<Place> {
+        let mut at = self.place()?;
+        for selector in selectors {
+            let from = match selector {
+                Selector::Channel(name) => self.attached.get(name)?.last,
+                Selector::Pattern(pattern) => self.patterns.get(pattern)?.since?,
+            };
+            at.id = at.id.max(from);
+        }
+        Some(at)
     }
 
     /// A channel's events come from now on: those after `at` are delivered.
@@ -445,5 +454,60 @@ impl View {
                 .and_then(|need| need.since)
                 .is_some_and(|since| since <= after),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(value: u64) -> EventId {
+        EventId::new(value).unwrap()
+    }
+
+    fn name(text: &str) -> ChannelName {
+        ChannelName::parse(text).unwrap()
+    }
+
+    fn view() -> View {
+        let mut view = View::new(Partition::ONLY, Ring::new(1000));
+        view.begin(Epoch::from_random(1), id(10));
+        view
+    }
+
+    fn joining(view: &View, selectors: &[&str]) -> Option<u64> {
+        let selectors: Vec<Selector> = selectors
+            .iter()
+            .map(|selector| Selector::parse(selector).unwrap())
+            .collect();
+        view.joining(selectors.iter()).map(|at| at.id.get())
+    }
+
+    #[test]
+    fn one_joins_where_everything_later_is_delivered() {
+        let mut view = view();
+        assert_eq!(joining(&view, &["a"]), None, "it is not attached");
+        view.attach(name("a"), id(25), Ending::Continues);
+        view.attach(name("b"), id(10), Ending::Continues);
+        assert_eq!(joining(&view, &["b"]), Some(10));
+        // what a has up to 25 is not delivered here, so whoever joins has to read it
+        assert_eq!(joining(&view, &["a"]), Some(25));
+        assert_eq!(joining(&view, &["a", "b"]), Some(25));
+        assert_eq!(joining(&view, &["a", "b", "c"]), None);
+        view.advance(id(30));
+        assert_eq!(joining(&view, &["a"]), Some(30));
+    }
+
+    #[test]
+    fn one_joins_a_pattern_where_its_channels_were_attached() {
+        let mut view = view();
+        let pattern = ChannelPattern::parse("x.*").unwrap();
+        let selector = [Selector::Pattern(pattern.clone())];
+        view.need(selector.iter());
+        assert_eq!(joining(&view, &["x.*"]), None);
+        assert!(view.needs_by_pattern(&name("x.1")) && !view.is_ready_by_pattern(&name("x.1")));
+        view.pattern_is_ready(&pattern, id(25));
+        assert_eq!(joining(&view, &["x.*"]), Some(25));
+        assert!(view.is_ready_by_pattern(&name("x.1")));
     }
 }

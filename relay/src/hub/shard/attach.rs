@@ -13,7 +13,7 @@ use crate::{
     clock::{rfc3339, unix_millis},
     cursor::{Cursor, Places},
     event_log::{
-        Condition, ReadError, cursor_of,
+        Condition, Origin, ReadError, cursor_of,
         resume::{Lost, Start},
     },
     frame::{ConnectedData, Frame, Framing, GapData},
@@ -290,9 +290,8 @@ impl Shard {
             return self.hold(index, opening, until);
         }
         let joined = feed.standing(&self.through);
-        if self.is_ahead(&opening.cursor, &joined) {
-            let until = Until::caught_up(self.now);
-            return self.hold(index, opening, until);
+        if self.is_ahead(&opening, &joined) {
+            return self.hold(index, opening, Until::CaughtUp);
         }
         self.begin(index, &opening, FirstBytes::Due);
     }
@@ -300,21 +299,22 @@ impl Shard {
     /// Whether a client has already seen, through another shard or another replica, what this one has
     /// not handed to its feeds yet. Its stream begins when the shard is as far, or it would get those
     /// events twice.
-    pub(super) fn is_ahead(&self, cursor: &Cursor, joined: &Places) -> bool {
-        let Cursor::After(places) = cursor else {
+    pub(super) fn is_ahead(&self, opening: &Opening, joined: &Places) -> bool {
+        let Cursor::After(places) = &opening.cursor else {
             return false;
         };
         let same_epochs = places.within(joined.partitions()).same_epochs(joined);
         if same_epochs && !places.is_past(joined) {
             return false;
         }
+        let heads = self.shared.log.heads().within(joined.partitions());
+        if !heads.same_epochs(joined) {
+            return true; // an epoch has begun that is still in the inbox
+        }
         let mut known = joined.clone();
-        let heads = self.shared.log.heads();
-        heads
-            .within(joined.partitions())
-            .iter()
-            .for_each(|head| known.advance(head));
-        let start = self.shared.log.resume(cursor, &known);
+        heads.iter().for_each(|head| known.advance(head));
+        let origin = Origin::Client(opening.asked);
+        let start = self.shared.log.resume(&opening.cursor, &known, origin);
         cursor_of(&start.from).is_past(joined)
     }
 
@@ -325,7 +325,8 @@ impl Shard {
         };
         let feed = self.feeds.get(stream.feed);
         let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
-        let mut start = self.shared.log.resume(&opening.cursor, &joined);
+        let origin = Origin::Client(opening.asked);
+        let mut start = self.shared.log.resume(&opening.cursor, &joined, origin);
         for standing in &mut start.from {
             // nothing came of what the client seemed to know
             let at = joined.id(standing.after.partition);

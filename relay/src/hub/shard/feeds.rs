@@ -6,6 +6,7 @@ use crate::{
     event_log::Entry,
     hub::feed::{ByteLog, FeedKey},
     partition::PartitionSet,
+    traces::{Delivering, Visit},
 };
 use relay_config::Overflow;
 use slab::Slab;
@@ -33,6 +34,8 @@ pub struct Feed {
     pub filtered: u64,
     /// Bytes that the process's account of waiting bytes has of this feed.
     pub accounted: usize,
+    /// Events on their way that are traced.
+    pub traced: Vec<Delivering>,
     /// All channels have ended; a member that has everything is closed.
     pub finished: Finished,
 }
@@ -86,6 +89,14 @@ impl Round {
 
     pub fn is_queued(&self) -> bool {
         self.queued
+    }
+
+    /// How far the visit to all members is.
+    pub fn visit_now(&self) -> Visit {
+        match self.next {
+            0 => Visit::ToCome,
+            _ => Visit::UnderWay,
+        }
     }
 
     /// The member to be visited now.
@@ -155,6 +166,7 @@ impl Feeds {
             considered: None,
             filtered: 0,
             accounted: 0,
+            traced: Vec::new(),
             finished: Finished::No,
         };
         let index = self.feeds.insert(feed) as u32;

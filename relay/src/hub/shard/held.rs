@@ -8,29 +8,15 @@ use super::{
     stream::{Backlog, Then},
 };
 use crate::{event_log::resume::Verdict, frame::Frame, hub::open::Opening};
-use std::{
-    collections::HashMap,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::atomic::Ordering};
 
-/// How long a stream waits for events that its client says it has. Past it the client is taken for
-/// one that has seen what no log holds, and begins where the replica is.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a stream waits for.
+/// What a stream waits for. Nothing of it is forever: the log answers, or is away for as long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
     /// Its feed, by its number, is attached to the log.
     Attached(u64),
-    /// The shard is as far as its client, or this moment.
-    CaughtUp(Instant),
-}
-
-impl Until {
-    pub fn caught_up(now: Instant) -> Until {
-        Until::CaughtUp(now + PATIENCE)
-    }
+    /// The shard is as far as its client, or the log knows nothing of what the client knows.
+    CaughtUp,
 }
 
 /// Streams that wait, by what they wait for.
@@ -38,7 +24,7 @@ impl Until {
 pub struct Held {
     openings: HashMap<Token, Opening>,
     by_feed: HashMap<u64, Vec<Token>>,
-    ahead: Vec<(Token, Instant)>,
+    ahead: Vec<Token>,
 }
 
 impl Shard {
@@ -56,7 +42,7 @@ impl Shard {
         }
         match until {
             Until::Attached(feed) => self.held.by_feed.entry(feed).or_default().push(token),
-            Until::CaughtUp(deadline) => self.held.ahead.push((token, deadline)),
+            Until::CaughtUp => self.held.ahead.push(token),
         }
         self.held.openings.insert(token, opening);
         self.shared.hub.waiting.fetch_add(1, Ordering::Relaxed);
@@ -67,39 +53,30 @@ impl Shard {
 
     /// The log has answered for a feed: its streams begin.
     pub(super) fn begin_attached(&mut self, feed: u64) {
-        for token in self.held.by_feed.remove(&feed).unwrap_or_default() {
-            let Some(opening) = self.held.openings.get(&token) else {
-                continue; // it left
-            };
-            let cursor = opening.cursor.clone();
-            let index = token as u32;
-            let joined = self.stream(index).map(|stream| {
-                let feed = self.feeds.get(stream.feed);
-                feed.standing(&self.through)
-            });
-            if joined.is_some_and(|joined| self.is_ahead(&cursor, &joined)) {
-                let deadline = self.now + PATIENCE;
-                self.held.ahead.push((token, deadline));
-            } else {
-                self.release(token);
-            }
+        let waited = self.held.by_feed.remove(&feed).unwrap_or_default();
+        self.begin_those_that_may(waited);
+    }
+
+    /// Streams begin whose clients are not ahead any more.
+    pub(super) fn begin_caught_up(&mut self) {
+        if !self.held.ahead.is_empty() {
+            let ahead = std::mem::take(&mut self.held.ahead);
+            self.begin_those_that_may(ahead);
         }
     }
 
-    /// Streams begin whose clients are not ahead any more, or have been for too long.
-    pub(super) fn begin_caught_up(&mut self) {
-        if self.held.ahead.is_empty() {
-            return;
-        }
-        for (token, deadline) in std::mem::take(&mut self.held.ahead) {
+    fn begin_those_that_may(&mut self, waited: Vec<Token>) {
+        for token in waited {
             let Some(opening) = self.held.openings.get(&token) else {
-                continue;
+                continue; // it left
             };
-            let feed = self.stream(token as u32).map(|stream| stream.feed);
-            let joined = feed.map(|feed| self.feeds.get(feed).standing(&self.through));
-            let ahead = joined.is_some_and(|joined| self.is_ahead(&opening.cursor, &joined));
-            if ahead && self.now < deadline {
-                self.held.ahead.push((token, deadline));
+            let stream = self.slot_of(token).and_then(|index| self.stream(index));
+            let joined = stream.map(|stream| {
+                let feed = self.feeds.get(stream.feed);
+                feed.standing(&self.through)
+            });
+            if joined.is_some_and(|joined| self.is_ahead(opening, &joined)) {
+                self.held.ahead.push(token);
             } else {
                 self.release(token);
             }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cursor::{Cursor, Place},
     event_log::{
-        Completeness, Page, Read, ReadError, Standings, cursor_of,
+        Completeness, Origin, Page, Read, ReadError, Standings, cursor_of,
         gap::{self, Certainty, Gap},
     },
     frame::{GapData, GapReason},
@@ -70,7 +70,7 @@ impl Shard {
         let feed = self.feeds.get(stream.feed);
         let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
         let cursor = Cursor::After(cursor_of(from));
-        let start = self.shared.log.resume(&cursor, &joined);
+        let start = self.shared.log.resume(&cursor, &joined, Origin::Here);
         let bytes = stream.backlog.as_ref();
         let mut bytes = bytes.map_or_else(Vec::new, |backlog| backlog.waiting().to_vec());
         if let Some(lost) = &start.lost {

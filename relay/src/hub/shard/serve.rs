@@ -39,6 +39,7 @@ impl Shard {
         let mut concerned = std::mem::take(&mut self.concerned);
         self.feeds.of(&entry.channel, &mut concerned);
         let mut frames = Frames::default();
+        let traced = self.traced(delivery);
         for index in concerned.iter().copied() {
             let feed = self.feeds.get_mut(index);
             if !feed.considers(delivery.place) {
@@ -69,6 +70,11 @@ impl Shard {
                     feed.round.appended(delivery.appended);
                     let framing = feed.key.framing;
                     feed.log.push(delivery.place, &frame, framing, key);
+                    if let Some(traced) = &traced
+                        && feed.accepts(entry)
+                    {
+                        feed.trace(traced);
+                    }
                 }
             }
             if ends {
@@ -146,6 +152,7 @@ impl Shard {
         if !self.feeds.contains(index) {
             return Turn::Done;
         }
+        self.visited(index);
         self.retrim(index);
         if self.feeds.get_mut(index).round.finish() {
             Turn::Another

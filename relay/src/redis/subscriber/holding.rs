@@ -150,6 +150,10 @@ impl Holding {
         }
     }
 
+    pub(super) fn is_confirmed(&self, channel: &str) -> bool {
+        self.held.get(channel) == Some(&State::Confirmed)
+    }
+
     /// Everything that was confirmed.
     pub(super) fn confirmed(&self) -> Vec<Arc<str>> {
         let confirmed = self

@@ -188,7 +188,12 @@ impl Connection {
                     }
                     Err(why) => return Ok(why),
                 },
-                () = share.rung() => self.holding.look_at(share.changes()),
+                () = share.rung() => {
+                    self.holding.look_at(share.changes());
+                    let mut doubted = share.doubted();
+                    doubted.retain(|channel| self.holding.is_confirmed(channel));
+                    self.news.extend(doubted);
+                }
                 _ = pings.tick() => {
                     if self.asked.is_some_and(|asked| asked.elapsed() > SILENCE) {
                         return Ok(ConnectError::Unresponsive);

@@ -16,6 +16,8 @@ struct State {
     channels: HashSet<Arc<str>>,
     /// Only a reader that is connected needs to know what changed: another starts with everything.
     changed: Option<HashSet<Arc<str>>>,
+    /// Channels whose confirmation is wanted once more, if they are confirmed.
+    again: HashSet<Arc<str>>,
 }
 
 impl Share {
@@ -32,6 +34,13 @@ impl Share {
         state.channels.remove(channel);
         if let Some(changed) = &mut state.changed {
             changed.insert(channel.clone());
+        }
+    }
+
+    pub(super) fn confirm_again(&self, channel: Arc<str>) {
+        let mut state = self.state.lock();
+        if state.changed.is_some() {
+            state.again.insert(channel);
         }
     }
 
@@ -68,8 +77,15 @@ impl Share {
         }
     }
 
+    /// Channels whose confirmation is wanted once more, if they are confirmed.
+    pub(super) fn doubted(&self) -> HashSet<Arc<str>> {
+        mem::take(&mut self.state.lock().again)
+    }
+
     /// Changes are not recorded any more.
     pub(super) fn pause(&self) {
-        self.state.lock().changed = None;
+        let mut state = self.state.lock();
+        state.changed = None;
+        state.again.clear();
     }
 }

@@ -5,7 +5,7 @@ use sse_relay::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, Epoch, EventId, Place, Places},
     event_log::{
-        Completeness, Entry, Gaps, Publication, Read, Standings, cursor_of, gap::Certainty,
+        Completeness, Entry, Gaps, Origin, Publication, Read, Standings, cursor_of, gap::Certainty,
         resume::Verdict,
     },
     frame::GapReason,
@@ -96,7 +96,7 @@ pub async fn any_cursor_of_a_stream_over_all_channels_resumes_exactly(
     let subject = Subject::open(implementation, Limits::none()).await;
     fill(&subject, 4).await;
     let heads = subject.log.heads();
-    let start = subject.log.resume(&Cursor::Earliest, &heads);
+    let start = subject.log.resume(&Cursor::Earliest, &heads, Origin::Here);
     let mut cursor = cursor_of(&start.from);
     let all: Vec<Place> = read_on(&subject, start.from, usize::MAX)
         .await
@@ -108,7 +108,7 @@ pub async fn any_cursor_of_a_stream_over_all_channels_resumes_exactly(
         cursor.set(*place);
         // as a client sends it
         let cursor = Cursor::from_last_event_id(&cursor.to_string()).unwrap();
-        let start = subject.log.resume(&cursor, &heads);
+        let start = subject.log.resume(&cursor, &heads, Origin::Here);
         assert_eq!((start.verdict, start.lost), (Verdict::Exact, None));
         let rest = read_on(&subject, start.from, 7).await;
         let rest: Vec<Place> = rest.iter().map(|entry| place_of(entry, &heads)).collect();
@@ -182,7 +182,9 @@ pub async fn who_has_an_id_of_one_channel_gets_the_others_from_that_moment_on(
     subject.clock.forward(Duration::from_secs(60));
     let later = fill(&subject, 1).await;
     let cursor = Cursor::After(Places::one(published.places()[0]));
-    let start = subject.log.resume(&cursor, &subject.log.heads());
+    let start = subject
+        .log
+        .resume(&cursor, &subject.log.heads(), Origin::Here);
     assert_eq!((start.verdict, start.lost), (Verdict::Exact, None));
     let got = read_on(&subject, start.from, 11).await;
     let ids = |places: &mut dyn Iterator<Item = (ChannelName, EventId)>| {

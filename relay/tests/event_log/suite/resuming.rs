@@ -51,6 +51,9 @@ pub async fn a_place_of_this_epoch_is_resumed_exactly(implementation: &dyn Imple
         Ahead::Elsewhere => newest(),
     };
     assert_eq!((ahead.after, ahead.lost), (after, None));
+    // once a log that is shared was asked, it knows that nobody can have had more than it holds
+    let surely = subject.resume_surely(&at(newest())).await;
+    assert_eq!((surely.after, surely.lost), (subject.head(), None));
 }
 
 pub async fn other_epochs_and_unknown_ids_get_a_possible_gap_and_all_there_is(

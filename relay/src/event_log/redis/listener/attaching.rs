@@ -1,14 +1,17 @@
 //! Who needs channels waits until they are subscribed to; from the head that is read then, their events
 //! come.
 
-use super::{Listener, Request};
+use super::{
+    Listener, Request,
+    seats::{Asked, Taken, Use},
+};
 use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
-    cursor::Place,
+    cursor::{EventId, Place},
     event::Ending,
     event_log::redis::{
         keys::{channel_named, literal_start},
-        store::StoreError,
+        store::{Head, Kept, StoreError},
     },
 };
 use std::{sync::Arc, time::Instant};
@@ -54,20 +57,19 @@ impl Listener {
 
     /// Subscribes to channels that somebody waits for.
     fn place_for(&mut self, number: u64, channels: &[ChannelName]) {
-        let mut wanted = Vec::new();
+        let mut wanted: Vec<Arc<str>> = Vec::new();
         for channel in channels {
             let place: Arc<str> = self.keys.events(channel.as_str()).into();
-            if self.names.contains_key(&place) {
-                continue; // attached, or to be read before anything goes on
+            let asked = self.seats.ask(&place, number);
+            if asked == Asked::Ready {
+                continue;
             }
             if let Some(waiting) = self.waiting.get_mut(&number) {
                 waiting.left += 1;
             }
-            let others = self.placing.entry(place.clone()).or_default();
-            if others.is_empty() {
+            if asked == Asked::WaitsForNew {
                 wanted.push(place);
             }
-            others.push(number);
         }
         if !wanted.is_empty() {
             self.ears.want(wanted);
@@ -131,27 +133,7 @@ impl Listener {
         let epoch = self.log.view.lock().epoch();
         match self.log.store.head_and_kept(&channels).await {
             Ok((Some(head), kept)) if Some(head.epoch) == epoch => {
-                let mut view = self.log.view.lock();
-                for (channel, kept) in channels.iter().zip(kept) {
-                    let ending = kept.map_or(Ending::Continues, |kept| kept.ending);
-                    view.attach(channel.clone(), head.last, ending);
-                    let place: Arc<str> = self.keys.events(channel.as_str()).into();
-                    self.names.insert(place, channel.clone());
-                }
-                for number in ready {
-                    let Some(waiting) = self.waiting.remove(&number) else {
-                        continue;
-                    };
-                    for pattern in &waiting.patterns {
-                        view.pattern_is_ready(pattern, head.last);
-                    }
-                    let joined = Place {
-                        partition: self.log.store.partition(),
-                        epoch: head.epoch,
-                        id: head.last,
-                    };
-                    let _ = waiting.joined.send(joined); // who asked may be gone
-                }
+                self.join(ready, channels.into_iter().zip(kept), &head);
             }
             outcome => {
                 if outcome.is_ok() {
@@ -160,6 +142,65 @@ impl Listener {
                 self.ready = ready;
                 self.patience = Instant::now() + super::RETRY;
             }
+        }
+    }
+
+    /// These requests join at a head; until then, what it has of their channels is theirs to read.
+    fn join(
+        &mut self,
+        ready: Vec<u64>,
+        channels: impl Iterator<Item = (ChannelName, Option<Kept>)>,
+        head: &Head,
+    ) {
+        let partition = self.log.store.partition();
+        tracing::debug!(
+            event = "log.joined",
+            partition = partition.get(),
+            at = head.last.get(),
+            requests = ready.len()
+        );
+        for (channel, kept) in channels {
+            let ending = kept.map_or(Ending::Continues, |kept| kept.ending);
+            self.attach(channel, ending, head.last);
+        }
+        let mut view = self.log.view.lock();
+        for number in ready {
+            let Some(waiting) = self.waiting.remove(&number) else {
+                continue;
+            };
+            for pattern in &waiting.patterns {
+                view.pattern_is_ready(pattern, head.last);
+            }
+            let joined = Place {
+                partition,
+                epoch: head.epoch,
+                id: head.last,
+            };
+            let _ = waiting.joined.send(joined); // who asked may be gone
+        }
+    }
+
+    fn attach(&mut self, channel: ChannelName, ending: Ending, head: EventId) {
+        let place: Arc<str> = self.keys.events(channel.as_str()).into();
+        let taken = self.seats.take(&place, Use::Events(channel.clone()));
+        if taken == Taken::New {
+            self.ears.want([place]);
+        }
+        if matches!(taken, Taken::New | Taken::Unconfirmed) {
+            self.fall_behind(); // it was interrupted since
+        }
+        let mut view = self.log.view.lock();
+        if view.is_attached(&channel) {
+            return;
+        }
+        if view.is_ready_by_pattern(&channel) {
+            // it has begun just now, and streams of the pattern get it from its start
+            let delivered = view.head();
+            view.attach(channel, delivered, Ending::Continues);
+            drop(view);
+            self.fall_behind();
+        } else {
+            view.attach(channel, head, ending);
         }
     }
 }

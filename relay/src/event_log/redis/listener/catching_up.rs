@@ -27,11 +27,27 @@ pub(super) const ONE_BY_ONE: usize = 500;
 impl Listener {
     pub(super) async fn catch_up(&mut self) {
         // what is held came before the head that is read now, but for the last of it
+        let partition = self.log.store.partition().get();
         match self.read_all().await {
-            Ok(()) if self.unplaced.is_empty() => self.behind = false,
-            Ok(()) => self.patience = Instant::now() + super::POLL,
+            Ok(()) if self.seats.unconfirmed().is_empty() => {
+                self.behind = false;
+                let at = self.log.view.lock().place();
+                let at = at.map(|at| at.to_string()).unwrap_or_default();
+                let held = self.held.len();
+                tracing::debug!(event = "log.caught-up", partition, at, held, "all was read");
+            }
+            Ok(()) => {
+                self.patience = Instant::now() + super::POLL;
+                let unconfirmed = self.seats.unconfirmed().len();
+                tracing::debug!(
+                    event = "log.polled",
+                    partition,
+                    unconfirmed,
+                    "all was read, but not all is subscribed to"
+                );
+            }
             Err(error) => {
-                tracing::debug!(event = "log.behind", %error, "the partition cannot be read");
+                tracing::debug!(event = "log.behind", partition, %error, "the partition cannot be read");
                 self.patience = Instant::now() + RETRY.mul_f64(0.5 + rand::random::<f64>());
             }
         }
@@ -57,7 +73,7 @@ impl Listener {
             Change::Forked { fork, lost } => self.fork(ours, seen, &head, fork, lost).await?,
             Change::Unknown => self.begin_unknown(&head, &ended),
         }
-        self.log.looked(began);
+        self.log.looked(began, &head);
         self.read_to(head.epoch, head.last).await
     }
 

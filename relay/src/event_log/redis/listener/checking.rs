@@ -52,7 +52,7 @@ impl Listener {
             }
             Err(_) => return Vec::new(), // the canary tells of that
         };
-        self.log.looked(began);
+        self.log.looked(began, &head);
         let moved = match self.moved(head.last).await {
             Ok(moved) => moved,
             Err(_) => return Vec::new(),

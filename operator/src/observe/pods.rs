@@ -1,0 +1,80 @@
+//! The pods of all relays, in one list.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use crate::crd::SseRelay;
+use crate::names::{OPERATOR, RELAY};
+use crate::status::{PodTrouble, trouble};
+
+/// Pods that come with one answer.
+const PAGE: u32 = 500;
+/// More than these are not looked at.
+const PAGES: usize = 40;
+
+/// The pods of relays, by namespace and name of the relay.
+#[derive(Default)]
+pub struct Pods(HashMap<(String, String), Vec<Pod>>);
+
+/// The pods of one relay.
+pub struct Own<'a>(&'a [Pod]);
+
+/// All pods of relays in `namespace`, or anywhere.
+pub async fn list(client: &Client, namespace: Option<&str>) -> Result<Pods, kube::Error> {
+    let api: Api<Pod> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let mut params = ListParams::default()
+        .labels(&format!(
+            "app.kubernetes.io/managed-by={OPERATOR},app.kubernetes.io/name={RELAY},app.kubernetes.io/component=relay"
+        ))
+        .limit(PAGE);
+    let mut pods = Pods::default();
+    for _ in 0..PAGES {
+        let page = api.list(&params).await?;
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        for pod in page.items {
+            let labels = pod.labels();
+            let relay = labels.get("app.kubernetes.io/instance").cloned();
+            let namespace = pod.namespace().unwrap_or_default();
+            let key = (namespace, relay.unwrap_or_default());
+            pods.0.entry(key).or_default().push(pod);
+        }
+        if params.continue_token.is_none() {
+            break;
+        }
+    }
+    Ok(pods)
+}
+
+impl Pods {
+    /// Those of `relay`.
+    pub fn of(&self, relay: &SseRelay) -> Own<'_> {
+        let key = (relay.namespace().unwrap_or_default(), relay.name_any());
+        Own(self.0.get(&key).map_or(&[], Vec::as_slice))
+    }
+}
+
+impl Own<'_> {
+    /// Names and addresses of those that take streams.
+    pub fn serving(&self) -> impl Iterator<Item = (String, IpAddr)> {
+        self.0.iter().filter_map(|pod| {
+            let status = pod.status.as_ref()?;
+            let mut conditions = status.conditions.iter().flatten();
+            let ready = conditions.any(|held| held.type_ == "Ready" && held.status == "True");
+            let leaving = pod.metadata.deletion_timestamp.is_some();
+            let address = status.pod_ip.as_ref()?.parse().ok()?;
+            (ready && !leaving).then(|| (pod.name_any(), address))
+        })
+    }
+
+    /// Why one of them cannot start.
+    pub fn trouble(&self) -> Option<PodTrouble> {
+        self.0.iter().find_map(trouble)
+    }
+}
