@@ -4,14 +4,17 @@
 //! own streams and stores and answers with an [`Outcome`], and outcomes add up.
 
 pub mod command;
+mod looking;
 pub mod revocation;
 pub mod revocations;
+pub mod spreading;
 pub mod ticket;
 pub mod tickets;
 
 use crate::{
     auth::{Evidence, TicketId},
     cursor::UnixMillis,
+    fleet::Fleet,
     frame::Frame,
     hub::{
         Hub,
@@ -25,24 +28,22 @@ use parking_lot::{Mutex, RwLock};
 use relay_config::Config;
 use revocation::{Revocation, RevocationId};
 use revocations::{Full, Revocations};
-use std::sync::Arc;
+pub use spreading::{ControlError, Spread, replica_of};
+use std::{collections::HashSet, sync::Arc};
 use ticket::{Fingerprint, Shape, Ticket};
 use tickets::{Redeemed, TicketRefusal, Tickets};
 
-/// Who carries commands out. Only this process, as long as there is one replica.
+/// Who carries commands out: this process, and the others of its fleet if it has one.
 pub struct Control {
     hub: Arc<Hub>,
     /// This process, as the ids of its streams begin.
     replica: Box<str>,
     revocations: RwLock<Revocations>,
+    max_revocations: usize,
+    /// Revocations that the fleet may not know yet; each of them is among those above.
+    unsaved: Mutex<Vec<Revocation>>,
     tickets: Mutex<Tickets>,
-}
-
-/// Why a command did nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ControlError {
-    #[error(transparent)]
-    TooManyRevocations(#[from] Full),
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl Control {
@@ -51,17 +52,24 @@ impl Control {
             hub,
             replica: replica.into(),
             revocations: RwLock::new(Revocations::new(config.revocations.max)),
+            max_revocations: config.revocations.max,
+            unsaved: Mutex::default(),
             tickets: Mutex::new(Tickets::new(&config.tickets)),
+            fleet: None,
         }
     }
 
-    /// Carries a command out on every replica, and adds up what each of them did.
-    pub async fn spread(&self, command: Command, now: UnixMillis) -> Result<Outcome, ControlError> {
-        self.apply(command, now).await
+    /// The same, with other replicas.
+    pub fn join(&mut self, fleet: Arc<Fleet>) {
+        self.fleet = Some(fleet);
+    }
+
+    pub fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
     }
 
     /// What this replica does with a command, wherever it comes from.
-    pub async fn apply(&self, command: Command, now: UnixMillis) -> Result<Outcome, ControlError> {
+    pub async fn apply(&self, command: Command, now: UnixMillis) -> Result<Outcome, Full> {
         match command {
             Command::End { streams, reason } => Ok(self.end(streams, reason).await),
             Command::Revoke { revocation } => {
@@ -138,8 +146,7 @@ impl Control {
             .lock()
             .redeem(id, client, shape, connection, now)?;
         if let Redeemed::Again(before) = &redeemed {
-            let before = StreamSelector::connection(before);
-            self.hub.order_end(&before, EndReason::Replaced);
+            self.end_replaced(before);
         }
         Ok(redeemed)
     }
@@ -179,6 +186,74 @@ impl Control {
         now: UnixMillis,
     ) -> Vec<(RevocationId, Revocation)> {
         self.revocations.read().list(after, limit, now)
+    }
+
+    /// Takes what others have revoked, and what they took back; streams that are refused now end.
+    pub async fn learn_revocations(
+        &self,
+        held: Vec<Revocation>,
+        gone: &[RevocationId],
+        now: UnixMillis,
+    ) {
+        let learned = {
+            let mut revocations = self.revocations.write();
+            for id in gone {
+                revocations.remove(id, now);
+            }
+            let mut learned = 0;
+            for revocation in held {
+                if revocation.until <= now || revocations.holds(&revocation) {
+                    continue;
+                }
+                match revocations.add(revocation, now) {
+                    Ok(()) => learned += 1,
+                    Err(full) => {
+                        tracing::error!(
+                            event = "revocations.full",
+                            "a revocation of another replica does not hold here: {full}"
+                        );
+                    }
+                }
+            }
+            learned
+        };
+        if learned > 0 {
+            let ended = self.hub.end_refused().await;
+            tracing::info!(
+                event = "revocations.learned",
+                learned,
+                ended,
+                "other replicas have revoked credentials"
+            );
+        }
+    }
+
+    /// Those that hold here and are not among these; what the others may not know yet is left out.
+    pub fn revocations_besides(&self, known: &HashSet<RevocationId>) -> Vec<Revocation> {
+        let unsaved = self.unsaved.lock().clone();
+        let besides = self.revocations.read().besides(known);
+        let unknown = besides.into_iter().filter(|one| !unsaved.contains(one));
+        unknown.collect()
+    }
+
+    pub fn forget_revocations(&self, gone: &[Revocation], now: UnixMillis) {
+        let mut revocations = self.revocations.write();
+        for revocation in gone {
+            revocations.remove(&revocation.revoked.id(), now);
+        }
+    }
+
+    fn note_unsaved(&self, revocation: Revocation) {
+        self.unsaved.lock().push(revocation);
+    }
+
+    pub fn unsaved_revocations(&self) -> Vec<Revocation> {
+        self.unsaved.lock().clone()
+    }
+
+    /// It is kept for all replicas, or not wanted any more.
+    pub fn is_saved(&self, revocation: &Revocation) {
+        self.unsaved.lock().retain(|unsaved| unsaved != revocation);
     }
 
     pub fn count_revocations(&self, now: UnixMillis) -> usize {

@@ -32,10 +32,13 @@ pub mod subscribe;
 mod tickets;
 pub mod time;
 
+pub use status::vitals;
+
 use crate::{
     audit::Audit,
     control::Control,
     event_log::EventLog,
+    fleet::Fleet,
     hub::Hub,
     limits::Limits,
     reload::Reloads,
@@ -111,6 +114,12 @@ impl App {
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }
+    }
+
+    /// The same, as one of several replicas.
+    pub fn in_fleet(mut self, fleet: Arc<Fleet>) -> App {
+        self.control.join(fleet);
+        self
     }
 
     /// The settings in force, as of now.

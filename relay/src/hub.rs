@@ -199,6 +199,12 @@ impl Hub {
         ended.into_iter().sum()
     }
 
+    /// Ends the streams whose credential is refused by now, and says how many.
+    pub async fn end_refused(&self) -> u64 {
+        let ended = self.ask(Command::EndRefused).await;
+        ended.into_iter().sum()
+    }
+
     /// Tells the shards to end streams, and does not wait until they have.
     pub fn order_end(&self, streams: &StreamSelector, reason: EndReason) {
         let streams = Arc::new(streams.clone());

@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, [`auth`], [`audit`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, the [`fleet`] of replicas, [`listing`] of streams, [`auth`], [`audit`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
@@ -20,6 +20,7 @@ pub mod drain;
 pub mod event;
 pub mod event_log;
 pub mod filter;
+pub mod fleet;
 pub mod frame;
 pub mod grant;
 pub mod http;
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod label;
 pub mod limits;
 pub mod listener;
+pub mod listing;
 pub mod metrics;
 pub mod outgoing;
 pub mod partition;

@@ -113,6 +113,16 @@ fn of_relay(app: &App) -> Vec<Metric> {
             app.control.count_revocations(unix_millis()),
         ),
         Metric::gauge(
+            "sse_relay_replicas",
+            "Replicas that live, this one included.",
+            1 + app.control.fleet().map_or(0, |fleet| fleet.others().len()),
+        ),
+        Metric::gauge(
+            "sse_relay_fleet_in_touch",
+            "Whether this replica is in touch with what replicas share.",
+            u64::from(app.control.fleet().is_none_or(|fleet| fleet.is_current())),
+        ),
+        Metric::gauge(
             "sse_relay_log_channels",
             "Channels that the log knows.",
             totals.channels,
@@ -158,6 +168,8 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         jwks_fetches,
         log_retries,
         config_reloads,
+        fleet_beats,
+        fleet_asks,
         spans,
         handshakes,
         reloads,
@@ -180,6 +192,18 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Publishes, by what became of them.",
             "outcome",
             publishes,
+        ),
+        Metric::family(
+            "sse_relay_fleet_beats",
+            "Times that this replica told the others that it lives.",
+            "outcome",
+            fleet_beats,
+        ),
+        Metric::family(
+            "sse_relay_fleet_asks",
+            "What other replicas were asked, by what came of it.",
+            "outcome",
+            fleet_asks,
         ),
         Metric::counter(
             "sse_relay_events_published",

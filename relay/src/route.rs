@@ -12,7 +12,7 @@ use relay_config::{
     Charset, FilterValues, JsonStyle, Language, Repeated, Route, RouteCors, RouteCredentials,
     RoutePath, RoutePathError, Scope, Template, TemplateFault,
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// The routes of a configuration.
 #[derive(Debug, Default)]
@@ -103,8 +103,26 @@ impl Routes {
             .is_some_and(|route| route.is_silent())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Open>> {
-        self.0.iter()
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Streams of this process by the first paths of their routes, for the other replicas.
+    pub fn census(&self) -> BTreeMap<String, u64> {
+        let routes = self.0.iter();
+        routes
+            .map(|route| (route.name().to_owned(), route.dialect.census.here() as u64))
+            .collect()
+    }
+
+    /// What the other replicas said, each as [`Routes::census`].
+    pub fn count_elsewhere<'a>(&self, others: impl Iterator<Item = &'a BTreeMap<String, u64>>) {
+        let others: Vec<_> = others.collect();
+        for route in &self.0 {
+            let streams = others.iter().filter_map(|census| census.get(route.name()));
+            let streams = usize::try_from(streams.sum::<u64>()).unwrap_or(usize::MAX);
+            route.dialect.census.set_elsewhere(streams);
+        }
     }
 }
 
@@ -297,6 +315,6 @@ mod tests {
         let renewed = old.renewed(&configs).unwrap();
         assert_eq!(renewed.0[0].dialect, old.0[0].dialect);
         assert_ne!(renewed.0[1].dialect, old.0[1].dialect);
-        assert_eq!(renewed.0[1].dialect.census.streams(), 1);
+        assert_eq!(renewed.0[1].dialect.census.here(), 1);
     }
 }

@@ -12,10 +12,12 @@ use crate::{
         memory::{Clock, MAX_CHANNELS, MemoryLog, MemoryOptions},
         redis::store::StoreError,
     },
+    fleet::{self, Fleet},
     http::{self, App},
     hub::Hub,
     journal::{self, JournalError, Repair},
     listener,
+    redis::Events,
     reload::{self, Source},
     settings::{Live, Settings, SettingsError},
     source::demo::{self, DemoError, Sampler},
@@ -121,12 +123,15 @@ pub async fn serve(
     let stats = Arc::<Stats>::default();
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
-    let (log, writer) = open_log(&config, &live, &hub).await?;
-    let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let replica = replica_id();
+    let opened = open_log(&config, &live, &hub, &replica).await?;
+    let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
-    let mut app = App::new(hub, log, live, audit, replica);
+    let mut app = App::new(hub, opened.log, live, audit, replica);
     app.traces = traces;
+    if let Some((fleet, _)) = &opened.fleet {
+        app = app.in_fleet(fleet.clone());
+    }
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
     let mut threads = http::server::start(
@@ -142,6 +147,10 @@ pub async fn serve(
     tasks.spawn(sweep(app.clone()));
     tasks.spawn(tls::watch::watch(tls.into_iter().collect())?);
     tasks.spawn(keep_keys(app.clone()));
+    if let Some((fleet, events)) = opened.fleet {
+        tasks.spawn(fleet::hearing::run(app.clone(), fleet.clone(), events));
+        tasks.spawn(fleet::beating::run(app.clone(), fleet));
+    }
     let hangup = signal(SignalKind::hangup())?;
     tasks.spawn(reload::watch(app.clone(), source, hangup));
     if let Some(sampler) = sampler {
@@ -170,7 +179,11 @@ pub async fn serve(
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
-        () = ended(writer) => return Err(ServeError::LogEnded),
+        () = ended(opened.ended) => return Err(ServeError::LogEnded),
+    }
+    if let Some(fleet) = app.control.fleet() {
+        tasks.abort_all(); // a beat would say that it lives
+        fleet.leave().await;
     }
     if let Err(error) = app.log.close().await {
         tracing::error!(event = "journal.failed", %error, "the journal was not closed well");
@@ -301,22 +314,35 @@ fn replica_id() -> String {
 
 /// The log, and what tells when the thread that writes its file, or a task that brings its events from
 /// Redis, has ended.
-type OpenLog = (Arc<dyn EventLog>, Option<oneshot::Receiver<Infallible>>);
+struct OpenLog {
+    log: Arc<dyn EventLog>,
+    ended: Option<oneshot::Receiver<Infallible>>,
+    /// With the log in Redis: the other replicas, and what they say.
+    fleet: Option<(Arc<Fleet>, Events)>,
+}
 
 async fn open_log(
     config: &Config,
     live: &Arc<Live>,
     hub: &Arc<Hub>,
+    replica: &str,
 ) -> Result<OpenLog, ServeError> {
     if let Some(settings) = &config.redis {
-        let log = redis_log::open(config, live, settings, hub.clone()).await?;
-        let ended = log.task_ended();
-        return Ok((Arc::new(log), ended));
+        let (log, fleet, events) = redis_log::open(config, live, settings, hub, replica).await?;
+        return Ok(OpenLog {
+            ended: log.task_ended(),
+            log: Arc::new(log),
+            fleet: Some((fleet, events)),
+        });
     }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
-        return Ok((Arc::new(MemoryLog::new(options, epoch, hub.clone())), None));
+        return Ok(OpenLog {
+            log: Arc::new(MemoryLog::new(options, epoch, hub.clone())),
+            ended: None,
+            fleet: None,
+        });
     };
     let file = journal::Options {
         dir,
@@ -336,8 +362,11 @@ async fn open_log(
         tail = opened.tail.as_str(),
         "history of earlier runs is back"
     );
-    let writer = log.writer_ended();
-    Ok((Arc::new(log), writer))
+    Ok(OpenLog {
+        ended: log.writer_ended(),
+        log: Arc::new(log),
+        fleet: None,
+    })
 }
 
 fn log_options(config: &Config, live: Arc<Live>) -> MemoryOptions {

@@ -249,6 +249,32 @@ labels!(CertificateReload {
     Failed => "failed",
 });
 
+/// What became of a beat: once a second a replica tells the others that it lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BeatOutcome {
+    Done,
+    /// Redis could not be reached, or did not answer.
+    Failed,
+}
+
+labels!(BeatOutcome {
+    Done => "done",
+    Failed => "failed",
+});
+
+/// What came of something that another replica was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AskOutcome {
+    Answered,
+    /// It did not answer in time, or did not understand.
+    Unanswered,
+}
+
+labels!(AskOutcome {
+    Answered => "answered",
+    Unanswered => "unanswered",
+});
+
 /// A moment, once it is known.
 #[derive(Default, Debug)]
 pub struct Moment(parking_lot::Mutex<Option<crate::cursor::UnixMillis>>);
@@ -291,6 +317,8 @@ pub struct Stats {
     pub jwks_fetches: Family<FetchResult>,
     pub log_retries: Family<LogOperation>,
     pub config_reloads: Family<ReloadOutcome>,
+    pub fleet_beats: Family<BeatOutcome>,
+    pub fleet_asks: Family<AskOutcome>,
     /// Spans of traces.
     pub spans: Family<SpanOutcome>,
     /// Writes to sockets, and those that the socket could not take whole.

@@ -75,14 +75,18 @@ impl RedisRole {
     }
 
     /// The rules of such a user, as `ACL SETUSER` and files of users take them, without name and
-    /// password: keys and channels that begin with the prefix of the relay, and nothing else.
+    /// password: keys and channels that begin with the prefix of the relay, and nothing else. Who only
+    /// publishes or only reads has those of the log, whose hash tags have three characters, and not
+    /// those by which replicas command each other and keep tickets.
     #[must_use]
     pub fn rules(self, prefix: &str) -> String {
-        let keys = match self {
-            Self::Relay | Self::Publisher => "~",
-            Self::ReadOnly => "%R~",
+        let (keys, names) = match self {
+            Self::Relay => ("~", "*"),
+            Self::Publisher => ("~", "{???}:*"),
+            Self::ReadOnly => ("%R~", "{???}:*"),
         };
-        let mut rules = format!("resetkeys resetchannels {keys}{prefix}:* &{prefix}:* -@all");
+        let mut rules =
+            format!("resetkeys resetchannels {keys}{prefix}:{names} &{prefix}:{names} -@all");
         for command in self.commands() {
             rules.push_str(" +");
             rules.push_str(command);
@@ -109,8 +113,10 @@ mod tests {
     #[test]
     fn rules_are_bound_to_the_prefix() {
         let rules = RedisRole::ReadOnly.rules("live");
-        assert!(
-            rules.starts_with("resetkeys resetchannels %R~live:* &live:* -@all +client|setname")
-        );
+        assert!(rules.starts_with(
+            "resetkeys resetchannels %R~live:{???}:* &live:{???}:* -@all +client|setname"
+        ));
+        let rules = RedisRole::Relay.rules("live");
+        assert!(rules.starts_with("resetkeys resetchannels ~live:* &live:* -@all +"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::revocation::{Revocation, RevocationId, Revoked};
 use crate::{cursor::UnixMillis, who::Who};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Bounded. What is over is forgotten when its room is needed, and means nothing before that.
 pub struct Revocations {
@@ -59,6 +59,19 @@ impl Revocations {
                     .get(&revoked)
                     .is_some_and(|revocation| revocation.until > now)
             })
+    }
+
+    /// Whether this one is known as it is.
+    pub fn holds(&self, revocation: &Revocation) -> bool {
+        self.by_revoked.get(&revocation.revoked) == Some(revocation)
+    }
+
+    /// Those that are not among these.
+    pub fn besides(&self, known: &HashSet<RevocationId>) -> Vec<Revocation> {
+        let unknown = self.ids.iter().filter(|(id, _)| !known.contains(id));
+        unknown
+            .filter_map(|(_, revoked)| self.by_revoked.get(revoked).cloned())
+            .collect()
     }
 
     /// Those that hold, in order of their ids, after one, at most `limit`.

@@ -8,6 +8,7 @@ pub mod appender;
 pub mod canary;
 pub mod entry;
 pub mod epochs;
+pub mod gate;
 pub mod hearing;
 pub mod keys;
 pub mod listener;
@@ -33,6 +34,7 @@ use crate::{
 };
 use appender::{Appender, Novelty};
 use futures_util::future::{BoxFuture, join_all, try_join_all};
+use gate::Gate;
 use listener::{Listener, Request};
 use options::RedisOptions;
 use parking_lot::Mutex;
@@ -93,11 +95,27 @@ impl RedisLog {
         options: RedisOptions,
         tail: Arc<dyn Tail>,
     ) -> Result<RedisLog, StoreError> {
+        RedisLog::open_behind(Arc::new(Gate::open()), redis, options, tail).await
+    }
+
+    /// The same; while a gate is shut nobody attaches, and nothing that was missed is delivered.
+    ///
+    /// # Errors
+    /// What will not pass by waiting.
+    pub async fn open_behind(
+        gate: Arc<Gate>,
+        redis: &Redis,
+        options: RedisOptions,
+        tail: Arc<dyn Tail>,
+    ) -> Result<RedisLog, StoreError> {
         let options = Arc::new(options);
         let (mut shares, mut tasks, mut disturbed) = (Vec::new(), JoinSet::new(), Vec::new());
         let partitions = options.partitioning.all().iter();
         let logs: Vec<_> = partitions
-            .map(|partition| Arc::new(PartitionLog::new(redis, partition, options.clone())))
+            .map(|partition| {
+                let log = PartitionLog::new(redis, partition, options.clone(), gate.clone());
+                Arc::new(log)
+            })
             .collect();
         let keys = logs.iter().map(|log| log.store.keys().clone()).collect();
         let (ears, dealing) = hearing::listen(redis, keys);
@@ -424,7 +442,10 @@ impl Share {
         let at = {
             let mut view = self.log.view.lock();
             view.need(selectors.iter());
-            view.joining(selectors.iter())
+            match self.log.gate.is_open() {
+                true => view.joining(selectors.iter()),
+                false => None,
+            }
         };
         let at = match at {
             Some(at) => at,

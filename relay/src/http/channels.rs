@@ -38,6 +38,16 @@ pub struct Page {
     channels: Vec<Channel>,
     /// Value of `after` for the next page; `null` on the last.
     next: Option<String>,
+    /// Replicas that did not answer in time: their streams are not counted.
+    unanswered: Vec<Box<str>>,
+}
+
+#[derive(Serialize)]
+pub struct One {
+    #[serde(flatten)]
+    channel: Channel,
+    /// Replicas that did not answer in time: their streams are not counted.
+    unanswered: Vec<Box<str>>,
 }
 
 impl Channel {
@@ -83,27 +93,33 @@ pub async fn list(
     let more = found.len() > parameters.limit;
     found.truncate(parameters.limit);
     let names: Vec<ChannelName> = found.iter().map(|info| info.name.clone()).collect();
-    let streams = app.hub.count_streams(&names).await;
+    let streams = app.control.count_streams(&names).await;
     let next = names.last().filter(|_| more).map(ToString::to_string);
     let channels = found
         .into_iter()
-        .zip(streams)
+        .zip(streams.rows)
         .map(|(info, streams)| Channel::new(info, streams))
         .collect();
-    Ok(Json(Page { channels, next }))
+    Ok(Json(Page {
+        channels,
+        next,
+        unanswered: streams.unanswered,
+    }))
 }
 
 /// How long `wait=empty` waits at most; then the answer tells how many streams are left.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long after a stream closed its channel is looked at again, so that a storm of closes is one look.
 const SETTLE: Duration = Duration::from_millis(50);
+/// How often the other replicas are asked whether it is empty.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub async fn one(
     State(app): State<Arc<App>>,
     ChannelPath(name): ChannelPath,
     RawQuery(query): RawQuery,
     parts: Parts,
-) -> Result<Json<impl Serialize>, Problem> {
+) -> Result<Json<One>, Problem> {
     let identity = identity::sender(&app, (&parts).into()).await?;
     // a publisher may know whether anybody listens to what it publishes
     if !identity.grant.may_publish(&name) {
@@ -123,20 +139,22 @@ pub async fn one(
             ));
         }
     }
-    let streams = streams_of(&app, &name).await;
-    Ok(Json(match app.log.channel(&name).await? {
+    let counted = app.control.count_streams(std::slice::from_ref(&name)).await;
+    let streams = counted.rows.iter().sum();
+    let channel = match app.log.channel(&name).await? {
         Some(info) => Channel::new(info, streams),
         None => Channel::empty(&name, streams),
+    };
+    Ok(Json(One {
+        channel,
+        unanswered: counted.unanswered,
     }))
 }
 
-async fn streams_of(app: &App, name: &ChannelName) -> usize {
-    app.hub
-        .count_streams(std::slice::from_ref(name))
-        .await
-        .first()
-        .copied()
-        .unwrap_or(0)
+/// Whether no replica has a stream of it; one that does not answer may have.
+async fn is_empty(app: &App, name: &ChannelName) -> bool {
+    let counted = app.control.count_streams(std::slice::from_ref(name)).await;
+    counted.rows.iter().all(|streams| *streams == 0) && counted.unanswered.is_empty()
 }
 
 async fn wait_until_empty(app: &App, name: &ChannelName) {
@@ -145,10 +163,16 @@ async fn wait_until_empty(app: &App, name: &ChannelName) {
         tokio::pin!(closed);
         // before the count, so that a close after it is heard
         closed.as_mut().enable();
-        if streams_of(app, name).await == 0 {
+        if is_empty(app, name).await {
             return;
         }
-        closed.await;
+        match app.control.fleet() {
+            None => closed.await,
+            // a stream that closes elsewhere is not heard
+            Some(_) => {
+                let _ = tokio::time::timeout(LOOK, closed).await;
+            }
+        }
         tokio::time::sleep(SETTLE).await;
     }
 }

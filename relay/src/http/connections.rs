@@ -1,4 +1,4 @@
-//! `GET /v1/connections`: the streams that are open.
+//! `GET /v1/connections`: the streams that are open, at all replicas.
 
 use super::{
     App, identity,
@@ -6,50 +6,23 @@ use super::{
     problem::{Kind, Problem},
     selection,
 };
-use crate::{
-    clock::rfc3339,
-    grant::Right,
-    hub::inbox::{ListQuery, StreamReport},
-};
+use crate::{control::replica_of, grant::Right};
 use axum::{
     Json,
     extract::{RawQuery, State},
 };
 use http::request::Parts;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Connection {
-    id: String,
-    client: Option<String>,
-    /// Whom its credential stands for.
-    subject: Option<String>,
-    /// What kind of credential opened it.
-    credential: &'static str,
-    /// Name of the token, if it was one.
-    token: Option<String>,
-    remote_addr: Option<String>,
-    opened_at: String,
-    age_seconds: u64,
-    channels: Vec<String>,
-    filter: BTreeMap<String, Vec<String>>,
-    /// `null` while it reads history.
-    cursor: Option<String>,
-    queue_bytes: u64,
-    delivered: u64,
-    filtered: u64,
-    dropped: u64,
-    transport: &'static str,
-    user_agent: Option<String>,
-}
+use serde_json::value::RawValue;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 pub struct Page {
-    connections: Vec<Connection>,
+    connections: Vec<Box<RawValue>>,
     /// Value of `after` for the next page; `null` on the last.
     next: Option<String>,
+    /// Replicas that did not answer in time: their streams are missing here.
+    unanswered: Vec<Box<str>>,
 }
 
 pub async fn list(
@@ -60,69 +33,25 @@ pub async fn list(
     identity::with_right(&app, (&parts).into(), Right::Observe).await?;
     let known = [&["after"], &selection::PARAMETERS[..]].concat();
     let parameters = Parameters::parse(query.as_deref(), &known)?;
-    let after = parameters.get("after").map(|id| number(&app, id));
-    let query = ListQuery {
-        after: after.transpose()?.unwrap_or(0),
-        limit: parameters.limit + 1,
-        streams: selection::of(parameters.all())?,
-        dialect: None,
-    };
-    let mut streams = app.hub.list(query).await;
-    let more = streams.len() > parameters.limit;
-    streams.truncate(parameters.limit);
-    let next = streams
-        .last()
-        .filter(|_| more)
-        .map(|stream| stream.info.id.to_string());
-    let now = SystemTime::now();
+    let after = parameters.get("after");
+    if after.is_some_and(|id| !is_known(&app, id)) {
+        return Err(Problem::new(
+            Kind::InvalidQuery,
+            "`after` is a connection's id, as the page before gave it in `next`",
+        ));
+    }
+    let streams = selection::of(parameters.all())?;
+    let listed = app.control.streams(after, parameters.limit, &streams).await;
+    let next = listed.rows.last().filter(|_| listed.more);
     Ok(Json(Page {
-        connections: streams
-            .into_iter()
-            .map(|stream| describe(stream, now))
-            .collect(),
-        next,
+        next: next.map(|row| row.id.clone()),
+        connections: listed.rows.into_iter().map(|row| row.row).collect(),
+        unanswered: listed.unanswered,
     }))
 }
 
-/// The number of the stream that a page ended with.
-fn number(app: &App, id: &str) -> Result<u64, Problem> {
-    app.control.number_of(id).ok_or_else(|| {
-        Problem::new(
-            Kind::InvalidQuery,
-            "`after` is a connection's id, as the page before gave it in `next`",
-        )
-    })
-}
-
-fn describe(stream: StreamReport, now: SystemTime) -> Connection {
-    let info = &stream.info;
-    let texts = |values: &std::collections::BTreeSet<Box<str>>| {
-        values.iter().map(|value| value.to_string()).collect()
-    };
-    Connection {
-        id: info.id.to_string(),
-        client: info.client.as_deref().map(str::to_owned),
-        subject: info.who.subject.as_ref().map(ToString::to_string),
-        credential: info.who.credential(),
-        token: info.who.token().map(str::to_owned),
-        remote_addr: info.remote.map(|addr| addr.to_string()),
-        opened_at: rfc3339(info.opened),
-        age_seconds: now
-            .duration_since(info.opened)
-            .map_or(0, |age| age.as_secs()),
-        channels: info.asked().map(ToString::to_string).collect(),
-        filter: info
-            .filter
-            .terms()
-            .iter()
-            .map(|(name, values)| (name.to_string(), texts(values)))
-            .collect(),
-        cursor: stream.cursor,
-        queue_bytes: stream.queue_bytes,
-        delivered: stream.delivered,
-        filtered: stream.filtered,
-        dropped: stream.dropped,
-        transport: info.transport.as_str(),
-        user_agent: info.user_agent.as_deref().map(str::to_owned),
-    }
+/// Whether a connection's id can be one of a page: of this replica, or of another one.
+fn is_known(app: &App, id: &str) -> bool {
+    app.control.number_of(id).is_some()
+        || (app.control.fleet().is_some() && replica_of(id).is_some())
 }

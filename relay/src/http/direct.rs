@@ -46,9 +46,9 @@ pub async fn direct(
         connection: connection.clone(),
         event: Frame::direct(&event).into_text(),
     };
-    let outcome = app.control.spread(command, unix_millis()).await;
-    let outcome = outcome.map_err(super::revocations::refusal)?;
-    let directed = outcome.directed();
+    let spread = app.control.spread(command, unix_millis()).await;
+    let spread = spread.map_err(super::revocations::refusal)?;
+    let directed = spread.outcome.directed();
     app.hub.stats.direct.of(directed).add(1);
     app.audit.record(&Entry {
         action: Action::SentToStream,

@@ -14,7 +14,7 @@ use axum::{
     Extension, Json,
     extract::{Path, RawQuery, State},
 };
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ use std::sync::Arc;
 pub struct Ended {
     /// How many streams were ended.
     ended: u64,
+    /// How many of the replicas that it is for have done it.
+    confirmed: usize,
+    replicas: usize,
 }
 
 pub async fn many(
@@ -29,7 +32,7 @@ pub async fn many(
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     parts: Parts,
-) -> Result<Json<Ended>, Problem> {
+) -> Result<(StatusCode, Json<Ended>), Problem> {
     let identity = identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     let streams = selection::required(query.as_deref())?;
     end(&app, streams, &identity, client).await
@@ -42,7 +45,7 @@ pub async fn one(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     parts: Parts,
-) -> Result<Json<Ended>, Problem> {
+) -> Result<(StatusCode, Json<Ended>), Problem> {
     let identity = identity::with_right(&app, (&parts).into(), Right::Disconnect).await?;
     query::only(query.as_deref(), &[])?;
     end(&app, StreamSelector::connection(&id), &identity, client).await
@@ -53,22 +56,28 @@ async fn end(
     streams: StreamSelector,
     identity: &Identity,
     client: Client,
-) -> Result<Json<Ended>, Problem> {
+) -> Result<(StatusCode, Json<Ended>), Problem> {
     let target = serde_json::to_string(&streams).expect("a struct of texts");
     let command = Command::End {
         streams,
         reason: EndReason::Disconnected,
     };
-    let outcome = app.control.spread(command, unix_millis()).await;
-    let outcome = outcome.map_err(super::revocations::refusal)?;
+    let spread = app.control.spread(command, unix_millis()).await;
+    let spread = spread.map_err(super::revocations::refusal)?;
     app.audit.record(&Entry {
         action: Action::Disconnected,
         who: Some(&Who::from(identity)),
         address: client.address,
         target: &target,
-        outcome: &format!("{} streams ended", outcome.streams),
+        outcome: &format!(
+            "{} streams ended, {} of {} replicas",
+            spread.outcome.streams, spread.confirmed, spread.replicas
+        ),
     });
-    Ok(Json(Ended {
-        ended: outcome.streams,
-    }))
+    let ended = Ended {
+        ended: spread.outcome.streams,
+        confirmed: spread.confirmed,
+        replicas: spread.replicas,
+    };
+    Ok((super::revocations::status(&spread), Json(ended)))
 }

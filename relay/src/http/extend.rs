@@ -42,9 +42,9 @@ pub async fn extend(
         connection: connection.clone(),
         extension: Box::new(Extension::from(&identity)),
     };
-    let outcome = app.control.spread(command, unix_millis()).await;
-    let outcome = outcome.map_err(super::revocations::refusal)?;
-    let answer = match outcome.extended {
+    let spread = app.control.spread(command, unix_millis()).await;
+    let spread = spread.map_err(super::revocations::refusal)?;
+    let answer = match spread.outcome.extended {
         Some(Extended::Until(expires)) => Answer {
             expires: expires.map(format_millis),
         },

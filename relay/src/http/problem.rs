@@ -44,6 +44,10 @@ pub enum Kind {
     TooManyTickets,
     Unavailable,
     OutcomeUnknown,
+    /// Other replicas, or Redis between them, cannot be reached.
+    ReplicasUnavailable,
+    /// Another replica did not say what it did.
+    ReplicaSilent,
     Draining,
     HttpVersion,
     MalformedRequest,
@@ -85,6 +89,8 @@ impl Kind {
         Kind::TooManyTickets,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
+        Kind::ReplicasUnavailable,
+        Kind::ReplicaSilent,
         Kind::Draining,
         Kind::HttpVersion,
         Kind::MalformedRequest,
@@ -223,6 +229,16 @@ impl Kind {
                 "outcome-unknown",
                 S::SERVICE_UNAVAILABLE,
                 "the log did not answer; whether it published is not known",
+            ),
+            Kind::ReplicasUnavailable => (
+                "replicas-unavailable",
+                S::SERVICE_UNAVAILABLE,
+                "what replicas share cannot be reached now; nothing was done",
+            ),
+            Kind::ReplicaSilent => (
+                "replica-silent",
+                S::SERVICE_UNAVAILABLE,
+                "another replica did not answer; whether it did this is not known",
             ),
             Kind::Draining => (
                 "draining",

@@ -14,7 +14,7 @@ use crate::{
     auth::jwt::MAX_ID,
     clock::unix_millis,
     control::{
-        Command, ControlError,
+        Command, ControlError, Spread,
         revocation::{Revocation, RevocationId, Revoked},
     },
     cursor::UnixMillis,
@@ -56,6 +56,9 @@ pub struct Created {
     revocation: Described,
     /// Streams that were ended.
     ended: u64,
+    /// How many of the living replicas have it in force.
+    confirmed: usize,
+    replicas: usize,
 }
 
 #[derive(Serialize)]
@@ -70,7 +73,7 @@ pub async fn create(
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Json<Created>, Problem> {
+) -> Result<(StatusCode, Json<Created>), Problem> {
     let allowed = identity::with_right(&app, identity::Shown::of(&request), Right::Disconnect)
         .await
         .and_then(|identity| query::only(query.as_deref(), &[]).map(|_| identity));
@@ -80,7 +83,7 @@ pub async fn create(
     let command = Command::Revoke {
         revocation: revocation.clone(),
     };
-    let outcome = app.control.spread(command, now).await.map_err(refusal)?;
+    let spread = app.control.spread(command, now).await.map_err(refusal)?;
     let target = serde_json::to_string(&revocation.revoked).expect("an enum of texts");
     app.audit.record(&Entry {
         action: Action::Revoked,
@@ -88,15 +91,20 @@ pub async fn create(
         address: client.address,
         target: &target,
         outcome: &format!(
-            "until {}, {} streams ended",
+            "until {}, {} streams ended, {} of {} replicas",
             format_millis(revocation.until),
-            outcome.streams
+            spread.outcome.streams,
+            spread.confirmed,
+            spread.replicas
         ),
     });
-    Ok(Json(Created {
+    let created = Created {
         revocation: describe(revocation.revoked.id(), revocation),
-        ended: outcome.streams,
-    }))
+        ended: spread.outcome.streams,
+        confirmed: spread.confirmed,
+        replicas: spread.replicas,
+    };
+    Ok((status(&spread), Json(created)))
 }
 
 pub async fn list(
@@ -206,9 +214,19 @@ fn describe(id: RevocationId, revocation: Revocation) -> Described {
     }
 }
 
+/// 202 until every living replica has confirmed it.
+pub fn status(spread: &Spread) -> StatusCode {
+    match spread.is_complete() {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    }
+}
+
 pub fn refusal(error: ControlError) -> Problem {
     let kind = match error {
         ControlError::TooManyRevocations(_) => Kind::TooManyRevocations,
+        ControlError::Unreachable(_) => Kind::ReplicasUnavailable,
+        ControlError::Silent(_) => Kind::ReplicaSilent,
     };
     Problem::new(kind, error.to_string())
 }

@@ -150,7 +150,7 @@ async fn facts(app: &App, route: &Arc<Open>) -> StatusFacts {
         }
     });
     StatusFacts {
-        clients: route.dialect.census.streams(),
+        clients: route.dialect.census.everywhere(),
         listed: listed.collect(),
         newest: streams.last().map(opened),
         now: timestamp(),

@@ -1,12 +1,14 @@
 //! The dashboard, `/health`, `/v1/status` and the API's description.
 
 use super::{App, Phase, dashboard, problem::Problem, query};
+use crate::fleet::vitals::Vitals;
 use axum::{
     Json,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::{Arc, atomic::Ordering};
 
@@ -39,13 +41,69 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
     }
 }
 
+/// What this replica says of itself.
+pub fn vitals(app: &App) -> Vitals {
+    let stats = &app.hub.stats;
+    Vitals {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: match app.phase() {
+            Phase::Serving => "serving".to_owned(),
+            Phase::Announced | Phase::Draining => "draining".to_owned(),
+        },
+        uptime_seconds: app.started.elapsed().as_secs(),
+        streams: stats.streams(),
+        published: stats.published.get(),
+        delivered: stats.delivered.get(),
+        filtered: stats.filtered.get(),
+        dropped: stats.dropped.iter().map(|(_, n)| n).sum(),
+        queue_bytes: app.hub.queue_bytes.load(Ordering::Relaxed) as u64,
+        queue_limit_bytes: app.config().stream.max_memory.get(),
+        routes: app.settings().routes.census(),
+    }
+}
+
+/// A replica, as the status lists it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replica {
+    id: Box<str>,
+    /// Since it was heard of last. It beats every second.
+    silent_seconds: u64,
+    #[serde(flatten)]
+    vitals: Vitals,
+}
+
+/// All replicas, this one as of now; and those of whom nothing is known.
+async fn replicas(app: &App) -> (Vec<Replica>, Vec<Box<str>>) {
+    let mut replicas = vec![Replica {
+        id: app.replica.as_str().into(),
+        silent_seconds: 0,
+        vitals: vitals(app),
+    }];
+    let Some(fleet) = app.control.fleet() else {
+        return (replicas, Vec::new());
+    };
+    let Ok(told) = fleet.vitals().await else {
+        return (replicas, fleet.others());
+    };
+    let others = told.into_iter().filter(|(id, ..)| **id != *app.replica);
+    replicas.extend(others.map(|(id, silence, vitals)| Replica {
+        id,
+        silent_seconds: silence.as_secs(),
+        vitals,
+    }));
+    replicas.sort_by(|a, b| a.id.cmp(&b.id));
+    (replicas, Vec::new())
+}
+
 pub async fn status(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     query::only(query.as_deref(), &[])?;
-    let (stats, totals) = (&app.hub.stats, app.log.totals());
-    let dropped: u64 = stats.dropped.iter().map(|(_, n)| n).sum();
+    let totals = app.log.totals();
+    let (replicas, unanswered) = replicas(&app).await;
+    let sum = |of: fn(&Vitals) -> u64| replicas.iter().map(|one| of(&one.vitals)).sum::<u64>();
     Ok(Json(json!({
         "replica": app.replica,
         "version": env!("CARGO_PKG_VERSION"),
@@ -53,20 +111,22 @@ pub async fn status(
         "uptimeSeconds": app.started.elapsed().as_secs(),
         "head": app.log.heads(),
         "config": { "restart": *app.reloads.restart.lock() },
-        "streams": stats.streams(),
+        "streams": sum(|one| one.streams),
         "channels": totals.channels,
         "events": {
-            "published": stats.published.get(),
-            "delivered": stats.delivered.get(),
-            "filtered": stats.filtered.get(),
-            "dropped": dropped,
+            "published": sum(|one| one.published),
+            "delivered": sum(|one| one.delivered),
+            "filtered": sum(|one| one.filtered),
+            "dropped": sum(|one| one.dropped),
         },
         "memory": {
             "logBytes": totals.bytes,
             "logEvents": totals.events,
-            "queueBytes": app.hub.queue_bytes.load(Ordering::Relaxed),
-            "queueLimitBytes": app.config().stream.max_memory.get(),
+            "queueBytes": sum(|one| one.queue_bytes),
+            "queueLimitBytes": sum(|one| one.queue_limit_bytes),
         },
+        "replicas": replicas,
+        "unanswered": unanswered,
     })))
 }
 

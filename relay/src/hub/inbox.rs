@@ -63,6 +63,8 @@ pub enum Command {
     Drain(Duration),
     /// End streams at once, and say how many.
     End(Arc<StreamSelector>, EndReason, oneshot::Sender<u64>),
+    /// End streams whose credential is refused by now, and say how many.
+    EndRefused(oneshot::Sender<u64>),
     /// A new credential for the stream with this number.
     Extend(u64, Arc<Extension>, oneshot::Sender<Option<Extended>>),
     /// An event for the stream with this number alone.

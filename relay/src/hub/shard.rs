@@ -274,6 +274,9 @@ impl Shard {
             Command::End(streams, reason, answer) => {
                 let _ = answer.send(self.end_streams(&streams, reason));
             }
+            Command::EndRefused(answer) => {
+                let _ = answer.send(self.end_refused());
+            }
             Command::Extend(number, extension, answer) => {
                 let _ = answer.send(self.extend(number, &extension));
             }

@@ -17,6 +17,13 @@ impl ReplicationId {
     }
 }
 
+#[cfg(test)]
+impl From<&str> for ReplicationId {
+    fn from(text: &str) -> ReplicationId {
+        ReplicationId(text.into())
+    }
+}
+
 impl fmt::Display for ReplicationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -3,15 +3,18 @@
 use super::ServeError;
 use crate::{
     event_log::{
-        Retention, Tail,
+        Retention,
         memory::MAX_CHANNELS,
         redis::{
             RedisLog, canary,
+            gate::Gate,
             options::{RedisOptions, Time},
         },
     },
+    fleet::Fleet,
+    hub::Hub,
     partition::{Partition, Partitioning},
-    redis::Redis,
+    redis::{Events, Redis},
     settings::Live,
 };
 use relay_config::{Config, RedisMode};
@@ -24,8 +27,9 @@ pub async fn open(
     config: &Config,
     live: &Arc<Live>,
     settings: &relay_config::Redis,
-    tail: Arc<dyn Tail>,
-) -> Result<RedisLog, ServeError> {
+    hub: &Arc<Hub>,
+    replica: &str,
+) -> Result<(RedisLog, Arc<Fleet>, Events), ServeError> {
     let target = settings.target().map_err(|problems| wrong(&problems))?;
     let partitioning = match target.mode {
         RedisMode::Cluster { .. } => Partitioning::new(Partition::MAX),
@@ -34,7 +38,16 @@ pub async fn open(
     let partitioning = partitioning.expect("as many as there may be");
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
     let options = options(config, live.clone(), settings.prefix.clone(), partitioning);
-    Ok(RedisLog::open(&redis, options, tail).await?)
+    let gate = Arc::new(Gate::shut());
+    let (fleet, events) = Fleet::new(
+        &redis,
+        &settings.prefix,
+        replica,
+        gate.clone(),
+        hub.stats.clone(),
+    );
+    let log = RedisLog::open_behind(gate, &redis, options, hub.clone()).await?;
+    Ok((log, fleet, events))
 }
 
 fn wrong(problems: &[relay_config::Problem]) -> ServeError {

@@ -31,7 +31,10 @@ fn streams_are_listed_and_ended_by_whom_they_belong_to_and_others_feel_nothing()
         (&Value::Null, &json!("anonymous"), &Value::Null)
     );
     let ended = delete(&relay, "/v1/connections?subject=ann&channel=orders.eu");
-    assert_eq!((ended.status, ended.json()), (200, json!({"ended": 1})));
+    assert_eq!(
+        (ended.status, ended.json()),
+        (200, json!({"ended": 1, "confirmed": 1, "replicas": 1}))
+    );
     let told = String::from_utf8(ann.rest()).unwrap();
     assert!(
         told.contains("event: end\ndata: {\"reason\":\"disconnected\"}\n\n"),
@@ -53,9 +56,16 @@ fn one_stream_is_ended_by_its_id_and_may_come_back() {
     let mut ann = open(&relay, "channel=orders.eu", &[ANN]);
     let id = listed(&relay, "")[0]["id"].as_str().unwrap().to_owned();
     let target = format!("/v1/connections/{id}");
-    assert_eq!(delete(&relay, &target).json(), json!({"ended": 1}));
+    assert_eq!(
+        delete(&relay, &target).json(),
+        json!({"ended": 1, "confirmed": 1, "replicas": 1})
+    );
     ann.until("\"disconnected\"");
-    assert_eq!(delete(&relay, &target).json(), json!({"ended": 0}), "gone");
+    assert_eq!(
+        delete(&relay, &target).json(),
+        json!({"ended": 0, "confirmed": 1, "replicas": 1}),
+        "gone"
+    );
     for other in ["x", "x-1", "%FF", "..%2F"] {
         let answer = delete(&relay, &format!("/v1/connections/{other}"));
         assert_ne!(answer.status, 500, "{answer:?}");
@@ -73,7 +83,7 @@ fn a_stream_that_another_carries_ends_whole() {
     old.until("retry: ");
     assert_eq!(
         delete(&relay, "/v1/connections?subject=ann").json(),
-        json!({"ended": 1})
+        json!({"ended": 1, "confirmed": 1, "replicas": 1})
     );
     let told = String::from_utf8(old.rest()).unwrap();
     assert!(
@@ -95,7 +105,10 @@ fn a_stream_whose_client_does_not_read_is_ended_all_the_same() {
         }
     }
     let ended = delete(&relay, "/v1/connections?subject=ann");
-    assert_eq!(ended.json(), json!({"ended": 1}));
+    assert_eq!(
+        ended.json(),
+        json!({"ended": 1, "confirmed": 1, "replicas": 1})
+    );
     assert_eq!(listed(&relay, "subject=ann"), [Value::Null; 0]);
 }
 

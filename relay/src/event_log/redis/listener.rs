@@ -163,6 +163,7 @@ impl Listener {
             } else if !self.ready.is_empty()
                 && self.heard.is_empty()
                 && Instant::now() >= self.patience
+                && self.log.gate.is_open()
             {
                 self.complete().await;
             } else {
@@ -191,7 +192,10 @@ impl Listener {
     fn may_catch_up(&self) -> bool {
         let overdue = || self.holding.is_some_and(|since| since.elapsed() >= POLL);
         let now = Instant::now();
-        self.behind && now >= self.patience && (self.seats.unconfirmed().is_empty() || overdue())
+        self.behind
+            && now >= self.patience
+            && self.log.gate.is_open()
+            && (self.seats.unconfirmed().is_empty() || overdue())
     }
 
     fn note_holding(&mut self) {

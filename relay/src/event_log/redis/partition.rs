@@ -4,6 +4,7 @@ use super::{
     appender::{Novelty, Span},
     canary::Canary,
     entry::{Part, encode_event},
+    gate::Gate,
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
@@ -52,6 +53,7 @@ pub struct PartitionLog {
     down: Mutex<Option<Instant>>,
     /// Rings when the head should be looked at: something of another epoch was seen.
     pub look: Notify,
+    pub gate: Arc<Gate>,
 }
 
 pub fn random_epoch() -> Epoch {
@@ -59,7 +61,12 @@ pub fn random_epoch() -> Epoch {
 }
 
 impl PartitionLog {
-    pub fn new(redis: &Redis, partition: Partition, options: Arc<RedisOptions>) -> PartitionLog {
+    pub fn new(
+        redis: &Redis,
+        partition: Partition,
+        options: Arc<RedisOptions>,
+        gate: Arc<Gate>,
+    ) -> PartitionLog {
         let ring_bytes = options.ring_bytes / options.partitioning.count();
         PartitionLog {
             store: Store::new(redis, partition, options),
@@ -69,6 +76,7 @@ impl PartitionLog {
             looked: Mutex::default(),
             down: Mutex::default(),
             look: Notify::new(),
+            gate,
         }
     }
 

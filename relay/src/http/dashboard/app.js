@@ -296,7 +296,7 @@ function showStatus(status) {
   const state = byId('status-state');
   state.dataset.state = status.state;
   say(state, status.state);
-  say(byId('status-replica'), status.replica);
+  say(byId('status-replica'), replicasText(status));
   say(byId('status-version'), `version ${status.version}`);
   say(byId('status-uptime'), `up ${duration(status.uptimeSeconds)}`);
   say(byId('status-streams'), count(status.streams));
@@ -314,6 +314,12 @@ function showStatus(status) {
   say(byId('status-queues'), bytes(memory.queueBytes));
   say(byId('status-queues-limit'), `of ${bytes(memory.queueLimitBytes)}`);
   say(byId('status-problem'), '');
+}
+
+/** This replica among the others. */
+function replicasText({ replica, replicas, unanswered }) {
+  if (unanswered.length > 0) return `${replica}; no answer from ${unanswered.join(', ')}`;
+  return replicas.length > 1 ? `${replica}, one of ${replicas.length}` : replica;
 }
 
 function statusFailed(error) {
@@ -379,7 +385,7 @@ function showChannels({ channels, next }) {
   showDemoHint(channels);
 }
 
-function showStreams({ connections, next }) {
+function showStreams({ connections, next, unanswered }) {
   fillTable(byId('streams'), connections.map((stream) => ({
     key: String(stream.id),
     cells: [
@@ -395,7 +401,8 @@ function showStreams({ connections, next }) {
       { text: `${stream.remoteAddr} ${stream.transport ?? ''}`, title: stream.userAgent ?? '' },
     ],
   })));
-  say(byId('streams-note'), listNote(connections.length, next, 'stream'));
+  const missing = unanswered.length > 0 ? `; no answer from ${unanswered.join(', ')}` : '';
+  say(byId('streams-note'), listNote(connections.length, next, 'stream') + missing);
 }
 
 function filterText(filter) {

@@ -63,7 +63,7 @@ impl Beats {
             id: cursor.as_deref(),
             now: timestamp(),
             wanted: &voice.wanted,
-            clients: voice.dialect.census.streams(),
+            clients: voice.dialect.census.everywhere(),
         });
         if self.0.len() < MAX_FRAMES {
             self.0.push((at.clone(), voice.clone(), frame.clone()));
@@ -91,7 +91,7 @@ impl Shard {
             retry: self.retry(),
             info: &opening.info,
             wanted: &voice.wanted,
-            clients: voice.dialect.census.streams(),
+            clients: voice.dialect.census.everywhere(),
         });
         let gap = start
             .lost
