@@ -23,6 +23,7 @@ use crate::tcp::Tcp;
 use crate::tickets::Tickets;
 use crate::tls::Tls;
 use crate::traces::Traces;
+use crate::unix_socket::UnixSocket;
 
 /// The configuration of one sse-relay. Every field has a default; an empty document is legal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,8 @@ pub struct Config {
     /// Address and port for health, metrics and administration.
     #[schemars(with = "String", example = "0.0.0.0:8081")]
     pub admin_listen: SocketAddr,
+    /// Unix sockets that are served besides `listen`.
+    pub unix_sockets: Vec<UnixSocket>,
     /// TLS on `listen`, with HTTP/1.1 and HTTP/2. Without this section it is plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -103,6 +106,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            unix_sockets: Vec::new(),
             tls: None,
             insecure_open: false,
             auth: None,

@@ -64,8 +64,9 @@ pub struct Stream {
     /// The longest life of a stream. It ends in the last tenth of it, and its client resumes: the
     /// only sign of a client that is gone behind a proxy that goes on reading.
     pub max_age: Timespan,
-    /// Number of connections of the process, whatever they are for; no bound by default. Keep
-    /// `limits.total.streams` below it, so that publishers always find room.
+    /// Number of connections of the process, whatever they are for; never more than the files that it
+    /// may open leave, which is the bound by default. One in sixteen is kept for what is no stream,
+    /// so that publishers find room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<usize>,
 }

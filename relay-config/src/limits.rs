@@ -17,6 +17,11 @@ pub struct Limits {
     pub per_subject: Limit,
     /// For each address of clients (see `proxies`).
     pub per_address: Limit,
+    /// Credentials of one address that are refused in a second. Past it, whatever that address sends
+    /// with a credential is answered 429, unchecked, until it is calm; what needs none goes on. Name
+    /// the proxies under `proxies.trusted` first, or all clients behind one are one address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_failures_per_second: Option<u32>,
     /// For all whose grant has the same value of an attribute: a team, a customer.
     pub per_attribute: Vec<AttributeLimit>,
     /// Leading bits of an IPv4 address that make one address here.
@@ -111,6 +116,7 @@ impl Default for Limits {
             total: Limit::default(),
             per_subject: Limit::default(),
             per_address: Limit::default(),
+            auth_failures_per_second: None,
             per_attribute: Vec::new(),
             ipv4_prefix: 32,
             ipv6_prefix: 64,

@@ -16,6 +16,8 @@ pub struct Proxies {
     /// whom they forward for is ignored.
     #[schemars(example = &"10.0.0.0/8")]
     pub trusted: Vec<String>,
+    /// Whether a proxy is believed that connects by a Unix socket (`unixSockets`).
+    pub trust_unix_sockets: bool,
     /// The one header in which they say it. Others are ignored, since a proxy passes on those that
     /// it does not write.
     pub header: ForwardedHeader,

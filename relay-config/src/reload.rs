@@ -59,6 +59,7 @@ const LIVE: &[&str] = &[
     "http.maxBodyBytes",
     "http.maxConcurrentStreams",
     "http.maxHeadBytes",
+    "limits.authFailuresPerSecond",
     "limits.burst",
     "limits.ipv4Prefix",
     "limits.ipv6Prefix",
@@ -81,6 +82,7 @@ const LIVE: &[&str] = &[
     "proxies.header",
     "proxies.plaintext",
     "proxies.proxyProtocol",
+    "proxies.trustUnixSockets",
     "proxies.trusted",
     "retention.age",
     "retention.bytes",
@@ -157,6 +159,7 @@ const RESTART: &[&str] = &[
     "traces.headersFile",
     "traces.maxQueue",
     "traces.sampleRatio",
+    "unixSockets",
 ];
 
 /// What differs between two documents: paths of fields, in the order of their names.

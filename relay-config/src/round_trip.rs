@@ -18,7 +18,7 @@ use crate::{
     GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat,
     Logging, Overflow, Redis, RedisCluster, RedisCredentials, RedisSentinel, RedisTls, Retention,
     RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
-    Timespan, Tls, TlsVersion, Traces,
+    Timespan, Tls, TlsVersion, Traces, UnixSocket,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -521,6 +521,10 @@ fn redis() -> BoxedStrategy<Redis> {
         .boxed()
 }
 
+fn unix_socket() -> impl Strategy<Value = UnixSocket> {
+    (text(), text()).prop_map(|(path, mode)| UnixSocket { path, mode })
+}
+
 fn traces() -> impl Strategy<Value = Traces> {
     let file = || of(text().prop_map(PathBuf::from));
     (of(text()), file(), file(), of(0.0..1.0), any::<usize>()).prop_map(
@@ -548,10 +552,10 @@ prop_compose! {
         stream in stream().boxed(),
         http in http().boxed(),
         (tcp, tls) in (tcp().boxed(), of(tls()).boxed()),
-        traces in of(traces()).boxed(),
+        (traces, unix_sockets) in (of(traces()).boxed(), vec(unix_socket(), 0..3).boxed()),
     ) -> Config {
         Config {
-            listen, admin_listen, insecure_open, environment, logging, data, redis, retention,
+            listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
             auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }

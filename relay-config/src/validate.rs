@@ -9,6 +9,7 @@ mod limits;
 mod proxies;
 mod routes;
 mod traces;
+mod unix_sockets;
 
 use std::fmt;
 
@@ -62,6 +63,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
         self.check_addresses_and_names(&mut problems);
+        unix_sockets::check(&mut problems, &self.unix_sockets);
         if let Some(auth) = &self.auth {
             check_auth(&mut problems, auth);
             client_certificates::check(&mut problems, auth, self.tls.as_ref());

@@ -53,6 +53,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "stream.maxQueueBytes" => return json!("2Mi"),
         "traces.headersFile" | "traces.caFile" => return json!("x.pem"),
         "traces.sampleRatio" => return json!(0.5),
+        "unixSockets" => return json!([{"path": "/run/relay.sock", "mode": "600"}]),
         "drain.timeout" => return json!("60s"),
         "tls.minVersion" => return json!("1.3"),
         "tls.clientCa" => return json!("ca.pem"),

@@ -230,16 +230,20 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
 
 /// What every request must be, whatever it asks.
 fn refused(app: &App, request: &Request) -> Option<Response> {
-    plaintext::refused(&app.settings().proxies, request).or_else(|| {
-        let caller = caller(request);
-        let allowed = app
-            .settings()
-            .openness
-            .allows(&caller, &app.settings().cors);
-        let allowed = allowed
-            .and_then(|()| identity::may_use_ambient(app, &caller, identity::Shown::of(request)));
-        allowed.err().map(Problem::into_response)
-    })
+    let settings = app.settings();
+    plaintext::refused(&settings.proxies, request)
+        .or_else(|| {
+            let caller = caller(request);
+            let allowed = app
+                .settings()
+                .openness
+                .allows(&caller, &app.settings().cors);
+            let allowed = allowed.and_then(|()| {
+                identity::may_use_ambient(app, &caller, identity::Shown::of(request))
+            });
+            allowed.err().map(Problem::into_response)
+        })
+        .or_else(|| limited::tries_too_often(app, request))
 }
 
 /// Whether [`publish_directly`] answers a request as the routes would.

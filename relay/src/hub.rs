@@ -14,6 +14,7 @@ pub mod voice;
 use crate::{
     channel::{ChannelName, Selector},
     cursor::{Epoch, EventId, Partition, Place, Places},
+    descriptors::{self, Room},
     event_log::{Condition, Entry, Loss, Tail},
     frame::Frame,
     settings::Settings,
@@ -24,6 +25,7 @@ use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
 use open::{Directed, EndReason};
 use parking_lot::RwLock;
+use relay_config::Config;
 use select::StreamSelector;
 use std::{
     sync::{
@@ -45,6 +47,8 @@ pub struct Hub {
     /// By partition: everything up to this id stands in the inboxes of the shards that want it.
     heads: [AtomicU64; Partition::MAX],
     numbers: AtomicU64,
+    /// How many files the process may open.
+    open_files: Option<u64>,
     /// Bytes that wait for streams, in feeds and backlogs.
     pub queue_bytes: AtomicUsize,
     /// The same by shard.
@@ -69,6 +73,7 @@ impl Hub {
             carried: AtomicUsize::new(0),
             heads: Default::default(),
             numbers: AtomicU64::new(1),
+            open_files: descriptors::open_files(),
             queue_bytes: AtomicUsize::new(0),
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             waiting: AtomicUsize::new(0),
@@ -145,6 +150,12 @@ impl Hub {
         let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
         let counted: usize = loads.sum();
         counted.saturating_sub(self.carried.load(Ordering::Relaxed))
+    }
+
+    /// How many connections there may be, and up to how many a stream may open.
+    pub fn room(&self, config: &Config) -> Room {
+        let configured = config.stream.max_connections;
+        descriptors::room(configured, self.open_files, self.shards())
     }
 
     /// Bytes that begin and cease to wait for streams of a shard.

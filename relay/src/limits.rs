@@ -6,6 +6,7 @@
 //! fleet-wide rates can come the same way.
 
 pub mod bucket;
+mod failures;
 pub mod hit;
 mod notices;
 pub mod table;
@@ -17,7 +18,7 @@ use crate::{
 };
 use bucket::{Bucket, Moment, Rate};
 pub use hit::{Exceeded, Hit};
-use hit::{Resource, Scope};
+use hit::{Resource, STREAMS_WAIT, Scope};
 use notices::Notices;
 use parking_lot::Mutex;
 use relay_config::Limit;
@@ -30,9 +31,6 @@ use std::{
     time::{Duration, Instant},
 };
 use table::{Account, Place, Table};
-
-/// How soon to come back where streams are counted: nobody knows when one ends.
-const STREAMS_WAIT: Duration = Duration::from_secs(5);
 
 /// Who asks, as far as limits go.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -59,6 +57,8 @@ impl Key {
 pub struct Limits {
     started: Instant,
     on: AtomicBool,
+    /// Refused credentials are counted.
+    failures_on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
 }
@@ -137,6 +137,7 @@ fn check(
             &account.bytes,
             limit.publish_bytes_per_second.map(|bytes| bytes.get()),
         ),
+        Resource::Failures => Ok(()), // no limit of this kind: see `failures`
     }
 }
 
@@ -204,6 +205,7 @@ impl Limits {
         let limits = Limits {
             started: Instant::now(),
             on: AtomicBool::new(false),
+            failures_on: AtomicBool::new(false),
             state: Mutex::new(State {
                 config: config.clone(),
                 everybody: Table::default(),
@@ -224,6 +226,8 @@ impl Limits {
             || !config.per_subject.is_none()
             || !config.per_address.is_none()
             || !config.per_attribute.is_empty();
+        self.failures_on
+            .store(config.auth_failures_per_second.is_some(), Ordering::Release);
         self.state.lock().config = config.clone();
         self.on.store(bounds_something, Ordering::Release);
     }

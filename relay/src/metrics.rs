@@ -165,6 +165,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         refused,
         auth_refused,
         limited,
+        problems,
         jwks_fetches,
         log_retries,
         config_reloads,
@@ -288,6 +289,12 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused past a limit, by whose limit it was and of what.",
             "limit",
             limited,
+        ),
+        Metric::family(
+            "sse_relay_requests_refused",
+            "Requests that were answered with a problem, by its type.",
+            "problem",
+            problems,
         ),
         Metric::family(
             "sse_relay_tls_handshakes",

@@ -24,6 +24,7 @@ use crate::{
     stats::Stats,
     tls::{self, ServerTls, TlsError},
     traces::{Traces, TracesError},
+    unix_listener::{self, UnixListenError},
 };
 use relay_config::{Config, Fsync};
 use rustix::process::{Resource, getrlimit};
@@ -31,6 +32,7 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -49,6 +51,8 @@ pub enum ServeError {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(transparent)]
+    UnixListen(#[from] UnixListenError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -115,6 +119,9 @@ pub async fn serve(
     let audit = Audit::open(&config.audit)?;
     let listener = listen(config.listen, &config)?;
     let admin = listen(config.admin_listen, &config)?;
+    let unix = config.unix_sockets.iter().map(unix_listener::open);
+    let (unix, _socket_files): (Vec<_>, Vec<_>) =
+        unix.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let addresses = Addresses {
         public: listener.local_addr()?,
         admin: admin.local_addr()?,
@@ -134,10 +141,12 @@ pub async fn serve(
     }
     let app = Arc::new(app);
     let (stop, stopped) = watch::channel(false);
+    let mut listeners = vec![OwnedFd::from(listener)];
+    listeners.extend(unix);
     let mut threads = http::server::start(
         &app,
         &http::router(app.clone()),
-        listener,
+        listeners,
         tls.as_ref(),
         &stopped,
     )?;

@@ -4,6 +4,7 @@ use crate::{
     auth::{Refused, jwt::key_set::FetchResult},
     event_log::resume::Verdict,
     frame::GapReason,
+    http::problem::Kind,
     hub::open::{CloseReason, Directed},
     label::{Label, labels},
     limits::Hit,
@@ -309,6 +310,8 @@ pub struct Stats {
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     pub limited: Family<Hit>,
+    /// Answers that are problems.
+    pub problems: Family<Kind>,
     pub handshakes: Family<HandshakeOutcome>,
     pub reloads: Family<CertificateReload>,
     /// When the certificate ends that new connections get; the first to end, of several.

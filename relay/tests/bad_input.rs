@@ -333,22 +333,117 @@ fn lengths_that_lie_do_not_smuggle_a_request() {
         assert!(!text.contains("uptimeSeconds"), "{head}: {text}");
     }
     assert_eq!(relay.stored(), 0);
-    // RFC 9112, 6.1: both lengths may be taken as chunked, if the connection ends with the answer
-    let mut both = relay.connect();
-    both.send(format!("POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n{inner}"));
-    let text = String::from_utf8(both.rest()).unwrap();
-    assert!(
-        text.contains("connection: close") && !text.contains("uptimeSeconds"),
-        "{text}"
-    );
     let mut short = relay.connect();
     short.send(format!(
         "POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
     ));
     short.half_close();
     assert_eq!(short.answer().problem(), "incomplete-body");
-    assert!(relay.stored() <= 1, "half a body is no event");
+    assert_eq!(relay.stored(), 0, "half a body is no event");
+    assert_eq!(refused(&relay, "malformed-request"), 9);
+    assert_eq!(refused(&relay, "incomplete-body"), 1);
     still_serves(&relay);
+}
+
+/// How many requests were answered with a problem of this type.
+fn refused(relay: &Relay, problem: &str) -> u64 {
+    let sample = format!("sse_relay_requests_refused_total{{problem=\"{problem}\"}} ");
+    let scrape = relay.scrape();
+    let found = scrape.lines().find_map(|line| line.strip_prefix(&sample));
+    found
+        .expect("it is counted")
+        .parse()
+        .expect("a whole number")
+}
+
+#[test]
+fn two_lengths_are_no_request_and_end_the_connection() {
+    let relay = Relay::start(&[]);
+    let mut stream = relay.subscribe("channel=c");
+    stream.until("retry: ");
+    let inner = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut count = 0;
+    for lengths in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 4",
+        "Content-Length: 4\r\nX: y\r\nTransfer-Encoding: chunked\r\nContent-Length: 4",
+    ] {
+        for used in [0, 1, 3] {
+            let mut connection = relay.connect();
+            for _ in 0..used {
+                let chunked = format!(
+                    "POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+                );
+                connection.send(chunked);
+                assert_eq!(connection.answer().status, 201);
+                stream.until("data: ok\n\n");
+            }
+            connection.send(format!(
+                "POST {PUBLISH} HTTP/1.1\r\nHost: x\r\n{lengths}\r\n\r\n1\r\na\r\n0\r\n\r\n{inner}"
+            ));
+            let answer = connection.answer();
+            assert_eq!(answer.problem(), "malformed-request", "{lengths} {used}");
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert_eq!(connection.rest(), b"", "nothing of it is a request");
+            count += 1;
+            assert_eq!(refused(&relay, "malformed-request"), count);
+        }
+    }
+    // what came before its answer was there is hyper's: chunked, and the end of the connection
+    let mut pipelined = relay.connect();
+    pipelined.send(format!(
+        "GET /health HTTP/1.1\r\nHost: x\r\n\r\n\
+         POST {PUBLISH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n{inner}"
+    ));
+    let text = String::from_utf8(pipelined.rest()).unwrap();
+    assert!(!text.contains("uptimeSeconds"), "{text}");
+    relay.publish("c", "live");
+    stream.until("data: live\n\n");
+}
+
+#[test]
+fn streams_leave_descriptors_for_publishers() {
+    let relay = Relay::start_with_descriptors(128);
+    let mut streams = Vec::new();
+    let told = loop {
+        let mut stream = relay.connect();
+        stream.send(request("GET", "/v1/events?channel=c", &[], b""));
+        let head = stream.head();
+        match head.status {
+            200 => streams.push(stream),
+            _ => break head,
+        }
+        assert!(streams.len() < 128, "as many as there are files");
+    };
+    assert_eq!(told.status, 503);
+    assert!(told.header("retry-after").is_some());
+    assert!(streams.len() > 32, "{}", streams.len());
+    let sample = "sse_relay_limited_total{limit=\"total-streams\"} 1";
+    assert!(relay.scrape().contains(sample), "{}", relay.scrape());
+    // publishers find room, on connections of their own, and each stream gets it
+    relay.publish("c", "here");
+    for stream in &mut streams {
+        stream.until("data: here\n\n");
+    }
+    // a browser is told to come back
+    let browser = relay.request(
+        "GET",
+        "/v1/events?channel=c",
+        &["Sec-Fetch-Mode: cors", "Connection: close"],
+        b"",
+    );
+    assert_eq!(browser.status, 200);
+    streams.pop();
+    let begun = Instant::now();
+    let closing = ["Connection: close"];
+    while relay
+        .request("HEAD", "/v1/events?channel=c", &closing, b"")
+        .status
+        != 200
+    {
+        assert!(begun.elapsed() < LIMIT, "{}", relay.output());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

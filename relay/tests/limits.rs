@@ -9,6 +9,7 @@ use support::{Answer, Connection, LIMIT, Relay, request};
 
 const ANN: &str = "Authorization: Bearer ann-secret";
 const BOB: &str = "Authorization: Bearer bob-secret";
+const JSON: &str = "Content-Type: application/json";
 const BROWSER: &str = "Sec-Fetch-Mode: cors";
 const STREAM: &str = "/v1/events?channel=c";
 
@@ -17,7 +18,9 @@ fn limited(limits: Value) -> Relay {
         json!({"name": name, "sha256": hash_of(&format!("{name}-secret")),
                "publish": ["**"], "subscribe": ["**"], "manage": ["observe"]})
     };
-    let auth = json!({"tokens": [token("ann"), token("bob")], "anonymous": {"subscribe": ["**"]}});
+    let boss = json!({"name": "boss", "sha256": hash_of("boss-secret"), "manage": ["disconnect"]});
+    let auth =
+        json!({"tokens": [token("ann"), token("bob"), boss], "anonymous": {"subscribe": ["**"]}});
     let env = [
         ("SSE_RELAY_AUTH", auth.to_string()),
         ("SSE_RELAY_LIMITS", limits.to_string()),
@@ -67,6 +70,63 @@ fn refused(relay: &Relay, headers: &[&str]) -> Answer {
 
 fn publish(relay: &Relay, token: &str, body: &[u8]) -> Answer {
     relay.request("POST", "/v1/channels/c/events", &[token], body)
+}
+
+#[test]
+fn who_tries_too_many_credentials_waits_and_nobody_else_does() {
+    let relay = limited(json!({"authFailuresPerSecond": 1, "burst": "3s"}));
+    let from = |address: &str| format!("X-Forwarded-For: {address}");
+    let (bad, good) = (from("192.0.2.1"), from("192.0.2.2"));
+    let mut stream = opened(&relay, &[&bad, ANN]);
+    let mut answers = Vec::new();
+    for number in 0..8 {
+        let token = format!("Authorization: Bearer guess-{number}");
+        let target = ["/v1/status", STREAM][number % 2];
+        let headers = [&*bad, &*token, "Connection: close"];
+        answers.push(relay.request("GET", target, &headers, b""));
+    }
+    let tried = answers.iter().filter(|answer| answer.status == 401).count();
+    assert!((3..6).contains(&tried), "{answers:?}");
+    let last = answers.last().unwrap();
+    assert_refused(last, 429, "limit-reached");
+    assert!(last.body.contains("too many credentials"), "{last:?}");
+    // no credential of that address is looked at, the right one included
+    let right = relay.request("GET", "/v1/status", &[&bad, ANN], b"");
+    assert_refused(&right, 429, "limit-reached");
+    assert_refused(&refused(&relay, &[&bad, ANN]), 429, "limit-reached");
+    let browser = refused(&relay, &[&bad, ANN, BROWSER]);
+    assert_eq!(browser.status, 200);
+    // what needs none goes on, so do others, and streams that are open
+    opened(&relay, &[&bad]);
+    opened(&relay, &[&good, BOB]);
+    let published = relay.request("POST", "/v1/channels/c/events", &[&good, BOB], b"x");
+    assert_eq!(published.status, 201);
+    stream.until("data: x");
+    assert!(
+        scraped(
+            &relay,
+            "sse_relay_limited_total{limit=\"address-failures\"}"
+        ) >= 4.0
+    );
+    wait_for("it is calm again", || {
+        relay.request("GET", "/v1/status", &[&bad, ANN], b"").status == 200
+    });
+}
+
+#[test]
+fn tokens_that_were_good_once_lock_nobody_out() {
+    let relay = limited(json!({"authFailuresPerSecond": 1, "burst": "1s"}));
+    let boss = "Authorization: Bearer boss-secret";
+    let body = json!({"token": "ann"}).to_string();
+    let revoked = relay.request("POST", "/v1/revocations", &[boss, JSON], body.as_bytes());
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    for _ in 0..20 {
+        let status = relay.request("GET", "/v1/status", &[ANN], b"").status;
+        assert_eq!(status, 401, "revoked, which is no try");
+        let status = relay.request("GET", "/v1/status", &[], b"").status;
+        assert_eq!(status, 401, "nothing was shown");
+    }
+    assert_eq!(relay.request("GET", "/v1/status", &[BOB], b"").status, 200);
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

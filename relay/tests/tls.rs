@@ -442,7 +442,8 @@ fn half_open_handshakes_of_as_many_files_as_there_are_do_not_stop_others() {
     let displaced = "sse_relay_tls_handshakes_total{outcome=\"displaced\"} ";
     let mut lines = scrape.lines();
     let count = lines.find_map(|line| line.strip_prefix(displaced)).unwrap();
-    assert!(count.parse::<u32>().unwrap() > FILES, "{count}");
+    // the others were turned away while all connections that may be were taken
+    assert!(count.parse::<u32>().unwrap() > FILES / 2, "{count}");
 }
 
 #[tokio::test]

@@ -46,13 +46,17 @@ pub(super) fn proxies() -> impl Strategy<Value = Proxies> {
         prop::sample::select(headers),
         prop::sample::select(plaintext),
         prop::sample::select(protocol),
+        any::<bool>(),
     )
-        .prop_map(|(trusted, header, plaintext, proxy_protocol)| Proxies {
-            trusted,
-            header,
-            plaintext,
-            proxy_protocol,
-        })
+        .prop_map(
+            |(trusted, header, plaintext, proxy_protocol, trust_unix_sockets)| Proxies {
+                trusted,
+                trust_unix_sockets,
+                header,
+                plaintext,
+                proxy_protocol,
+            },
+        )
 }
 
 fn limit() -> impl Strategy<Value = Limit> {
@@ -84,17 +88,18 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
     (
         (limit(), limit(), limit(), vec(rule, 0..3)),
         (any::<u8>(), any::<u8>(), span()),
-        (any::<usize>(), answers),
+        (any::<usize>(), answers, of(any::<u32>())),
     )
         .prop_map(
             |(
                 (total, per_subject, per_address, per_attribute),
                 (ipv4_prefix, ipv6_prefix, burst),
-                (max_tracked, to_browsers),
+                (max_tracked, to_browsers, auth_failures_per_second),
             )| Limits {
                 total,
                 per_subject,
                 per_address,
+                auth_failures_per_second,
                 per_attribute,
                 ipv4_prefix,
                 ipv6_prefix,

@@ -19,6 +19,9 @@ pub(super) fn check(problems: &mut Problems, limits: &Limits, max_connections: O
     check_limit(problems, "limits.total", limits.total);
     check_limit(problems, "limits.perSubject", limits.per_subject);
     check_limit(problems, "limits.perAddress", limits.per_address);
+    if let Some(failures) = limits.auth_failures_per_second {
+        problems.count("limits.authFailuresPerSecond", u64::from(failures));
+    }
     for (index, rule) in limits.per_attribute.iter().enumerate() {
         let path = format!("limits.perAttribute[{index}]");
         problems.name(&format!("{path}.attribute"), &rule.attribute);

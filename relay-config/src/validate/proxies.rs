@@ -7,6 +7,7 @@ use crate::proxies::{Network, Plaintext, Proxies, ProxyProtocol};
 const MAX_NETWORKS: usize = 1_000;
 
 pub(super) fn check(problems: &mut Problems, proxies: &Proxies) {
+    let nobody = proxies.trusted.is_empty() && !proxies.trust_unix_sockets;
     for (index, text) in proxies.trusted.iter().enumerate() {
         if let Err(error) = text.parse::<Network>() {
             problems.add(format!("proxies.trusted[{index}]"), error.to_string());
@@ -18,13 +19,13 @@ pub(super) fn check(problems: &mut Problems, proxies: &Proxies) {
         "has more than 1000 entries; write wider networks",
     );
     problems.add_if(
-        proxies.plaintext != Plaintext::Allow && proxies.trusted.is_empty(),
+        proxies.plaintext != Plaintext::Allow && nobody,
         "proxies.plaintext",
         "has no effect: only a proxy that is believed can tell whether a client used TLS; name it \
          in `proxies.trusted`",
     );
     problems.add_if(
-        proxies.proxy_protocol != ProxyProtocol::Off && proxies.trusted.is_empty(),
+        proxies.proxy_protocol != ProxyProtocol::Off && nobody,
         "proxies.proxyProtocol",
         "believes nobody: anybody can send its header; name the proxies in `proxies.trusted`",
     );

@@ -8,7 +8,7 @@ pub mod key_set;
 pub mod sign;
 
 pub use claims::MAX_ID;
-pub use compact::looks_signed;
+pub use compact::{Said, looks_signed, said};
 
 use super::{Refused, mapping::Mapping};
 use crate::{cursor::UnixMillis, grant::Grant};

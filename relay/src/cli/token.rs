@@ -1,13 +1,12 @@
 //! `sse-relay token`: make tokens, and say what one allows.
 
-use super::options;
-use crate::{
-    auth::{Authenticator, Credential, Denied, Evidence, hash_of},
-    clock::unix_millis,
-    grant::Grant,
-};
+mod explain;
+mod signed;
+
+use crate::auth::hash_of;
 use clap::{Args, Subcommand};
-use http::{HeaderMap, header};
+use explain::{Explain, Verdict};
+use signed::Signed;
 use std::{io::Read, path::PathBuf, process::ExitCode};
 
 /// Tokens are secrets: the configuration holds only their hashes, and no command takes one as an
@@ -16,20 +15,15 @@ use std::{io::Read, path::PathBuf, process::ExitCode};
 pub enum Command {
     /// Make a token: it goes to standard output, what the configuration needs to standard error
     New {
-        /// What it is called in logs
-        #[arg(default_value = "token")]
-        name: String,
+        /// What it is called in logs; of a signed token, whom it stands for
+        name: Option<String>,
+        #[command(flatten)]
+        signed: Box<Signed>,
     },
     /// Print the hash of a token that exists
     Hash(Given),
-    /// Say what a token allows under a configuration, or why it is refused
-    Explain {
-        /// Configuration file
-        #[arg(long, value_name = "FILE", env = "SSE_RELAY_CONFIG")]
-        config: Option<PathBuf>,
-        #[command(flatten)]
-        token: Given,
-    },
+    /// Say what a token or a certificate allows under a configuration, or why it is refused
+    Explain(Explain),
 }
 
 /// Where a token is read from.
@@ -66,15 +60,19 @@ impl Given {
 
 pub fn run(command: &Command) -> ExitCode {
     let result = match command {
-        Command::New { name } => new(name),
+        Command::New { name, signed } if signed.jwt => signed.run(name.as_deref()),
+        Command::New { name, .. } => new(name.as_deref().unwrap_or("token")),
         Command::Hash(given) => given.read().map(|token| println!("{}", hash_of(&token))),
-        Command::Explain { config, token } => {
-            return match token
-                .read()
-                .and_then(|token| explain(config.as_ref(), &token))
-            {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
+        Command::Explain(explain) => {
+            return match explain.run() {
+                Ok(Verdict::Accepted(text)) => {
+                    print!("{text}");
+                    ExitCode::SUCCESS
+                }
+                Ok(Verdict::Refused(text)) => {
+                    print!("{text}");
+                    ExitCode::FAILURE
+                }
                 Err(error) => usage(&error),
             };
         }
@@ -107,104 +105,4 @@ fn new(name: &str) -> Result<(), String> {
     eprintln!("      publish: [\"**\"]     # say less, if you can\n      subscribe: [\"**\"]");
     println!("{token}");
     Ok(())
-}
-
-/// Whether the token is accepted; what it allows, or why not, is printed.
-fn explain(config: Option<&PathBuf>, token: &str) -> Result<bool, String> {
-    let config = options::load(config.map(PathBuf::as_path)).map_err(|error| error.to_string())?;
-    let authenticator =
-        Authenticator::new(config.auth.as_ref()).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    for error in runtime.block_on(authenticator.fetch_keys()) {
-        eprintln!("sse-relay: the published keys of an issuer cannot be had: {error}");
-    }
-    let credential = Credential::Bearer(token);
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = format!("Bearer {token}").parse() {
-        headers.insert(header::AUTHORIZATION, value); // for another application that is asked
-    }
-    match runtime.block_on(authenticator.identify(&credential, &headers, unix_millis())) {
-        Ok(identity) => {
-            match identity.from {
-                Evidence::Open => {
-                    println!("accepted: no credentials are configured, everybody may do everything")
-                }
-                Evidence::Forward => println!("accepted: the application that was asked knows it"),
-                Evidence::Anonymous => println!("accepted as nobody"),
-                Evidence::Token(name) => println!("accepted: token {name:?}"),
-                Evidence::Certificate(name) => println!("accepted: certificate {name:?}"),
-                Evidence::Ticket(_) => println!("accepted: a ticket"),
-                Evidence::Jwt { issuer, .. } => println!("accepted: signed by {issuer:?}"),
-            }
-            print!("{}", describe(&identity.grant));
-            Ok(true)
-        }
-        Err(denied) => {
-            let reason = match denied {
-                Denied::Refused(refused) => refused.as_str(),
-                Denied::Unavailable(_) => "unavailable",
-            };
-            println!("refused ({reason}): {denied}");
-            Ok(false)
-        }
-    }
-}
-
-fn describe(grant: &Grant) -> String {
-    let list = |texts: Vec<String>| {
-        if texts.is_empty() {
-            "nothing".to_owned()
-        } else {
-            texts.join(", ")
-        }
-    };
-    let publish = list(grant.publish.iter().map(ToString::to_string).collect());
-    let subscribe = list(grant.subscribe.iter().map(ToString::to_string).collect());
-    let manage = list(
-        grant
-            .manage
-            .iter()
-            .map(|right| right.as_str().to_owned())
-            .collect(),
-    );
-    let mut text =
-        format!("  publish    {publish}\n  subscribe  {subscribe}\n  manage     {manage}\n");
-    if let Some(subject) = &grant.subject {
-        text.push_str(&format!("  subject    {subject}\n"));
-    }
-    if let Some(expires) = grant.expires {
-        text.push_str(&format!(
-            "  until      {}\n",
-            crate::http::time::format_millis(expires)
-        ));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_is_described_in_full() {
-        let grant = Grant {
-            subject: crate::subject::Subject::parse("ann").ok(),
-            expires: Some(1_795_248_000_000),
-            ..Grant::everything()
-        };
-        let text = describe(&grant);
-        for part in [
-            "publish    **",
-            "subscribe  **",
-            "manage     observe",
-            "subject    ann",
-            "2026-11-21T08:00:00",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-        assert!(describe(&Grant::default()).contains("publish    nothing"));
-    }
 }

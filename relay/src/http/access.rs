@@ -29,7 +29,7 @@ pub enum NotLoopback {
     )]
     Address(SocketAddr),
     #[error(
-        "`proxies.trusted` says that others reach this relay through a proxy, and no credentials are configured: \
+        "`proxies` says that others reach this relay through a proxy, and no credentials are configured: \
          anybody could publish and read. Configure `auth`, or say --insecure-open if everybody may"
     )]
     Proxied,
@@ -45,7 +45,11 @@ impl Openness {
         ) {
             (Some(_), _, _) | (None, true, _) => Ok(Openness::Everybody),
             (None, false, false) => Err(NotLoopback::Address(config.listen)),
-            (None, false, true) if !config.proxies.trusted.is_empty() => Err(NotLoopback::Proxied),
+            (None, false, true)
+                if !config.proxies.trusted.is_empty() || config.proxies.trust_unix_sockets =>
+            {
+                Err(NotLoopback::Proxied)
+            }
             (None, false, true) => Ok(Openness::Loopback),
         }
     }

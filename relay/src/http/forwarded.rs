@@ -21,6 +21,8 @@ pub struct Proxies {
     header: ForwardedHeader,
     plaintext: Plaintext,
     protocol: ProxyProtocol,
+    /// Whoever connects by a Unix socket is one of them.
+    unix: bool,
 }
 
 /// Who asks, as far as proxies tell.
@@ -48,6 +50,7 @@ impl Proxies {
             header: config.header,
             plaintext: config.plaintext,
             protocol: config.proxy_protocol,
+            unix: config.trust_unix_sockets,
         }
     }
 
@@ -58,7 +61,7 @@ impl Proxies {
     /// Whether a connection from `peer` begins with a header of the PROXY protocol; `None` where it
     /// must and nobody would believe it.
     pub fn preface(&self, peer: Option<SocketAddr>) -> Option<Preface> {
-        let trusted = peer.is_some_and(|peer| self.trust(peer.ip()));
+        let trusted = peer.map_or(self.unix, |peer| self.trust(peer.ip()));
         match (self.protocol, trusted) {
             (ProxyProtocol::Off, _) | (ProxyProtocol::Accept, false) => Some(Preface::Absent),
             (ProxyProtocol::Accept, true) => Some(Preface::Optional),
@@ -73,12 +76,10 @@ impl Proxies {
         peer: Option<SocketAddr>,
         values: impl Fn(&'static str) -> V,
     ) -> Client {
-        let Some(peer) = peer.map(ClientAddress::from) else {
-            return Client::default();
-        };
-        if !self.trust(peer.ip()) {
+        let peer = peer.map(ClientAddress::from);
+        if !peer.map_or(self.unix, |peer| self.trust(peer.ip())) {
             return Client {
-                address: Some(peer),
+                address: peer,
                 scheme: None,
             };
         }
@@ -89,7 +90,7 @@ impl Proxies {
                     .rev()
                     .flat_map(list_from_the_end);
                 Client {
-                    address: Some(self.last_untrusted(peer, hops.map(address))),
+                    address: self.last_untrusted(peer, hops.map(address)),
                     scheme: said.map(scheme).next().flatten(),
                 }
             }
@@ -97,7 +98,7 @@ impl Proxies {
                 let elements: Vec<Element> = values("forwarded").rev().flat_map(elements).collect();
                 let hops = elements.iter().map(|element| element.address);
                 Client {
-                    address: Some(self.last_untrusted(peer, hops)),
+                    address: self.last_untrusted(peer, hops),
                     scheme: elements.first().and_then(|element| element.scheme),
                 }
             }
@@ -107,13 +108,13 @@ impl Proxies {
     /// `hops` come from the end; `None` is one that cannot be read.
     fn last_untrusted(
         &self,
-        peer: ClientAddress,
+        peer: Option<ClientAddress>,
         hops: impl Iterator<Item = Option<ClientAddress>>,
-    ) -> ClientAddress {
+    ) -> Option<ClientAddress> {
         let mut client = peer;
         for hop in hops.take(MAX_HOPS) {
             let Some(hop) = hop else { break };
-            client = hop;
+            client = Some(hop);
             if !self.trust(hop.ip()) {
                 break;
             }

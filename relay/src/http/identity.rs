@@ -83,6 +83,15 @@ pub fn credential_of<'a>(
     })
 }
 
+/// Whether a request shows any credential, a ticket included.
+pub fn shows_something<B>(app: &App, request: &http::Request<B>) -> bool {
+    let query = request.uri().query();
+    let ticket = query.is_some_and(|query| query.contains("ticket="));
+    let route = app.settings().routes.find(request.uri().path());
+    let route = route.as_ref().map(|asked| asked.route.credentials());
+    ticket || credential_of(app, Shown::of(request), query, route) != Credential::None
+}
+
 /// A page of another origin does not use what a browser sends by itself (CSRF), unless the
 /// configuration lends it to that origin.
 pub fn may_use(app: &App, caller: &Caller<'_>, credential: &Credential<'_>) -> Result<(), Problem> {

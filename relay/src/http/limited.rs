@@ -2,6 +2,8 @@
 
 use super::{
     App, events,
+    forwarded::Client,
+    identity,
     problem::{Kind, Problem},
 };
 use crate::{hub::open::retry, limits::Exceeded};
@@ -21,6 +23,30 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
 /// Whether a refusal passes by itself.
 pub fn passes(problem: &Problem) -> bool {
     problem.exceeded().is_some() || problem.kind == Kind::AuthUnavailable
+}
+
+/// Whether a request shows a credential and comes from where too many were refused: then nobody looks at
+/// it.
+pub fn shows_too_often<B>(
+    app: &App,
+    request: &http::Request<B>,
+    client: Client,
+) -> Option<Exceeded> {
+    let exceeded = app.limits.may_try(client.address).err()?;
+    identity::shows_something(app, request).then_some(exceeded)
+}
+
+/// The answer to such a request.
+pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
+    let client = request.extensions().get::<Client>();
+    let exceeded = shows_too_often(app, request, client.copied().unwrap_or_default())?;
+    let path = request.uri().path();
+    let is_stream = path == "/v1/events" || app.settings().routes.find(path).is_some();
+    Some(if is_stream && comes_back(app, request) {
+        later(app, exceeded)
+    } else {
+        Problem::limited(exceeded).into_response()
+    })
 }
 
 /// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential) becomes

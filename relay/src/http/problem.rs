@@ -3,6 +3,7 @@
 
 use crate::{
     auth::Refused,
+    label::Label,
     limits::{Exceeded, hit::Scope},
     stats::AuthRefusal,
     who::Who,
@@ -56,6 +57,14 @@ pub enum Kind {
     LimitReached,
     /// The relay does as much as it may.
     Overloaded,
+}
+
+impl Label for Kind {
+    const ALL: &'static [Kind] = Kind::ALL;
+
+    fn label(self) -> &'static str {
+        self.slug()
+    }
 }
 
 impl Kind {
@@ -422,6 +431,7 @@ impl Kind {
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
+        response.extensions_mut().insert(self); // for who counts answers
         response
     }
 }

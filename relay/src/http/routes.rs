@@ -49,14 +49,14 @@ pub async fn serve(
         )
         .into_response();
     }
+    if let Some(answer) = super::refused(&app, &request) {
+        return answer;
+    }
     match (request.method(), status) {
         (&Method::GET | &Method::HEAD, None) => {
             events::events(State(app), Extension(client), Extension(arrival), request).await
         }
         (&Method::GET | &Method::HEAD, Some(route)) => {
-            if let Some(answer) = super::refused(&app, &request) {
-                return answer;
-            }
             let (parts, _) = request.into_parts();
             let answer = status_of(&app, &parts, route).await;
             answer.unwrap_or_else(|problem| refuse(Some(route), problem))

@@ -5,6 +5,7 @@
 //! before any byte of an answer.
 
 mod carry;
+mod framing;
 mod rewind;
 mod secure;
 mod wire;
@@ -12,7 +13,9 @@ mod wire;
 use super::{
     App, Phase, events,
     forwarded::Client,
+    hardening,
     identity::Identified,
+    limited,
     problem::{Denial, Kind, Problem},
     subscribe::Answer,
 };
@@ -27,12 +30,19 @@ use crate::{
         parting::Parting,
         shard::{Decision, Edge, First, Shard, Shared, head},
     },
+    stats::AuthRefusal,
     tls::{ServerTls, client_certificate::ClientCertificate},
 };
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
+use framing::{Heads, Noted};
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -45,7 +55,7 @@ use rewind::Rewind;
 use std::{
     convert::Infallible,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::OwnedFd,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
@@ -89,11 +99,11 @@ impl Threads {
 pub fn start(
     app: &Arc<App>,
     router: &Router,
-    listener: TcpListener,
+    listeners: Vec<OwnedFd>,
     tls: Option<&Arc<ServerTls>>,
     stop: &watch::Receiver<bool>,
 ) -> io::Result<Threads> {
-    let mut listener = Some(listener);
+    let mut listeners = Some(listeners);
     let mut alive = Vec::new();
     for shard in 0..app.hub.shards() {
         let context = Context {
@@ -103,7 +113,7 @@ pub fn start(
             tls: tls.cloned(),
             stop: stop.clone(),
         };
-        alive.push(start_one(context, listener.take())?);
+        alive.push(start_one(context, listeners.take().unwrap_or_default())?);
     }
     Ok(Threads { alive })
 }
@@ -111,7 +121,7 @@ pub fn start(
 /// What is answered resolves when the thread ends, however it does.
 fn start_one(
     context: Context,
-    listener: Option<TcpListener>,
+    listeners: Vec<OwnedFd>,
 ) -> io::Result<oneshot::Receiver<Infallible>> {
     let (started, has_started) = std::sync::mpsc::channel();
     let (life, alive) = oneshot::channel();
@@ -124,7 +134,7 @@ fn start_one(
                 .build()
                 .and_then(|runtime| {
                     let entered = runtime.enter();
-                    let shard = context.shard(listener)?;
+                    let shard = context.shard(listeners)?;
                     drop(entered);
                     Ok((runtime, shard))
                 });
@@ -155,7 +165,7 @@ struct Context {
 }
 
 impl Context {
-    fn shard(self, listener: Option<TcpListener>) -> io::Result<Shard> {
+    fn shard(self, listeners: Vec<OwnedFd>) -> io::Result<Shard> {
         let settings = self.app.settings();
         let shared = Shared {
             hub: self.app.hub.clone(),
@@ -185,7 +195,8 @@ impl Context {
             }),
             hand_over: Box::new(move |socket, bytes, peer| {
                 let context = self.clone();
-                match &self.tls {
+                // a connection without an address came by a Unix socket, which has no TLS
+                match self.tls.as_ref().filter(|_| peer.is_some()) {
                     None => drop(tokio::spawn(context.serve(socket, bytes, peer))),
                     Some(tls) => drop(tokio::spawn(context.serve_secure(
                         socket,
@@ -195,7 +206,7 @@ impl Context {
                 }
             }),
         };
-        Shard::new(index, shared, edge, listener)
+        Shard::new(index, shared, edge, listeners)
     }
 
     /// Only a plain subscribe that is allowed stays with the shard.
@@ -224,6 +235,14 @@ impl Context {
         let Some(headers) = Headers::of(request) else {
             return Decision::HandOver;
         };
+        let client = settings.proxies.client(peer, |name| {
+            let same = move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+            let headers = request.headers.iter().filter(same);
+            headers.map(|header| header.value)
+        });
+        if self.app.limits.may_try(client.address).is_err() {
+            return Decision::HandOver;
+        }
         let subscribe = super::subscribe::Subscribe {
             query,
             last_event_id: headers.last_event_id,
@@ -236,12 +255,7 @@ impl Context {
                 route.as_ref().map(|asked| asked.route.credentials()),
             ),
             route: route.clone(),
-            client: self.app.settings().proxies.client(peer, |name| {
-                let same =
-                    move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
-                let headers = request.headers.iter().filter(same);
-                headers.map(|header| header.value)
-            }),
+            client,
             transport: Transport::Http11,
             framing: Framing::Chunked,
             intent: super::subscribe::Intent::Open,
@@ -292,9 +306,9 @@ impl Context {
         if is_http2 && http.http2 {
             self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
-            refuse(wire, version_is_off()).await;
+            self.refuse(wire, version_is_off()).await;
         } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
-            refuse(wire, problem).await;
+            self.refuse(wire, problem).await;
         } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, remote).await
             && let Ok(socket) = wire.into_inner().into_std()
         {
@@ -306,6 +320,8 @@ impl Context {
         }
     }
 
+    /// A Unix socket too: what is read and written is so by the same calls.
+    ///
     /// On this thread's runtime from now on; `None` when it is closed already.
     async fn wire(&self, socket: OwnedFd) -> Option<(Wire<TcpStream>, Arc<Parting>)> {
         let socket = TcpStream::from_std(std::net::TcpStream::from(socket)).ok()?;
@@ -362,9 +378,13 @@ impl Context {
             .keep_alive(!stopping)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken = Taken::default();
-        let service = self.service(remote, Some(taken.clone()));
-        let mut connection =
-            builder.serve_connection(Rewind::new(bytes, TokioIo::new(io)), service);
+        let heads = Heads::new(&bytes, http.max_head_bytes.as_usize());
+        let io = TokioIo::new(Noted::new(io, heads.clone()));
+        let service = ConnectionService {
+            heads: Some(heads),
+            ..self.service(remote, Some(taken.clone()))
+        };
+        let mut connection = builder.serve_connection(Rewind::new(bytes, io), service);
         let mut stop = self.stop.clone();
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut told = stopping;
@@ -378,13 +398,17 @@ impl Context {
             }
             match (taken.lock().take(), polled) {
                 // the client may have gone away in the same poll: then there is nothing to take
-                (_, Poll::Ready(Err(_))) => Poll::Ready(None),
+                (_, Poll::Ready(Err(error))) => {
+                    self.count_unreadable(&error);
+                    Poll::Ready(None)
+                }
                 (Some(opening), _) => Poll::Ready(Some(opening)),
                 (None, polled) => polled.map(|_| None),
             }
         })
         .await;
-        let io = connection.into_parts().io.into_inner().into_inner();
+        let io = connection.into_parts().io.into_inner();
+        let io = io.into_inner().into_inner();
         match opening {
             Some(opening) => Some((io, opening)),
             None => {
@@ -404,7 +428,30 @@ impl Context {
                 parting: remote.parting,
             },
             taken,
+            heads: None,
         }
+    }
+
+    /// Answers without hyper, and closes.
+    async fn refuse(&self, mut socket: impl Io, problem: Problem) {
+        self.app.hub.stats.problems.of(problem.kind).add(1);
+        let (status, body) = (problem.kind.status(), problem.to_json().to_string());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = socket.write_all(answer.as_bytes()).await;
+        linger(socket).await;
+    }
+
+    /// Hyper has answered what it could not read, and says nothing of it to its service.
+    fn count_unreadable(&self, error: &hyper::Error) {
+        let kind = match error {
+            error if error.is_parse_too_large() => Kind::HeadTooLarge,
+            error if error.is_parse() => Kind::MalformedRequest,
+            _ => return, // the client went away
+        };
+        self.app.hub.stats.problems.of(kind).add(1);
     }
 }
 
@@ -447,6 +494,20 @@ async fn linger(mut socket: impl Io) {
     let _ = tokio::time::timeout(LINGER, reading).await;
 }
 
+/// Whoever stands in front may have taken the other length for the right one: nothing that follows on
+/// this connection is known to be a request.
+fn two_lengths() -> Response {
+    let mut response = Problem::new(
+        Kind::MalformedRequest,
+        "a request has Content-Length or Transfer-Encoding, not both",
+    )
+    .into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    hardening::harden(headers);
+    response
+}
+
 fn version_is_off() -> Problem {
     Problem::new(
         Kind::HttpVersion,
@@ -471,17 +532,6 @@ fn unreadable(bytes: &[u8], max: usize) -> Option<Problem> {
             "send HTTP/1.1 or HTTP/2 in plain text; this port has no TLS, and header lines have no control characters",
         )),
     }
-}
-
-/// Answers without hyper, and closes.
-async fn refuse(mut socket: impl Io, problem: Problem) {
-    let (status, body) = (problem.kind.status(), problem.to_json().to_string());
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let _ = socket.write_all(answer.as_bytes()).await;
-    linger(socket).await;
 }
 
 /// A connection that counts for its shard until it ends.
@@ -512,6 +562,8 @@ struct ConnectionService {
     arrival: Arrival,
     /// `None` where the connection cannot be taken over.
     taken: Option<Taken>,
+    /// Requests as they came; `None` where a request has one length only (HTTP/2).
+    heads: Option<Heads>,
 }
 
 impl ConnectionService {
@@ -544,6 +596,9 @@ impl ConnectionService {
     ) -> BoxFuture<'static, Result<Response, Infallible>> {
         let app = self.context.app.clone();
         let client = self.client(request.headers());
+        if limited::shows_too_often(&app, &request, client).is_some() {
+            return self.routing(client)(request);
+        }
         let asked = events::subscribe(&app, &request, client, Framing::Chunked);
         let decided = asked.answer_at_once(&app);
         if let Some(Answer::Open(opening)) = decided {
@@ -576,6 +631,7 @@ impl ConnectionService {
     + Send
     + use<> {
         let (context, arrival) = (self.context.clone(), self.arrival.clone());
+        let heads = self.heads.clone();
         move |request| {
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(client);
@@ -588,7 +644,17 @@ impl ConnectionService {
                 } else {
                     context.router.oneshot(request).await?
                 };
-                if let Some(denial) = response.extensions().get::<Denial>() {
+                if let Some(heads) = heads {
+                    heads.answered();
+                }
+                let said = response.extensions();
+                if let Some(kind) = said.get::<Kind>() {
+                    app.hub.stats.problems.of(*kind).add(1);
+                }
+                if let Some(AuthRefusal::Refused(refused)) = said.get::<AuthRefusal>() {
+                    app.limits.failed(client.address, *refused);
+                }
+                if let Some(denial) = said.get::<Denial>() {
                     app.audit.record(&Entry {
                         action: Action::Denied,
                         who: denial.who.as_deref(),
@@ -610,6 +676,13 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        if let Some(heads) = &self.heads
+            && heads.says_two_lengths(request.headers())
+        {
+            let kind = Kind::MalformedRequest;
+            self.context.app.hub.stats.problems.of(kind).add(1);
+            return Box::pin(async { Ok(two_lengths()) });
+        }
         if let Some(certificate) = &self.certificate {
             request.extensions_mut().insert(certificate.clone());
         }

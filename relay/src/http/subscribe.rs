@@ -28,6 +28,7 @@ use crate::{
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
         voice::Voice,
     },
+    limits::Exceeded,
     route::Asked,
     stats::TicketUse,
     subject::Subject,
@@ -110,6 +111,10 @@ impl Subscribe<'_> {
         };
         if self.has_everything(app, &opening) {
             return Answer::NothingMore;
+        }
+        let room = app.hub.room(&app.config());
+        if app.hub.connections() > room.streams {
+            return Answer::Refused(Problem::limited(Exceeded::no_room()));
         }
         match app.limits.open(&identity, self.client.address) {
             Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),

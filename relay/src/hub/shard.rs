@@ -136,7 +136,7 @@ pub struct Shard {
     edge: Edge,
     inbox: Arc<Inbox>,
     poller: Poller,
-    listener: Option<accept::Listener>,
+    listeners: Vec<accept::Listener>,
     slots: Slab<Slot>,
     /// Slots of streams by their numbers.
     by_number: HashMap<u64, u32>,
@@ -166,8 +166,13 @@ pub struct Shard {
     closed_channels: bool,
 }
 
-/// The listener's token; no slot has it.
-const LISTENER: Token = Token::MAX;
+/// The most listeners of a shard.
+const LISTENERS: usize = 16;
+
+/// A listener's token; no slot has it.
+fn listener_token(which: usize) -> Token {
+    Token::MAX - which as u64
+}
 /// Batches of socket events that are handled before delivery goes on.
 const BATCHES: usize = 4;
 /// Writes of one slice.
@@ -179,18 +184,21 @@ impl Shard {
         index: usize,
         shared: Shared,
         edge: Edge,
-        listener: Option<std::net::TcpListener>,
+        sockets: Vec<OwnedFd>,
     ) -> io::Result<Shard> {
         let poller = Poller::new()?;
-        let listener = listener.map(accept::Listener::new).transpose()?;
-        if let Some(listener) = &listener {
-            poller.add(listener, LISTENER, poller::ACCEPT)?;
+        let sockets = sockets.into_iter().take(LISTENERS);
+        let listeners: Vec<_> = sockets
+            .map(accept::Listener::new)
+            .collect::<io::Result<_>>()?;
+        for (which, listener) in listeners.iter().enumerate() {
+            poller.add(listener, listener_token(which), poller::ACCEPT)?;
         }
         Ok(Shard {
             index,
             inbox: shared.hub.inbox(index).clone(),
             poller,
-            listener,
+            listeners,
             slots: Slab::new(),
             by_number: HashMap::new(),
             generation: 0,
@@ -293,8 +301,9 @@ impl Shard {
     }
 
     fn ready(&mut self, ready: poller::Ready) {
-        if ready.token == LISTENER {
-            self.accept();
+        let which = Token::MAX - ready.token;
+        if which < LISTENERS as u64 {
+            self.accept(which as usize);
             return;
         }
         let Some(index) = self.slot_of(ready.token) else {

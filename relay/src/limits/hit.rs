@@ -3,6 +3,9 @@
 use crate::label::labels;
 use std::time::Duration;
 
+/// How soon to come back where streams are counted: nobody knows when one ends.
+pub const STREAMS_WAIT: Duration = Duration::from_secs(5);
+
 /// Whose limit it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Scope {
@@ -19,6 +22,8 @@ pub enum Resource {
     Opens,
     Publishes,
     Bytes,
+    /// Credentials that were refused.
+    Failures,
 }
 
 /// Both: the label of `sse_relay_limited_total`.
@@ -36,6 +41,7 @@ pub enum Hit {
     AddressOpens,
     AddressPublishes,
     AddressBytes,
+    AddressFailures,
     AttributeStreams,
     AttributeOpens,
     AttributePublishes,
@@ -55,6 +61,7 @@ labels!(Hit {
     AddressOpens => "address-opens",
     AddressPublishes => "address-publishes",
     AddressBytes => "address-bytes",
+    AddressFailures => "address-failures",
     AttributeStreams => "attribute-streams",
     AttributeOpens => "attribute-opens",
     AttributePublishes => "attribute-publishes",
@@ -77,6 +84,8 @@ impl Hit {
             (S::Address, R::Opens) => Hit::AddressOpens,
             (S::Address, R::Publishes) => Hit::AddressPublishes,
             (S::Address, R::Bytes) => Hit::AddressBytes,
+            // only addresses are bounded in what they try
+            (_, R::Failures) => Hit::AddressFailures,
             (S::Attribute, R::Streams) => Hit::AttributeStreams,
             (S::Attribute, R::Opens) => Hit::AttributeOpens,
             (S::Attribute, R::Publishes) => Hit::AttributePublishes,
@@ -95,6 +104,15 @@ pub struct Exceeded {
 }
 
 impl Exceeded {
+    /// Another stream would take the room that is kept for who publishes.
+    pub fn no_room() -> Exceeded {
+        Exceeded {
+            scope: Scope::Total,
+            resource: Resource::Streams,
+            wait: STREAMS_WAIT,
+        }
+    }
+
     pub fn hit(&self) -> Hit {
         Hit::of(self.scope, self.resource)
     }
@@ -111,6 +129,7 @@ fn what(resource: &Resource) -> &'static str {
         Resource::Opens => "streams are opened faster than they may be",
         Resource::Publishes => "events are published faster than they may be",
         Resource::Bytes => "more bytes are published than may be",
+        Resource::Failures => "too many credentials were refused",
     }
 }
 

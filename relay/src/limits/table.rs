@@ -14,6 +14,7 @@ pub struct Account {
     pub opens: Bucket,
     pub publishes: Bucket,
     pub bytes: Bucket,
+    pub failures: Bucket,
 }
 
 impl Account {
@@ -22,6 +23,7 @@ impl Account {
             && self.opens.is_full(now)
             && self.publishes.is_full(now)
             && self.bytes.is_full(now)
+            && self.failures.is_full(now)
     }
 }
 

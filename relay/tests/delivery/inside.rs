@@ -257,7 +257,9 @@ impl Inside {
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let public = listener.local_addr().unwrap();
-        http::server::start(&app, &http::router(app.clone()), listener, None, &stopped).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listeners = vec![listener.into()];
+        http::server::start(&app, &http::router(app.clone()), listeners, None, &stopped).unwrap();
         let admin = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin_address = admin.local_addr().unwrap();
         let router = http::admin::router(app.clone());

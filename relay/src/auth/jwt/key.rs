@@ -287,7 +287,7 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, KeyError> {
     Ok(bytes)
 }
 
-fn strip_line_end(bytes: &[u8]) -> &[u8] {
+pub fn strip_line_end(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

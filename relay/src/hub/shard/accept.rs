@@ -1,24 +1,26 @@
 //! New connections, and their first request.
 
 use super::{
-    Command, Connection, Decision, First, Head, LISTENER, Shard,
+    Command, Connection, Decision, First, Head, Shard,
     head::{self, Parsed},
+    listener_token,
     poller::{ACCEPT, READ_WRITE, Token},
 };
 use crate::{
+    label::Label,
     proxy_protocol::{Preface, Skipped, Source},
     stats::Refusal,
 };
 use bytes::Bytes;
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SocketFlags, recv},
+    net::{AddressFamily, RecvFlags, SocketFlags, recv},
 };
 use std::{
     collections::VecDeque,
     fs::File,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::atomic::Ordering,
     time::Instant,
@@ -37,7 +39,7 @@ pub enum Accepted {
 }
 
 pub struct Listener {
-    socket: TcpListener,
+    socket: OwnedFd,
     /// Given up for a moment when no descriptor is left, to tell the client so.
     reserve: Option<File>,
     /// Connections wait that could be neither accepted nor told so; the next tick tries again.
@@ -45,8 +47,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn new(socket: TcpListener) -> io::Result<Listener> {
-        socket.set_nonblocking(true)?;
+    /// Of a socket that does not block.
+    pub fn new(socket: OwnedFd) -> io::Result<Listener> {
         Ok(Listener {
             socket,
             reserve: Some(File::open("/dev/null")?),
@@ -68,9 +70,10 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: ap
     \"detail\":\"Try again in a few seconds.\"}";
 
 impl Shard {
-    pub(super) fn accept(&mut self) -> Accepted {
+    /// From one of the listeners.
+    pub(super) fn accept(&mut self, which: usize) -> Accepted {
         for _ in 0..ACCEPTS {
-            let Some(listener) = &mut self.listener else {
+            let Some(listener) = self.listeners.get(which) else {
                 return Accepted::All;
             };
             match rustix::net::accept_with(
@@ -79,49 +82,53 @@ impl Shard {
             ) {
                 Ok(socket) => self.deal(socket),
                 Err(Errno::AGAIN) => return Accepted::All,
-                Err(Errno::MFILE | Errno::NFILE) if self.turn_one_away() => {}
+                Err(Errno::MFILE | Errno::NFILE) if self.turn_one_away(which) => {}
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    self.accept_later();
+                    self.accept_later(which);
                     return Accepted::Some;
                 }
                 // the peer gave up, or the network did: not the listener's end
                 Err(_) => {}
             }
         }
-        self.accept_soon();
+        self.accept_soon(which);
         Accepted::Some
     }
 
     /// After what else there is to do: more may wait than one go accepts.
-    fn accept_soon(&mut self) {
-        if let Some(listener) = &self.listener
-            && self.poller.again(listener, LISTENER, ACCEPT).is_err()
+    fn accept_soon(&mut self, which: usize) {
+        if let Some(listener) = self.listeners.get(which)
+            && self
+                .poller
+                .again(listener, listener_token(which), ACCEPT)
+                .is_err()
         {
-            self.accept_later();
+            self.accept_later(which);
         }
     }
 
     /// At the next tick: nothing can be done now.
-    fn accept_later(&mut self) {
-        if let Some(listener) = &mut self.listener {
+    fn accept_later(&mut self, which: usize) {
+        if let Some(listener) = self.listeners.get_mut(which) {
             listener.stuck = true;
         }
     }
 
     /// Tries again where nothing could be done.
     fn accept_stuck(&mut self) {
-        if let Some(listener) = &mut self.listener
-            && std::mem::take(&mut listener.stuck)
-        {
-            self.accept();
+        for which in 0..self.listeners.len() {
+            if std::mem::take(&mut self.listeners[which].stuck) {
+                self.accept(which);
+            }
         }
     }
 
     /// Gives a new connection to the shard with the fewest.
     fn deal(&mut self, socket: OwnedFd) {
-        let limit = self.shared.config.stream.max_connections;
-        if limit.is_some_and(|limit| self.shared.hub.connections() >= limit) {
-            return self.refuse(&socket, Refusal::Limit);
+        let room = self.shared.hub.room(&self.shared.config);
+        if self.shared.hub.connections() >= room.connections {
+            self.refuse(&socket, Refusal::Limit);
+            return self.tell_full(Refusal::Limit);
         }
         let shard = self.shared.hub.least_loaded();
         self.shared.hub.load(shard).fetch_add(1, Ordering::Relaxed);
@@ -147,8 +154,8 @@ impl Shard {
     }
 
     /// Tells one client that no descriptor is left; false if not even that is possible.
-    fn turn_one_away(&mut self) -> bool {
-        let Some(listener) = &mut self.listener else {
+    fn turn_one_away(&mut self, which: usize) -> bool {
+        let Some(listener) = self.listeners.get_mut(which) else {
             return false;
         };
         listener.reserve = None;
@@ -161,25 +168,32 @@ impl Shard {
         if let Some(socket) = refused {
             self.refuse(&socket, Refusal::Descriptors);
         }
-        if let Some(listener) = &mut self.listener {
+        if let Some(listener) = self.listeners.get_mut(which) {
             listener.reserve = File::open("/dev/null").ok();
         }
+        self.tell_full(Refusal::Descriptors);
+        told
+    }
+
+    fn tell_full(&mut self, why: Refusal) {
         if self.log_budget.allows(self.now) {
             tracing::error!(
                 event = "connections.refused",
-                reason = "descriptors",
-                "no file descriptor left: new connections are turned away, open streams go on; raise the limit of open files (ulimit -n)"
+                reason = why.label(),
+                "there are as many connections as there may be: new ones are turned away, open streams go on; raise the \
+                 limit of open files (ulimit -n), or stream.maxConnections if it is set"
             );
         }
-        told
     }
 
     /// A connection that this shard owns from now on; its load is already counted.
     pub(super) fn accepted(&mut self, socket: OwnedFd) {
-        let peer = rustix::net::getpeername(&socket)
-            .ok()
-            .and_then(|addr| SocketAddr::try_from(addr?).ok());
-        if self.edge.first == First::HandOver {
+        let peer = match peer(&socket) {
+            Peer::Address(address) => Some(address),
+            Peer::Unix => None,
+            Peer::Gone => return self.count_out(),
+        };
+        if self.edge.first == First::HandOver && peer.is_some() {
             return (self.edge.hand_over)(socket, Bytes::new(), peer);
         }
         let Some(preface) = (self.edge.preface)(peer) else {
@@ -335,14 +349,33 @@ impl Shard {
     /// No new connections; the listener's port is free at once. Those that wait to be accepted are
     /// still answered, since closing the listener would reset them.
     pub(super) fn stop_accepting(&mut self) {
-        for _ in 0..MAX_WAITING / ACCEPTS {
-            if self.accept() == Accepted::All {
-                break;
+        for which in 0..self.listeners.len() {
+            for _ in 0..MAX_WAITING / ACCEPTS {
+                if self.accept(which) == Accepted::All {
+                    break;
+                }
             }
         }
-        if let Some(listener) = self.listener.take() {
+        for listener in std::mem::take(&mut self.listeners) {
             let _ = self.poller.remove(&listener);
         }
+    }
+}
+
+/// Who is at the other end of a connection.
+enum Peer {
+    Address(SocketAddr),
+    /// A process of this machine, which has no address.
+    Unix,
+    /// It went away before anybody asked.
+    Gone,
+}
+
+fn peer(socket: &OwnedFd) -> Peer {
+    match rustix::net::getpeername(socket) {
+        Ok(Some(address)) if address.address_family() == AddressFamily::UNIX => Peer::Unix,
+        Ok(Some(address)) => SocketAddr::try_from(address).map_or(Peer::Gone, Peer::Address),
+        Ok(None) | Err(_) => Peer::Gone,
     }
 }
 
