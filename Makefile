@@ -40,7 +40,8 @@ bench: toolchain ## Measure against the floor in one run; tables and charts in t
 ROUNDS ?= 300
 soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
-	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture --include-ignored
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
+	$(CARGO) test --release --package sse-relay --test replicas -- --nocapture --ignored --test-threads=1
 
 image: toolchain ## Images of both programs: archives, and in docker or podman where there is one
 	$(CARGO) build --release --package sse-relay --package sse-relay-operator

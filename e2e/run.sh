@@ -1,5 +1,6 @@
 #!/bin/bash
-# End to end on a real node: the chart, a relay, a stream through its Service, a change, the end.
+# End to end on a real node: the chart, a relay, a stream through its Service, a change, replicas with a
+# Redis of their own, the end.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cluster=$here/../scripts/cluster.sh
@@ -70,6 +71,42 @@ grep -q '^event: gap$' "$work/resumed"
 step "the operator's account could do all of it: nothing was forbidden"
 logs=$(kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=-1)
 if grep -qi forbidden <<<"$logs"; then grep -i forbidden <<<"$logs" >&2; exit 1; fi
+
+step "two replicas share a Redis of their own: what one is told, the other streams"
+python3 "$here/../scripts/image.py" localhost/redis:e2e "$(command -v redis-server)" "$work/redis.tar" /usr/bin/redis-server
+"$cluster" load "$work/redis.tar"
+mkdir -m 777 "$work/volume"
+kubectl apply -f - >/dev/null <<END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: $work/volume}, persistentVolumeReclaimPolicy: Retain}
+---
+apiVersion: sserelay.dev/v1alpha1
+kind: SseRelay
+metadata: {name: shared}
+spec:
+  replicas: 2
+  maxStreams: 100
+  image: {pullPolicy: Never}
+  redis: {managed: {image: "localhost/redis:e2e", memory: 64Mi, storage: {size: 128Mi}}}
+  rollout: {drainWindow: 2s, propagation: 1s}
+END
+kubectl wait --for=condition=Ready sserelay/shared --timeout=3m >/dev/null
+kubectl wait --for=condition=RedisReady sserelay/shared --timeout=2m >/dev/null
+mapfile -t pods < <(kubectl get pods -l app.kubernetes.io/instance=shared,app.kubernetes.io/component=relay -o 'jsonpath={range .items[*]}{.status.podIP}{"\n"}{end}')
+secret() { kubectl get secret shared-tokens -o "jsonpath={.data.$1}" | base64 -d; }
+"$cluster" run curl -sN -H "Authorization: Bearer $(secret subscribe)" "http://${pods[0]}:8080/v1/events?channel=a" >"$work/shared" &
+subscriber=$!
+await "the stream begins" grep -q '^id:' "$work/shared"
+"$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(secret publish)" -H 'Content-Type: text/plain' \
+  -d across "http://${pods[1]}:8080/v1/channels/a/events" >/dev/null
+await "the event arrives" grep -q '^data: across$' "$work/shared"
+kill "$subscriber" 2>/dev/null || true
+subscriber=
+kubectl delete sserelay shared >/dev/null
+claims_gone() { [ -z "$(kubectl get statefulsets,persistentvolumeclaims,pods,secrets -l app.kubernetes.io/instance=shared -o name)" ]; }
+await "its Redis and its volume's claim are gone" claims_gone
 
 step "a deleted relay and an uninstalled chart leave only the definition"
 kubectl delete sserelay live >/dev/null

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Makes an image archive of one program, without a container engine and without a base image.
 
-    image.py NAME PROGRAM OUT.tar      an archive that containerd and docker load
-    image.py --root DIR PROGRAM        only the files, for a Dockerfile to copy onto an empty base
+    image.py NAME PROGRAM OUT.tar [PATH]    an archive that containerd and docker load
+    image.py --root DIR PROGRAM             only the files, for a Dockerfile to copy onto an empty base
+
+PATH is where the program is in the image; /PROGRAM, unless it is given.
 
 In the image are the program, the shared libraries that it is linked with, the system's certificate
 authorities, and a user that is not root. The same input gives the same bytes.
@@ -24,9 +26,9 @@ AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def contents(program):
+def contents(program, path):
     """Path in the image -> path here, or bytes."""
-    files = {"/" + os.path.basename(program): program}
+    files = {path: program}
     linked = subprocess.run(["ldd", program], capture_output=True, text=True)
     for library in re.findall(r"(/\S+) \(0x", linked.stdout):
         files[library] = library
@@ -49,21 +51,26 @@ def put(archive, path, data, mode=0o644):
     archive.addfile(entry, io.BytesIO(data))
 
 
-def layer(program):
+def layer(program, path):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, source in sorted(contents(program).items()):
-            put(archive, path, read(source), 0o644 if path.startswith("/etc/") else 0o755)
+        for file, source in sorted(contents(program, path).items()):
+            put(archive, file, read(source), 0o644 if file.startswith("/etc/") else 0o755)
     return buffer.getvalue()
 
 
-def image(name, program, out):
-    files = layer(program)
+def entry(program):
+    return "/" + os.path.basename(program)
+
+
+def image(name, program, out, path=None):
+    path = path or entry(program)
+    files = layer(program, path)
     digest = lambda data: hashlib.sha256(data).hexdigest()
     config = {
         "architecture": ARCHITECTURES[platform.machine()],
         "os": "linux",
-        "config": {"User": f"{USER}:{USER}", "Entrypoint": ["/" + os.path.basename(program)], "WorkingDir": "/"},
+        "config": {"User": f"{USER}:{USER}", "Entrypoint": [path], "WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest(files)]},
     }
     config = json.dumps(config, sort_keys=True).encode()
@@ -76,12 +83,12 @@ def image(name, program, out):
 
 def root(directory, program):
     shutil.rmtree(directory, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(layer(program))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(layer(program, entry(program)))) as archive:
         archive.extractall(directory)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
     if sys.argv[1] == "--root":
         root(*sys.argv[2:])

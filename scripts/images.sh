@@ -5,7 +5,11 @@ set -eu
 cd "$(dirname "$0")/.."
 programs=${PROGRAMS:-target/release}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
-engine=$(command -v docker || command -v podman || true)
+# one whose daemon answers: a client alone builds nothing
+engine=
+for candidate in docker podman; do
+  if [ -z "$engine" ] && "$candidate" info >/dev/null 2>&1; then engine=$candidate; fi
+done
 for program in sse-relay sse-relay-operator; do
   mkdir -p target/image
   python3 scripts/image.py "$program:$version" "$programs/$program" "target/image/$program.tar"
@@ -16,6 +20,6 @@ for program in sse-relay sse-relay-operator; do
   fi
 done
 if [ -z "$engine" ]; then
-  echo "There is no docker or podman here, so nothing was built from the Dockerfile; the archives hold the same files."
+  echo "No docker or podman answers here, so nothing was built from the Dockerfile; the archives hold the same files."
 fi
 echo "The other architecture needs a machine of its own (or one that emulates it): run make image there."

@@ -2,9 +2,10 @@
 //! nothing that belongs to somebody else.
 
 pub mod difference;
+mod storage;
 mod trouble;
 
-pub use trouble::{Trouble, classify};
+pub use trouble::{Part, Trouble, classify};
 
 use std::collections::HashSet;
 
@@ -12,7 +13,6 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 
-use crate::controller_profile::Controller;
 use crate::names::{APPLIED, Names, OPERATOR};
 
 /// What was done.
@@ -28,6 +28,8 @@ pub struct Applied {
     pub troubles: Vec<Trouble>,
     /// The Deployment as it is now.
     pub deployment: Option<DynamicObject>,
+    /// The HTTPRoute as it is now.
+    pub http_route: Option<DynamicObject>,
 }
 
 /// An object that was put back.
@@ -45,13 +47,13 @@ pub struct Owner<'a> {
     pub names: &'a Names,
     /// Its UID: an object belongs to it if it says so by this.
     pub uid: &'a str,
-    /// What served its Ingress when it was last looked at.
-    pub before: Option<Controller>,
+    /// Kinds of others that it had objects of when it was last looked at.
+    pub before: Vec<GroupVersionKind>,
 }
 
 /// Kinds that every relay may have; Secrets are looked for by name, so that nobody needs the right
 /// to list them for this.
-const KINDS: [(&str, &str, &str); 7] = [
+const KINDS: [(&str, &str, &str); 9] = [
     ("", "v1", "ConfigMap"),
     ("", "v1", "ServiceAccount"),
     ("", "v1", "Service"),
@@ -59,6 +61,8 @@ const KINDS: [(&str, &str, &str); 7] = [
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("networking.k8s.io", "v1", "Ingress"),
     ("apps", "v1", "Deployment"),
+    ("apps", "v1", "StatefulSet"),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler"),
 ];
 
 /// Writes `desired`, in order, and removes what else `owner` has.
@@ -66,7 +70,7 @@ pub async fn apply(client: &Client, owner: &Owner<'_>, desired: &[DynamicObject]
     let mut applied = Applied::default();
     let live = live(client, owner, desired, &mut applied).await;
     for object in desired {
-        if kind(object) == "Deployment" && applied.troubles.iter().any(|t| !t.of_route) {
+        if kind(object) == "Deployment" && applied.troubles.iter().any(|t| t.part == Part::Relay) {
             // pods must not start with half of what they need
             continue;
         }
@@ -108,6 +112,34 @@ fn api(client: &Client, namespace: &str, kind: &GroupVersionKind) -> Api<Dynamic
     Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(kind))
 }
 
+/// Kinds among `objects` that are not Kubernetes' own, as `group/version/Kind`.
+#[must_use]
+pub fn foreign_kinds(objects: &[DynamicObject]) -> Vec<String> {
+    let kinds = objects.iter().map(gvk);
+    let foreign = kinds.filter(|kind| {
+        let known = |own: &(&str, &str, &str)| own.0 == kind.group && own.2 == kind.kind;
+        kind.kind != "Secret" && !KINDS.iter().any(known)
+    });
+    let mut texts: Vec<String> = foreign
+        .map(|kind| format!("{}/{}", kind.api_version(), kind.kind))
+        .collect();
+    texts.sort();
+    texts.dedup();
+    texts
+}
+
+/// The kind that [`foreign_kinds`] calls so.
+#[must_use]
+pub fn foreign_kind(text: &str) -> Option<GroupVersionKind> {
+    let mut parts = text.split('/');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(group), Some(version), Some(kind), None) => {
+            Some(GroupVersionKind::gvk(group, version, kind))
+        }
+        _ => None,
+    }
+}
+
 fn gvk(object: &DynamicObject) -> GroupVersionKind {
     let types = object.types.clone().unwrap_or_default();
     GroupVersionKind::try_from(types).unwrap_or_else(|_| GroupVersionKind::gvk("", "v1", ""))
@@ -118,7 +150,7 @@ fn api_of(client: &Client, object: &DynamicObject) -> Api<DynamicObject> {
     api(client, &namespace, &gvk(object))
 }
 
-/// Objects that carry the relay's labels, and its Secret.
+/// Objects that carry the relay's labels, and its Secrets.
 async fn live(
     client: &Client,
     owner: &Owner<'_>,
@@ -129,7 +161,7 @@ async fn live(
         .iter()
         .map(|(group, version, kind)| GroupVersionKind::gvk(group, version, kind))
         .collect();
-    kinds.extend(owner.before.into_iter().flat_map(Controller::kinds));
+    kinds.extend(owner.before.iter().cloned());
     kinds.extend(desired.iter().map(gvk).filter(|gvk| gvk.kind != "Secret"));
     let mut seen = HashSet::new();
     kinds.retain(|kind| seen.insert(kind.clone()));
@@ -159,11 +191,13 @@ async fn live(
     }
     let secret = GroupVersionKind::gvk("", "v1", "Secret");
     let secret = api(client, &owner.names.namespace, &secret);
-    match secret.get_opt(&owner.names.tokens()).await {
-        Ok(secret) => found.extend(secret),
-        Err(error) => {
-            let object = DynamicObject::new(&owner.names.tokens(), &secret_resource());
-            applied.troubles.push(classify(&object, &error));
+    for name in [owner.names.tokens(), owner.names.users()] {
+        match secret.get_opt(&name).await {
+            Ok(secret) => found.extend(secret),
+            Err(error) => {
+                let object = DynamicObject::new(&name, &secret_resource());
+                applied.troubles.push(classify(&object, &error));
+            }
         }
     }
     found
@@ -194,6 +228,10 @@ async fn one(
         if !belongs(there, owner.uid) {
             return Err(Trouble::taken(object, there));
         }
+        if kind(object) == "StatefulSet" && storage::grows(client, object, there).await? {
+            applied.written += 1;
+            return Ok(());
+        }
         if unchanged(object, there) {
             keep(applied, object, there);
             return Ok(());
@@ -216,6 +254,9 @@ async fn one(
 fn keep(applied: &mut Applied, object: &DynamicObject, there: &DynamicObject) {
     if kind(object) == "Deployment" {
         applied.deployment = Some(there.clone());
+    }
+    if kind(object) == "HTTPRoute" {
+        applied.http_route = Some(there.clone());
     }
 }
 

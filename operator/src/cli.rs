@@ -47,7 +47,7 @@ impl ValueEnum for Controller {
     }
 }
 
-/// Where the relay's image comes from while a resource does not say.
+/// Where images come from while a resource does not say.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RelayImage {
     /// Repository of the relay's image, for resources that name none
@@ -56,6 +56,9 @@ pub struct RelayImage {
     /// Version of the relay, for resources that name none
     #[arg(long, env = "RELAY_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     pub relay_version: String,
+    /// Image of Redis or Valkey, for resources that ask for a Redis and name none
+    #[arg(long, env = "REDIS_IMAGE", default_value = "valkey/valkey:8.1")]
+    pub redis_image: String,
 }
 
 /// A file, or standard input for `-`.

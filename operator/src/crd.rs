@@ -7,8 +7,12 @@ mod auth;
 mod channels;
 mod cors;
 mod definition;
+mod forward;
+mod gateway;
 mod ingress;
 mod jwt;
+mod limits;
+mod monitoring;
 mod pod;
 mod policy;
 mod proxies;
@@ -17,18 +21,22 @@ mod rollout;
 mod status;
 mod text;
 
-pub use auth::{Anonymous, Auth, Right, SecretKey, Token};
+pub use auth::{Anonymous, Auth, Right, SecretKey, ServiceAccounts, Token};
 pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
 pub use cors::{Cors, Method};
 pub use definition::{definition, yaml};
+pub use forward::Forward;
+pub use gateway::{Gateway, ParentRef, Scheme};
 pub use ingress::{Exposed, Ingress, IngressTls, Issuer, IssuerKind};
-pub use jwt::{Algorithm, Claims, Grant, Jwks, Jwt, PublicKey};
+pub use jwt::{Algorithm, Claims, Grant, Jwks, Jwt, KnownKey};
+pub use limits::{AttributeLimit, Limit};
+pub use monitoring::{Autoscaling, Monitoring, Scaling};
 pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
-pub use proxies::{ForwardedHeader, Plaintext, Proxies};
+pub use proxies::{ForwardedHeader, Plaintext, Proxies, ProxyProtocol};
 pub use redis::{
-    Authorities, Cluster, ExternalRedis, KeyKind, Redis, RedisCredentials, RedisTls, Sentinel,
-    Standalone,
+    Authorities, Cluster, DeletionPolicy, ExternalRedis, KeyKind, ManagedRedis, Redis,
+    RedisCredentials, RedisTls, Sentinel, Standalone, Storage,
 };
 pub use rollout::{Rollout, Strategy};
 pub use status::{
@@ -68,8 +76,8 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Version", type_ = "string", json_path = ".status.pinned.version", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("the name is also that of a Service: use at most 50 lowercase letters, digits and hyphens, beginning with a letter"),
-    validation = Rule::new("!self.metadata.name.matches('-(config|pods|tokens|redis|users|probe)$')")
-        .message("names that end in -config, -pods, -tokens, -redis, -users or -probe belong to the objects of another relay; choose another ending"),
+    validation = Rule::new("!self.metadata.name.matches('-(config|pods|tokens|redis|users|dashboard|probe)$')")
+        .message("names that end in -config, -pods, -tokens, -redis, -users, -dashboard or -probe belong to the objects of another relay; choose another ending"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -79,9 +87,15 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(oldSelf.redis) || has(self.redis)")
         .message("without redis the relay would begin an empty log; make another SseRelay for that")
         .field_path(".redis"),
-    validation = Rule::new("!has(self.expose) || has(self.ingress)")
-        .message("it says what the ingress shows; set ingress too, or remove expose")
+    validation = Rule::new("!has(self.expose) || has(self.ingress) || has(self.gateway)")
+        .message("it says what the way in from outside shows; set ingress or gateway too, or remove expose")
         .field_path(".expose"),
+    validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
+        .message("there is one way in from outside; remove ingress or gateway")
+        .field_path(".gateway"),
+    validation = Rule::new("!has(self.autoscaling) || has(self.redis)")
+        .message("more than one replica takes a Redis; name one in redis, or remove autoscaling")
+        .field_path(".autoscaling"),
     validation = Rule::new("!has(self.ingress) || !has(self.ingress.controller) || !has(self.heartbeat) || !has(self.heartbeat.interval) || (self.ingress.controller in ['haproxy-technologies', 'haproxy-ingress'] ? duration(self.heartbeat.interval) < duration('25s') : self.ingress.controller in ['contour', 'cilium'] ? duration(self.heartbeat.interval) < duration('150s') : self.ingress.controller != 'generic' || duration(self.heartbeat.interval) < duration('30s'))")
         .message("must be under half of the idle timeout of ingress.controller, or quiet streams are cut: under 25s for the HAProxy controllers, 150s for contour and cilium, 30s for generic")
         .field_path(".heartbeat.interval"),
@@ -145,11 +159,20 @@ pub struct SseRelaySpec {
     /// The way in from outside of the cluster by an Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
+    /// The way in from outside of the cluster by the Gateway API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// What the way in from outside shows; only subscribing, if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub expose: Option<Vec<Exposed>>,
+    /// Who changes `replicas` with the number of streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// Objects for those who watch the relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
     /// How replicas are replaced, and how their streams leave them.
     #[serde(default)]
     pub rollout: Rollout,
@@ -208,7 +231,7 @@ pub enum HeartbeatAs {
 }
 
 /// Bounds on what publishers and subscribers may send and ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Bytes of one event's data and attributes together; 1Mi, if it is left out.
@@ -235,6 +258,20 @@ pub struct Limits {
     /// Bytes that may wait for all slow streams of a replica together; 256Mi, if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_memory: Option<Bytes>,
+    /// For everybody together; past it the answer is 503.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Limit>,
+    /// For each subject of credentials; past it, as past those that follow, the answer is 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_subject: Option<Limit>,
+    /// For each address of clients; behind proxies name these first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_address: Option<Limit>,
+    /// For all whose credential has the same value of an attribute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["attribute".into()]))]
+    pub per_attribute: Vec<AttributeLimit>,
 }
 
 /// What the relay writes about itself, as one JSON object per line.

@@ -3,13 +3,18 @@
 mod config_map;
 mod deployment;
 mod disruption_budget;
+pub mod http_route;
 mod ingress;
+mod monitoring;
 mod network_policy;
+pub mod redis;
+mod scaling;
 mod service;
 mod service_account;
 mod token_secret;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -19,7 +24,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::names::APPLIED;
+use self::deployment::container::policy;
+use crate::names::{APPLIED, COMPONENT};
 use crate::tokens::{Generated, hex};
 use crate::validate::Valid;
 
@@ -40,10 +46,24 @@ pub struct Desired {
     pub disruption_budget: Option<PodDisruptionBudget>,
     /// Who may reach the pods.
     pub network_policy: Option<NetworkPolicy>,
+    /// A Redis of its own.
+    pub redis: Option<redis::Redis>,
     /// Objects of the ingress controller's own kinds.
     pub of_controller: Vec<DynamicObject>,
     /// The way in from outside.
     pub ingress: Option<Ingress>,
+    /// The way in from outside, by a Gateway.
+    pub http_route: Option<DynamicObject>,
+    /// Where Prometheus finds metrics.
+    pub pod_monitor: Option<DynamicObject>,
+    /// Alerts.
+    pub rule: Option<DynamicObject>,
+    /// A dashboard.
+    pub dashboard: Option<ConfigMap>,
+    /// Changes the number of replicas, by Kubernetes' own means.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// Changes the number of replicas, by KEDA.
+    pub scaled_object: Option<DynamicObject>,
     /// The pods.
     pub deployment: Deployment,
 }
@@ -65,7 +85,19 @@ pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
         pods: service::headless(valid),
         disruption_budget: disruption_budget::build(valid),
         network_policy: network_policy::build(valid),
-        of_controller: route.map_or_else(Vec::new, |route| route.profile.objects.clone()),
+        redis: redis::build(valid, &generated.redis),
+        of_controller: valid
+            .profile()
+            .map_or_else(Vec::new, |profile| profile.objects.clone()),
+        http_route: valid
+            .gateway
+            .as_ref()
+            .map(|route| http_route::build(valid, route)),
+        pod_monitor: monitoring::pod_monitor(valid),
+        rule: monitoring::rule(valid),
+        dashboard: monitoring::dashboard(valid),
+        autoscaler: scaling::hpa(valid),
+        scaled_object: scaling::scaled_object(valid),
         ingress: route.map(|route| ingress::build(valid, route)),
     }
 }
@@ -85,8 +117,15 @@ impl Desired {
             pods,
             disruption_budget,
             network_policy,
+            redis,
             of_controller,
             ingress,
+            http_route,
+            pod_monitor,
+            rule,
+            dashboard,
+            autoscaler,
+            scaled_object,
             deployment,
         } = self;
         let mut objects = vec![dynamic(&config_map), dynamic(&service_account)];
@@ -95,11 +134,35 @@ impl Desired {
         objects.extend([dynamic(&service), dynamic(&pods)]);
         objects.extend(disruption_budget.as_ref().map(dynamic));
         objects.extend(network_policy.as_ref().map(dynamic));
+        if let Some(redis::Redis {
+            config_map,
+            users,
+            service,
+            network_policy,
+            stateful_set,
+        }) = redis
+        {
+            objects.extend([dynamic(&config_map), dynamic(&users), dynamic(&service)]);
+            objects.extend(network_policy.as_ref().map(dynamic));
+            objects.push(dynamic(&stateful_set));
+        }
         objects.extend(ingress.as_ref().map(dynamic));
+        objects.extend(http_route);
+        objects.extend(pod_monitor);
+        objects.extend(rule);
+        objects.extend(dashboard.as_ref().map(dynamic));
+        objects.extend(autoscaler.as_ref().map(dynamic));
+        objects.extend(scaled_object);
         objects.push(dynamic(&deployment));
         for object in &mut objects {
             let labels = object.metadata.labels.get_or_insert_default();
-            labels.extend(valid.names.labels());
+            for (key, value) in valid.names.labels() {
+                if key == COMPONENT {
+                    labels.entry(key).or_insert(value);
+                } else {
+                    labels.insert(key, value);
+                }
+            }
             object.metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
             let hash = hash(object);
             let annotations = object.metadata.annotations.get_or_insert_default();

@@ -1,6 +1,8 @@
 //! The relay's configuration, as the resource asks for it.
 
-mod jwt;
+mod forward;
+pub mod jwt;
+mod limits;
 mod redis;
 
 pub use redis::prefix;
@@ -21,6 +23,7 @@ use crate::tokens::Generated;
 pub struct Unread(pub Vec<(String, String)>);
 
 impl Unread {
+    /// The time that the field at `path` says.
     fn span(&mut self, path: &str, span: &Span) -> Timespan {
         span.read().unwrap_or_else(|error| {
             self.0.push((path.to_owned(), error.to_string()));
@@ -28,7 +31,8 @@ impl Unread {
         })
     }
 
-    fn bytes(&mut self, path: &str, bytes: &Bytes) -> ByteSize {
+    /// The number of bytes that the field at `path` says.
+    pub fn bytes(&mut self, path: &str, bytes: &Bytes) -> ByteSize {
         bytes.read().unwrap_or_else(|error| {
             self.0.push((path.to_owned(), error.to_string()));
             ByteSize::default()
@@ -226,6 +230,7 @@ fn stream(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
         config.proxies = proxies(from);
     }
     let Some(limits) = &spec.limits else { return };
+    limits::limits(&mut config.limits, limits, unread);
     let age = limits.stream_age.as_ref();
     let age = age.map(|age| unread.span("limits.streamAge", age));
     set(&mut config.stream.max_age, age);
@@ -277,6 +282,11 @@ fn proxies(from: &crd::Proxies) -> config::Proxies {
             crd::Plaintext::Refuse => config::Plaintext::Refuse,
             crd::Plaintext::Redirect => config::Plaintext::Redirect,
         },
+        proxy_protocol: match from.proxy_protocol {
+            crd::ProxyProtocol::Off => config::ProxyProtocol::Off,
+            crd::ProxyProtocol::Accept => config::ProxyProtocol::Accept,
+            crd::ProxyProtocol::Require => config::ProxyProtocol::Require,
+        },
         ..config::Proxies::default()
     }
 }
@@ -315,7 +325,16 @@ fn auth(credentials: &Credentials<'_>, unread: &mut Unread) -> config::Auth {
                 .zip(*hashes)
                 .map(|(token, hash)| named(token, hash))
                 .collect(),
-            jwt: jwt::issuers(&auth.jwt, unread),
+            jwt: jwt::issuers(&auth.jwt, unread)
+                .into_iter()
+                .chain(auth.service_accounts.as_ref().map(jwt::cluster))
+                .collect(),
+            cookie: auth.cookie.clone().map(|name| config::Cookie { name }),
+            query_parameter: auth.query_parameter.clone(),
+            forward: auth
+                .forward
+                .as_ref()
+                .map(|from| forward::forward(from, unread)),
             anonymous: auth
                 .anonymous
                 .as_ref()
@@ -346,6 +365,8 @@ fn right(right: crd::Right) -> config::Right {
         crd::Right::Observe => config::Right::Observe,
         crd::Right::Direct => config::Right::Direct,
         crd::Right::Disconnect => config::Right::Disconnect,
+        crd::Right::Tickets => config::Right::Tickets,
+        crd::Right::Purge => config::Right::Purge,
     }
 }
 

@@ -13,6 +13,12 @@ pub const OPERATOR: &str = "sse-relay-operator";
 pub const RELAY: &str = "sse-relay";
 /// Set to `true` on an SseRelay, the operator leaves its objects alone.
 pub const PAUSED: &str = "sserelay.dev/paused";
+/// On an SseRelay: another text than before has the password at its own Redis replaced.
+pub const ROTATE: &str = "sserelay.dev/rotate-redis-password";
+/// The label that tells the relay's objects from those of its own Redis.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// `app.kubernetes.io/component` of the objects of a relay's own Redis.
+pub const REDIS: &str = "redis";
 /// What an object was last written as, so that an unchanged one is not written again.
 pub const APPLIED: &str = "sserelay.dev/applied";
 /// On pods: what of their configuration a running relay cannot take, so that a change replaces them.
@@ -62,6 +68,49 @@ impl Names {
     #[must_use]
     pub fn tokens(&self) -> String {
         format!("{}-tokens", self.relay)
+    }
+
+    /// Everything of the relay's own Redis but its users.
+    #[must_use]
+    pub fn redis(&self) -> String {
+        format!("{}-redis", self.relay)
+    }
+
+    /// ConfigMap with the dashboard.
+    #[must_use]
+    pub fn dashboard(&self) -> String {
+        format!("{}-dashboard", self.relay)
+    }
+
+    /// Secret with the users of the relay's own Redis.
+    #[must_use]
+    pub fn users(&self) -> String {
+        format!("{}-users", self.relay)
+    }
+
+    /// The labels that select the pod of the relay's own Redis; they never change.
+    #[must_use]
+    pub fn redis_selector(&self) -> BTreeMap<String, String> {
+        let mut labels = self.selector();
+        labels.insert("app.kubernetes.io/component".to_owned(), REDIS.to_owned());
+        labels
+    }
+
+    /// The labels of every object of the relay's own Redis.
+    #[must_use]
+    pub fn redis_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels();
+        labels.extend(self.redis_selector());
+        labels
+    }
+
+    /// Metadata of an object of the relay's own Redis.
+    #[must_use]
+    pub fn redis_meta(&self, name: &str) -> ObjectMeta {
+        ObjectMeta {
+            labels: Some(self.redis_labels()),
+            ..self.meta(name)
+        }
     }
 
     /// The labels that select the relay's pods; they never change.
@@ -137,10 +186,19 @@ mod tests {
     fn no_relay_can_be_called_like_an_object_of_another() {
         let names = Names::of(&SseRelay::new("live", SseRelaySpec::default()));
         let rule = crate::crd::yaml();
-        assert!(rule.contains("-(config|pods|tokens|redis|users|probe)$"));
-        for name in [names.config(), names.pods(), names.tokens()] {
+        assert!(rule.contains("-(config|pods|tokens|redis|users|dashboard|probe)$"));
+        let all = [
+            names.config(),
+            names.pods(),
+            names.tokens(),
+            names.redis(),
+            names.users(),
+            names.dashboard(),
+        ];
+        for name in all {
             let ending = name.strip_prefix("live-").unwrap();
-            assert!(["config", "pods", "tokens"].contains(&ending), "{name}");
+            let endings = ["config", "pods", "tokens", "redis", "users", "dashboard"];
+            assert!(endings.contains(&ending), "{name}");
         }
     }
 }

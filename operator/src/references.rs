@@ -1,5 +1,6 @@
 //! Keys of Secrets and ConfigMaps that a resource names, and what each is for.
 
+pub mod auth;
 pub mod redis;
 
 use std::fmt;
@@ -79,6 +80,7 @@ pub fn references(spec: &SseRelaySpec) -> Vec<Reference> {
         key: Key::from(&token.secret),
         purpose: Purpose::Token,
     }));
+    auth::references(spec, &mut found);
     redis::references(spec, &mut found);
     found
 }

@@ -1,5 +1,6 @@
 //! What a resource refers to, as it was found. What is found here decides nothing.
 
+mod gateway;
 mod read;
 
 pub use read::resolve;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use crate::controller_profile::Controller;
 use crate::crd::Pinned;
+use crate::gateway_profile::Implementation;
 use crate::references::Key;
 use crate::tokens::Generated;
 
@@ -17,6 +19,8 @@ use crate::tokens::Generated;
 pub struct Resolved {
     /// The IngressClass.
     pub class: Class,
+    /// The Gateway.
+    pub gateway: GatewayFound,
     /// Each key of a Secret or ConfigMap that the resource names.
     pub keys: BTreeMap<Key, Found>,
     /// The generated tokens: those that are there, new ones for those that are not.
@@ -53,6 +57,30 @@ pub enum Class {
     Forbidden {
         /// What the status says it was.
         before: Option<Controller>,
+    },
+}
+
+/// What is known of the program that serves the Gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayFound {
+    /// There is no Gateway, or the resource names the implementation: nothing to look up.
+    NotNeeded,
+    /// Its class says that this serves it.
+    Found {
+        /// `spec.controllerName` of the class.
+        controller: String,
+    },
+    /// There is no such Gateway, or no such class.
+    Missing {
+        /// What is missing.
+        what: String,
+        /// What the status says it was.
+        before: Option<Implementation>,
+    },
+    /// The operator may not look.
+    Forbidden {
+        /// What the status says it was.
+        before: Option<Implementation>,
     },
 }
 

@@ -8,10 +8,12 @@ pub use conditions::{Finding, merge, transitions};
 pub use observed::{Heard, Observed, observed, without_observed};
 pub use rollout::{PodTrouble, Rollout, rollout, trouble};
 
-use crate::apply::Trouble;
+use kube::core::DynamicObject;
+
+use crate::apply::{Part, Trouble};
 use crate::controller_profile::Idle;
 use crate::crd::{
-    ConditionStatus as Holds, ConditionType as About, Effective, Pinned, Reason, SseRelay,
+    ConditionStatus as Holds, ConditionType as About, Effective, Pinned, Reason, Scheme, SseRelay,
     SseRelayStatus,
 };
 use crate::names::Names;
@@ -30,8 +32,12 @@ pub enum Went<'a> {
         valid: &'a Valid,
         /// What it stays at.
         pinned: &'a Pinned,
+        /// Kinds of others that it has objects of.
+        foreign: &'a [String],
         /// What could not be done.
         troubles: &'a [Trouble],
+        /// Why no Gateway takes the route.
+        route_refused: Option<&'a str>,
         /// How far the pods are.
         rollout: &'a Rollout,
         /// Who changes the relay's objects again and again.
@@ -64,6 +70,7 @@ pub fn status(relay: &SseRelay, went: &Went<'_>, now: &Time) -> SseRelayStatus {
     };
     if let Went::Done {
         valid,
+        foreign,
         pinned,
         rollout,
         ..
@@ -74,7 +81,7 @@ pub fn status(relay: &SseRelay, went: &Went<'_>, now: &Time) -> SseRelayStatus {
         after.ready_replicas = rollout.ready;
         after.token_secret = valid.spec.auth.is_none().then(|| valid.names.tokens());
         after.pinned = Some((*pinned).clone());
-        after.effective = Some(effective(valid));
+        after.effective = Some(effective(valid, foreign));
     }
     after
 }
@@ -106,13 +113,16 @@ fn findings(went: &Went<'_>) -> Vec<Finding> {
         Went::Done {
             valid,
             troubles,
+            route_refused,
             rollout,
             rivals,
             waits,
             ..
         } => {
             let mut findings = done(valid, troubles, rollout, rivals, *waits);
-            findings.extend(route(valid, troubles));
+            findings.extend(redis(valid));
+            findings.extend(route(valid, troubles, *route_refused));
+            findings.extend(add_ons(valid, troubles));
             findings
         }
     }
@@ -125,7 +135,7 @@ fn done(
     rivals: &[String],
     waits: Waits,
 ) -> Vec<Finding> {
-    let own: Vec<&Trouble> = troubles.iter().filter(|t| !t.of_route).collect();
+    let own: Vec<&Trouble> = troubles.iter().filter(|t| t.part == Part::Relay).collect();
     if let Some(first) = own.first() {
         let lines: Vec<&str> = own.iter().map(|trouble| trouble.message.as_str()).collect();
         let message = format!(
@@ -168,9 +178,60 @@ fn done(
     findings
 }
 
-fn route(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {
-    let route = valid.route.as_ref()?;
-    if let Some(trouble) = troubles.iter().find(|trouble| trouble.of_route) {
+/// A Redis that the operator runs is one server; how it is, its replicas tell.
+fn redis(valid: &Valid) -> Option<Finding> {
+    valid.redis.as_ref()?;
+    Some(Finding::new(
+        About::RedisHighlyAvailable,
+        Holds::False,
+        Reason::SingleServer,
+        "there is one Redis: while it is replaced or its node is lost, streams stay open and publishing gets 503; for a Redis that fails over, make a relay with redis.external",
+    ))
+}
+
+/// Objects for monitoring and autoscaling, if the resource asks for any.
+fn add_ons(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {
+    let asked = valid.spec.monitoring.is_some() || valid.spec.autoscaling.is_some();
+    let trouble = troubles.iter().find(|trouble| trouble.part == Part::AddOn);
+    match trouble {
+        Some(trouble) => Some(Finding::new(
+            About::AddOnsReady,
+            Holds::False,
+            trouble.reason,
+            &trouble.message,
+        )),
+        None => asked.then(|| {
+            Finding::new(
+                About::AddOnsReady,
+                Holds::True,
+                Reason::AsAsked,
+                "the objects for monitoring and autoscaling are there",
+            )
+        }),
+    }
+}
+
+/// Why no Gateway takes `route`; nothing if one does and none refuses it.
+#[must_use]
+pub fn not_accepted(route: &DynamicObject) -> Option<String> {
+    let parents = route.data["status"]["parents"].as_array();
+    let parents = parents.map_or(&[][..], Vec::as_slice);
+    if parents.is_empty() {
+        return Some("no Gateway has taken the route yet; if that lasts, check spec.gateway.parentRefs, and whether the Gateway's listeners allow routes of this namespace".to_owned());
+    }
+    let conditions = parents.iter().filter_map(|p| p["conditions"].as_array());
+    let mut refused = conditions.flatten().filter(|condition| {
+        let about = condition["type"].as_str();
+        matches!(about, Some("Accepted" | "ResolvedRefs")) && condition["status"] == "False"
+    });
+    let message = refused.next()?["message"].as_str().unwrap_or_default();
+    Some(format!("the Gateway does not take the route: {message}"))
+}
+
+fn route(valid: &Valid, troubles: &[Trouble], refused: Option<&str>) -> Option<Finding> {
+    valid.profile()?;
+    let mut of_route = troubles.iter();
+    if let Some(trouble) = of_route.find(|trouble| trouble.part == Part::Route) {
         return Some(Finding::new(
             About::RouteReady,
             Holds::False,
@@ -178,12 +239,20 @@ fn route(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {
             &trouble.message,
         ));
     }
-    Some(match &route.doubt {
+    if let Some(refused) = refused {
+        return Some(Finding::new(
+            About::RouteReady,
+            Holds::False,
+            Reason::RouteNotAccepted,
+            refused,
+        ));
+    }
+    Some(match valid.doubt() {
         None => Finding::new(
             About::RouteReady,
             Holds::True,
             Reason::AsAsked,
-            "the Ingress is set up for streams",
+            "the way in from outside is set up for streams",
         ),
         Some(doubt) => Finding::new(
             About::RouteReady,
@@ -199,6 +268,14 @@ fn route(valid: &Valid, troubles: &[Trouble]) -> Option<Finding> {
 }
 
 fn url(valid: &Valid) -> String {
+    if let Some(route) = &valid.gateway {
+        let scheme = match route.gateway.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let host = route.gateway.hostnames.first().map_or("", String::as_str);
+        return format!("{scheme}://{host}");
+    }
     let Some(route) = &valid.route else {
         return format!("http://{}.{}", valid.names.relay, valid.names.namespace);
     };
@@ -210,8 +287,9 @@ fn url(valid: &Valid) -> String {
     format!("{scheme}://{host}")
 }
 
-fn effective(valid: &Valid) -> Effective {
+fn effective(valid: &Valid, foreign: &[String]) -> Effective {
     let route = valid.route.as_ref();
+    let gateway = valid.gateway.as_ref();
     Effective {
         image: valid.image.clone(),
         memory: valid.sizing.memory.to_string(),
@@ -224,7 +302,9 @@ fn effective(valid: &Valid) -> Effective {
             .as_ref()
             .map(|redis| redis.prefix.clone()),
         ingress_controller: route.map(|route| route.controller),
-        idle_timeout: route.and_then(|route| match route.profile.idle {
+        gateway: gateway.map(|route| route.implementation),
+        foreign_kinds: foreign.to_vec(),
+        idle_timeout: valid.profile().and_then(|profile| match profile.idle {
             Idle::Unlimited => None,
             Idle::Of(limit) => Some(limit.to_string()),
         }),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::rotation::Passwords;
+
 /// Keys of the generated Secret, one for each token.
 pub const PUBLISH: &str = "publish";
 /// See [`PUBLISH`].
@@ -71,7 +73,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The three tokens of a relay without `auth`.
+/// Everything secret that the operator makes for a relay: the tokens of one without `auth`, and
+/// passwords at its own Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// May publish everywhere.
@@ -80,6 +83,17 @@ pub struct Generated {
     pub subscribe: Token,
     /// May observe.
     pub manage: Token,
+    /// Users of a Redis that the operator runs.
+    pub redis: RedisUsers,
+}
+
+/// Who may do what at a relay's own Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisUsers {
+    /// Of the relay.
+    pub passwords: Passwords,
+    /// Of the agent beside Redis.
+    pub agent: Token,
 }
 
 /// Bytes in hexadecimal.

@@ -69,7 +69,10 @@ pub fn pinned(relay: &SseRelay, deployed: Option<&str>, own: &Pinned) -> Pinned 
         .as_ref()
         .and_then(|status| status.pinned.clone())
     {
-        return pinned;
+        return Pinned {
+            redis_image: pinned.redis_image.or_else(|| own.redis_image.clone()),
+            ..pinned
+        };
     }
     // a port in the registry's name has a colon too, but a slash behind it
     let parts = deployed.and_then(|image| image.rsplit_once(':'));
@@ -78,6 +81,7 @@ pub fn pinned(relay: &SseRelay, deployed: Option<&str>, own: &Pinned) -> Pinned 
             Pinned {
                 version: version.to_owned(),
                 repository: repository.to_owned(),
+                redis_image: own.redis_image.clone(),
             }
         }
         _ => own.clone(),
@@ -93,6 +97,7 @@ mod tests {
         Pinned {
             version: version.into(),
             repository: "sse-relay".into(),
+            redis_image: Some("redis:7".into()),
         }
     }
 

@@ -1,12 +1,17 @@
 //! Whether a resource can work with what it refers to; what it means, if it can.
 
+mod gateway;
+
+pub use gateway::GatewayRoute;
+
 use std::collections::BTreeMap;
 
-use relay_config::Config;
+use relay_config::{ByteSize, Config};
 
+use self::gateway::by_gateway;
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
 use crate::crd::{Exposed, Ingress, KeyKind, Reason, SseRelay, SseRelaySpec};
-use crate::document::{self, Credentials, Given, Leaving, path_in_resource};
+use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
 use crate::names::Names;
 use crate::references::{Key, Purpose, Reference, references};
 use crate::resolve::{Class, Found, Resolved};
@@ -30,8 +35,41 @@ pub struct Valid {
     pub version: String,
     /// The image that runs.
     pub image: String,
-    /// The way in from outside.
+    /// The Redis that the operator runs for it.
+    pub redis: Option<Store>,
+    /// The way in from outside, by an Ingress.
     pub route: Option<Route>,
+    /// The way in from outside, by a Gateway.
+    pub gateway: Option<GatewayRoute>,
+}
+
+impl Valid {
+    /// What the way in from outside needs.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        let by_gateway = self.gateway.as_ref().map(|route| &route.profile);
+        let by_ingress = self.route.as_ref().map(|route| &route.profile);
+        by_ingress.or(by_gateway)
+    }
+
+    /// What stands against streaming well on the way in from outside.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Doubt> {
+        let by_gateway = self.gateway.as_ref().and_then(|route| route.doubt.as_ref());
+        let by_ingress = self.route.as_ref().and_then(|route| route.doubt.as_ref());
+        by_ingress.or(by_gateway)
+    }
+}
+
+/// A Redis that the operator runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Its image.
+    pub image: String,
+    /// Memory of its pod.
+    pub memory: ByteSize,
+    /// Size of its volume.
+    pub size: ByteSize,
 }
 
 /// The way in from outside.
@@ -90,10 +128,14 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
             .map(|problem| (path_in_resource(&problem.path), problem.message));
         invalid(located)
     })?;
+    let redis = store(spec, resolved)?;
     let route = spec
         .ingress
         .as_ref()
         .map(|ingress| route(&names, spec, ingress, resolved, &leaving, &config));
+    let gateway = spec.gateway.as_ref();
+    let gateway =
+        gateway.map(|gateway| by_gateway(&names, spec, gateway, resolved, &leaving, &config));
     Ok(Valid {
         version: spec
             .version
@@ -105,7 +147,9 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         config,
         sizing,
         leaving,
+        redis,
         route,
+        gateway,
     })
 }
 
@@ -195,6 +239,41 @@ fn value<'a>(wanted: &Key, resolved: &'a Resolved) -> Result<&'a [u8], (Reason, 
     }
 }
 
+fn store(spec: &SseRelaySpec, resolved: &Resolved) -> Result<Option<Store>, Vec<Fault>> {
+    let redis = spec.redis.as_ref();
+    let Some(managed) = redis.and_then(|redis| redis.managed.as_ref()) else {
+        return Ok(None);
+    };
+    let mut unread = Unread::default();
+    let memory = unread.bytes("redis.managed.memory", &managed.memory);
+    let size = unread.bytes("redis.managed.storage.size", &managed.storage.size);
+    if memory < LEAST_MEMORY {
+        let wrong = format!("Redis itself needs some; write at least {LEAST_MEMORY}");
+        unread.0.push(("redis.managed.memory".to_owned(), wrong));
+    }
+    if size.get() / 2 < memory.get() {
+        let wrong = format!(
+            "the log and a new writing of it stand there together; write at least twice redis.managed.memory, which is {memory}"
+        );
+        unread
+            .0
+            .push(("redis.managed.storage.size".to_owned(), wrong));
+    }
+    if !unread.0.is_empty() {
+        return Err(invalid(unread.0.into_iter()));
+    }
+    let image = managed.image.as_ref();
+    let image = image.or(resolved.pinned.redis_image.as_ref());
+    Ok(Some(Store {
+        image: image.cloned().unwrap_or_default(),
+        memory,
+        size,
+    }))
+}
+
+/// Less is none for a server and its clients.
+const LEAST_MEMORY: ByteSize = ByteSize::from_mib(64);
+
 fn image(spec: &SseRelaySpec, resolved: &Resolved) -> String {
     let image = spec.image.clone().unwrap_or_default();
     let repository = image
@@ -226,14 +305,9 @@ fn route(
         },
         annotations: &ingress.annotations,
     });
-    let mut exposed = spec
-        .expose
-        .clone()
-        .unwrap_or_else(|| vec![Exposed::Subscribe]);
-    exposed.sort_unstable();
-    exposed.dedup();
+    let exposed = exposed(spec);
     let doubt = doubt
-        .or_else(|| too_slow(controller, profile.idle, config))
+        .or_else(|| too_slow(controller.as_str(), profile.idle, config))
         .or_else(|| noted(&profile));
     Route {
         ingress: ingress.clone(),
@@ -242,6 +316,14 @@ fn route(
         profile,
         doubt,
     }
+}
+
+fn exposed(spec: &SseRelaySpec) -> Vec<Exposed> {
+    let exposed = spec.expose.clone();
+    let mut exposed = exposed.unwrap_or_else(|| vec![Exposed::Subscribe]);
+    exposed.sort_unstable();
+    exposed.dedup();
+    exposed
 }
 
 /// The program that serves the Ingress: as the resource names it, as its class says, or as it was
@@ -300,7 +382,7 @@ fn controller(ingress: &Ingress, class: &Class) -> (Controller, Option<Doubt>) {
     }
 }
 
-fn too_slow(controller: Controller, idle: Idle, config: &Config) -> Option<Doubt> {
+fn too_slow(by: &str, idle: Idle, config: &Config) -> Option<Doubt> {
     let half = idle.half()?;
     let interval = config.heartbeat.interval;
     (interval > half).then(|| Doubt {
@@ -308,7 +390,7 @@ fn too_slow(controller: Controller, idle: Idle, config: &Config) -> Option<Doubt
         reason: Reason::HeartbeatTooSlow,
         message: format!(
             "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to at most {half}",
-            controller.as_str()
+            by
         ),
     })
 }

@@ -10,9 +10,12 @@ mod cluster {
     mod change;
     mod election;
     mod fault;
+    mod gateway;
     mod life;
+    mod managed;
     mod many;
     mod redis;
+    mod roles;
     mod rules;
     mod versions;
 

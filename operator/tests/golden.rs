@@ -177,6 +177,14 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
             "spec.limits.queueBytes: is 1Gi, more than all streams together may have",
         ),
         (
+            "{redis: {managed: {memory: 1Gi, storage: {size: 1Gi}}}}",
+            "spec.redis.managed.storage.size: the log and a new writing of it",
+        ),
+        (
+            "{redis: {managed: {memory: 1Mi}}}",
+            "spec.redis.managed.memory: Redis itself needs some",
+        ),
+        (
             "{proxies: {trusted: [everybody]}}",
             "spec.proxies.trusted[0]: `everybody` is no network",
         ),

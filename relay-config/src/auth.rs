@@ -88,15 +88,18 @@ pub enum Right {
     Disconnect,
     /// Make tickets for any subject.
     Tickets,
+    /// Drop all events of a channel.
+    Purge,
 }
 
 impl Right {
     /// All of them.
-    pub const ALL: [Right; 4] = [
+    pub const ALL: [Right; 5] = [
         Right::Observe,
         Right::Direct,
         Right::Disconnect,
         Right::Tickets,
+        Right::Purge,
     ];
 
     /// As the configuration writes it.
@@ -107,6 +110,7 @@ impl Right {
             Right::Direct => "direct",
             Right::Disconnect => "disconnect",
             Right::Tickets => "tickets",
+            Right::Purge => "purge",
         }
     }
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
@@ -30,6 +31,7 @@ pub enum Action {
     Extended,
     SentToStream,
     SentToSubject,
+    Purged,
 }
 
 labels!(Action {
@@ -43,6 +45,7 @@ labels!(Action {
     Extended => "extended",
     SentToStream => "sent-to-stream",
     SentToSubject => "sent-to-subject",
+    Purged => "purged",
 });
 
 /// A line: who did what, to whom, from where, and what came of it.
@@ -66,7 +69,7 @@ pub struct Audit {
 enum Sink {
     Off,
     Log,
-    File(Mutex<File>),
+    File(PathBuf, Mutex<File>),
 }
 
 /// Why nothing can be written.
@@ -103,12 +106,11 @@ impl Audit {
         let sink = match (settings.target, &settings.file) {
             (AuditTarget::Off, _) => Sink::Off,
             (AuditTarget::File, Some(path)) => {
-                let opened = OpenOptions::new().create(true).append(true).open(path);
-                let file = opened.map_err(|error| AuditError {
+                let file = append_to(path).map_err(|error| AuditError {
                     path: path.clone(),
                     error,
                 })?;
-                Sink::File(Mutex::new(file))
+                Sink::File(path.clone(), Mutex::new(file))
             }
             (AuditTarget::File, None) | (AuditTarget::Log, _) => Sink::Log,
         };
@@ -131,10 +133,30 @@ impl Audit {
         self.write(entry);
     }
 
-    /// Writes how many denials were left out, if a second has passed; called about once a second.
+    /// Writes how many denials were left out, if a second has passed, and opens a file anew that was
+    /// renamed or removed (logrotate); called about once a second.
     pub fn flush(&self) {
+        self.follow();
         let suppressed = self.denials.lock().flush(Instant::now());
         self.write_suppressed(suppressed);
+    }
+
+    /// Lines until then are in the file that has another name by now: none is lost.
+    fn follow(&self) {
+        let Sink::File(path, file) = &self.sink else {
+            return;
+        };
+        let mut file = file.lock();
+        let open = file.metadata().ok().map(|data| (data.dev(), data.ino()));
+        let named = std::fs::metadata(path).ok();
+        if open.is_some() && named.map(|data| (data.dev(), data.ino())) == open {
+            return;
+        }
+        match append_to(path) {
+            Ok(new) => *file = new,
+            Err(error) => tracing::error!(event = "audit.failed", %error,
+                "the audit log's file was renamed or removed and cannot be opened anew; lines go on to the old one"),
+        }
     }
 
     fn write_suppressed(&self, suppressed: u64) {
@@ -167,9 +189,13 @@ impl Audit {
         match &self.sink {
             Sink::Off => {}
             Sink::Log => line.log(),
-            Sink::File(file) => line.append(file),
+            Sink::File(_, file) => line.append(file),
         }
     }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 impl Line<'_> {

@@ -14,7 +14,7 @@ mod ticket;
 
 pub use carriers::Parts;
 pub use credential::{Credential, MAX_TOKEN};
-pub use identity::{Evidence, Identity};
+pub use identity::{Evidence, Identity, SignedBy};
 pub use refused::{Denied, Refused, Unavailable};
 pub use static_token::hash_of;
 pub use ticket::{Minted, TicketId};
@@ -328,6 +328,7 @@ impl Guarded {
             from: Evidence::Jwt {
                 issuer: verified.issuer,
                 id: verified.id,
+                key: verified.key,
             },
         })
     }

@@ -9,4 +9,5 @@ pub mod listen;
 pub mod options;
 pub mod publish;
 pub mod redis_acl;
+pub mod redis_agent;
 pub mod token;

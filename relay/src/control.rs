@@ -4,23 +4,21 @@
 //! own streams and stores and answers with an [`Outcome`], and outcomes add up.
 
 pub mod command;
+pub mod held_tickets;
 mod looking;
 pub mod revocation;
 pub mod revocations;
 pub mod spreading;
 pub mod ticket;
+pub mod ticket_record;
+pub mod ticketing;
 pub mod tickets;
 
 use crate::{
-    auth::{Evidence, TicketId},
     cursor::UnixMillis,
     fleet::Fleet,
     frame::Frame,
-    hub::{
-        Hub,
-        open::{EndReason, Life, StreamInfo},
-        select::StreamSelector,
-    },
+    hub::{Hub, open::EndReason, select::StreamSelector},
     who::Who,
 };
 pub use command::{Command, Outcome};
@@ -30,8 +28,7 @@ use revocation::{Revocation, RevocationId};
 use revocations::{Full, Revocations};
 pub use spreading::{ControlError, Spread, replica_of};
 use std::{collections::HashSet, sync::Arc};
-use ticket::{Fingerprint, Shape, Ticket};
-use tickets::{Redeemed, TicketRefusal, Tickets};
+use tickets::Tickets;
 
 /// Who carries commands out: this process, and the others of its fleet if it has one.
 pub struct Control {
@@ -116,56 +113,6 @@ impl Control {
     pub fn number_of(&self, connection: &str) -> Option<u64> {
         let number = connection.strip_prefix(&*self.replica)?.strip_prefix('-')?;
         number.parse().ok()
-    }
-
-    pub fn add_ticket(&self, ticket: Ticket, now: UnixMillis) -> Result<(), tickets::Full> {
-        self.tickets.lock().add(ticket, now)
-    }
-
-    /// The ticket, if this client may use it now for some stream.
-    pub fn ticket(
-        &self,
-        id: &TicketId,
-        client: Fingerprint,
-        now: UnixMillis,
-    ) -> Result<Ticket, TicketRefusal> {
-        self.tickets.lock().look(id, client, now).cloned()
-    }
-
-    /// Uses a ticket for the stream `connection`; the stream that it opened before ends.
-    pub fn redeem(
-        &self,
-        id: &TicketId,
-        client: Fingerprint,
-        shape: Shape,
-        connection: &str,
-        now: UnixMillis,
-    ) -> Result<Redeemed, TicketRefusal> {
-        let redeemed = self
-            .tickets
-            .lock()
-            .redeem(id, client, shape, connection, now)?;
-        if let Redeemed::Again(before) = &redeemed {
-            self.end_replaced(before);
-        }
-        Ok(redeemed)
-    }
-
-    /// Is told what happens to streams: a ticket is good as long as its stream.
-    pub fn watch(&self, stream: &StreamInfo, life: Life, now: UnixMillis) {
-        let Evidence::Ticket(minted) = &stream.who.evidence else {
-            return;
-        };
-        let mut tickets = self.tickets.lock();
-        match life {
-            Life::Opened => tickets.opened(&minted.id, &stream.id),
-            Life::Extended(expires) => tickets.extended(&minted.id, expires),
-            Life::Closed => tickets.closed(&minted.id, &stream.id, now),
-        }
-    }
-
-    pub fn count_tickets(&self) -> usize {
-        self.tickets.lock().len()
     }
 
     /// Forgets what is over; called about once a second.

@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-pub use tail::{Condition, Loss, Tail, Whose};
+pub use tail::{Condition, Loss, Purge, Tail, Whose};
 
 /// An event as the log keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +78,14 @@ impl Appended {
             Appended::New(places) | Appended::Repeat(places) => places,
         }
     }
+}
+
+/// What a purge dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Purged {
+    pub events: u64,
+    /// The channel's newest place then; `None` when the log knows nothing of the channel.
+    pub until: Option<Place>,
 }
 
 /// Why nothing was appended.
@@ -223,6 +231,15 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Appends all events of a publish or none. Answers once they are as safe as the log makes them.
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Drops all events that a channel has (decision record 0026). It stays known: its ids go on above
+    /// what it had, whoever missed some of it is told that it was purged, it is ended if it was, and
+    /// keys that were used in it still answer repeats. Once this answers nothing of it is read from
+    /// here any more, and [`Tail::purged`] was called.
+    ///
+    /// Purging again does no harm. Errors are [`AppendError::Unavailable`] and
+    /// [`AppendError::OutcomeUnknown`].
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>>;
 
     /// From the answered places on, one in each partition in use, every event of these channels
     /// reaches the tail. Events up to there are read, whether the tail had them or not. The places

@@ -14,9 +14,12 @@ pub mod message;
 pub mod revoking;
 pub mod roster;
 pub mod scripts;
+pub mod sharing;
+pub mod ticketing;
 pub mod vitals;
 
 use crate::{
+    control::held_tickets::HeldTickets,
     event_log::redis::gate::Gate,
     redis::{Command, CommandError, Events, NotSent, Primary, Redis, Slot, Subscriptions},
     stats::{AskOutcome, Stats},
@@ -62,6 +65,7 @@ pub struct Fleet {
     /// Rings when the next beat should not be waited for.
     hurry: Notify,
     tickets: AtomicU64,
+    held: Mutex<HeldTickets>,
     stats: Arc<Stats>,
 }
 
@@ -123,6 +127,7 @@ impl Fleet {
             known: Mutex::default(),
             hurry: Notify::new(),
             tickets: AtomicU64::new(0),
+            held: Mutex::default(),
             stats,
         };
         (Arc::new(fleet), events)

@@ -200,6 +200,8 @@ pub enum GapReason {
     UnknownId,
     /// The stream could not take them in time, and its policy drops the oldest.
     Overflow,
+    /// Somebody who may has purged the channel.
+    Purged,
 }
 
 labels!(GapReason {
@@ -207,6 +209,7 @@ labels!(GapReason {
     Epoch => "epoch",
     UnknownId => "unknown-id",
     Overflow => "overflow",
+    Purged => "purged",
 });
 
 /// Data of the control event `gap`.

@@ -22,6 +22,7 @@ mod paging;
 mod plaintext;
 pub mod problem;
 mod publish;
+mod purge;
 mod query;
 mod revocations;
 pub mod routes;
@@ -159,11 +160,12 @@ fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
     let events = post(publish::publish).get(history::history);
     let revocations = get(revocations::list).post(revocations::create);
     let connections = get(connections::list).delete(disconnect::many);
+    let channel = get(channels::one).delete(purge::purge);
     [
         ("/", get(status::dashboard)),
         ("/v1/openapi.json", get(status::openapi)),
         ("/v1/events", get(events::events)),
-        ("/v1/channels/{channel}", get(channels::one)),
+        ("/v1/channels/{channel}", channel),
         ("/v1/channels/{channel}/events", events),
         ("/v1/connections", connections),
         ("/v1/connections/{connection}", delete(disconnect::one)),

@@ -1,5 +1,6 @@
 //! Fan-out inside one process: shards that own sockets, and the feeds that they share.
 
+pub mod clients;
 pub mod extend;
 pub mod feed;
 pub mod inbox;
@@ -15,11 +16,12 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Epoch, EventId, Partition, Place, Places},
     descriptors::{self, Room},
-    event_log::{Condition, Entry, Loss, Tail},
+    event_log::{Condition, Entry, Loss, Purge, Tail},
     frame::Frame,
     settings::Settings,
     stats::Stats,
 };
+use clients::Clients;
 use extend::{Extended, Extension};
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
@@ -57,6 +59,8 @@ pub struct Hub {
     pub waiting: AtomicUsize,
     /// Feeds whose streams are written as a route says.
     pub voices: AtomicUsize,
+    /// What named receivers got in streams that have ended.
+    pub clients: Clients,
     /// Rings when a stream has closed.
     pub closed: Notify,
     pub stats: Arc<Stats>,
@@ -78,6 +82,7 @@ impl Hub {
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             waiting: AtomicUsize::new(0),
             voices: AtomicUsize::new(0),
+            clients: Clients::default(),
             closed: Notify::new(),
             stats,
         })
@@ -323,6 +328,11 @@ impl Tail for Hub {
     fn lost(&self, loss: Loss) {
         let loss = Arc::new(loss);
         self.tell_all(|| Command::Lost(loss.clone()));
+    }
+
+    fn purged(&self, purge: Purge) {
+        let purge = Arc::new(purge);
+        self.tell_all(|| Command::Purged(purge.clone()));
     }
 
     fn condition(&self, condition: Condition) {

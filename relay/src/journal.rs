@@ -40,7 +40,8 @@
 //! (seconds and nanoseconds, zigzag varints), idempotency (key, 32 bytes, count, index). Flags from
 //! bit 0: predecessor is only an upper bound, has type, data, attributes, retry, time, ends the
 //! channel, has idempotency. 2 head: last, forgotten. 3 epoch ended: epoch, fork. 4 channel: name,
-//! last, ending (1). 5 key: channel, key (texts), 32 bytes, time in milliseconds, count, ids. 128 opened: life (21). 129 closed. 130 end of a snapshot. A kind that this
+//! last, ending (1). 5 key: channel, key (texts), 32 bytes, time in milliseconds, count, ids. 6
+//! purged: channel, until. 128 opened: life (21). 129 closed. 130 end of a snapshot. A kind that this
 //! release does not know is an error, never skipped.
 //!
 //! An event of 256 bytes takes 34 bytes and its channel's name more than its data when it is

@@ -2,13 +2,16 @@
 //!
 //! Asked once when a stream opens and once for each publish, never on the way of an event. One lock
 //! around plain numbers, held for a few look-ups; without limits nothing is locked or kept. Rates are
-//! arguments of the buckets, so [`Limits::configure`] holds at once and forgets nothing; shares of
-//! fleet-wide rates can come the same way.
+//! arguments of the buckets, so [`Limits::configure`] holds at once and forgets nothing, and so does a
+//! new share of a limit that replicas have together ([`sharing`]).
 
 pub mod bucket;
 mod failures;
 pub mod hit;
 mod notices;
+mod reopening;
+pub mod reporting;
+pub mod sharing;
 pub mod table;
 
 use crate::{
@@ -22,7 +25,9 @@ use hit::{Resource, STREAMS_WAIT, Scope};
 use notices::Notices;
 use parking_lot::Mutex;
 use relay_config::Limit;
+use sharing::Usage;
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
         Arc,
@@ -31,6 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 use table::{Account, Place, Table};
+use tokio::sync::Notify;
 
 /// Who asks, as far as limits go.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -61,6 +67,9 @@ pub struct Limits {
     failures_on: AtomicBool,
     state: Mutex<State>,
     notices: Mutex<Notices>,
+    /// Rings when a larger share is needed.
+    pub hurry: Notify,
+    places: reopening::Places,
 }
 
 struct State {
@@ -69,6 +78,12 @@ struct State {
     subjects: Table<Key>,
     addresses: Table<Key>,
     attributes: Table<Key>,
+    /// Replicas that limits are shared by, if they are.
+    replicas: Option<u64>,
+    /// Accounts whose use the other replicas may not know.
+    listed: VecDeque<Key>,
+    /// Accounts that need a larger share now.
+    urgent: Vec<Key>,
 }
 
 impl State {
@@ -153,7 +168,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
     of(
         &mut account.opens,
         limit.opens_per_second.map(u64::from),
-        u64::from(used.streams),
+        used.opens,
     );
     of(
         &mut account.publishes,
@@ -170,6 +185,7 @@ fn take(limit: Limit, account: &mut Account, used: Used, burst: Duration, now: M
 #[derive(Clone, Copy, Default)]
 struct Used {
     streams: u32,
+    opens: u64,
     events: u64,
     bytes: u64,
 }
@@ -189,9 +205,13 @@ impl std::fmt::Debug for Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limits.state.lock();
+        let now = self.limits.now();
         for (key, place) in &self.held {
             let shared = *place == Place::Shared;
             state.table(key.scope()).release(key, shared);
+            if !shared {
+                state.note(key, Usage::default(), now);
+            }
         }
     }
 }
@@ -212,8 +232,13 @@ impl Limits {
                 subjects: Table::default(),
                 addresses: Table::default(),
                 attributes: Table::default(),
+                replicas: None,
+                listed: VecDeque::new(),
+                urgent: Vec::new(),
             }),
             notices: Mutex::default(),
+            hurry: Notify::new(),
+            places: reopening::Places::default(),
         };
         limits.configure(config);
         Arc::new(limits)
@@ -245,32 +270,24 @@ impl Limits {
         self.started.elapsed()
     }
 
-    /// Whether one more stream may open. Without limits there is nothing to hold.
-    pub fn open(
-        self: &Arc<Limits>,
-        identity: &Identity,
-        address: Option<ClientAddress>,
-    ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        if !self.is_on() {
-            return Ok(None);
-        }
-        self.open_at(identity, address, self.now())
-    }
-
     fn open_at(
         self: &Arc<Limits>,
         identity: &Identity,
         address: Option<ClientAddress>,
         now: Moment,
     ) -> Result<Option<Arc<Permit>>, Exceeded> {
-        let state = &mut *self.state.lock();
+        let mut state = self.state.lock();
         let asker = asker(&state.config, identity, address);
         let used = Used {
             streams: 1,
+            opens: 1,
             ..Used::default()
         };
         let resources = [Resource::Streams, Resource::Opens];
-        let held = charge(state, &asker, &resources, used, now)?;
+        let held = charge(&mut state, &asker, &resources, used, now);
+        self.ring(&state);
+        drop(state);
+        let held = held?;
         Ok(Some(Arc::new(Permit {
             limits: self.clone(),
             held,
@@ -297,7 +314,7 @@ impl Limits {
         bytes: u64,
         now: Moment,
     ) -> Result<Publisher, Exceeded> {
-        let state = &mut *self.state.lock();
+        let mut state = self.state.lock();
         let asker = asker(&state.config, identity, address);
         let used = Used {
             events: 1,
@@ -305,8 +322,9 @@ impl Limits {
             ..Used::default()
         };
         let resources = [Resource::Publishes, Resource::Bytes];
-        charge(state, &asker, &resources, used, now)?;
-        Ok(Publisher(asker))
+        let charged = charge(&mut state, &asker, &resources, used, now);
+        self.ring(&state);
+        charged.map(|_| Publisher(asker))
     }
 
     /// What was published besides, once it is known. It is never refused; the next publish may be.
@@ -338,18 +356,31 @@ fn charge(
     let burst = state.config.burst.std();
     for (key, limit, place) in &accounts {
         let scope = key.scope();
-        let account = *state.table(scope).account(*place);
         for resource in resources.iter().copied() {
-            check(*limit, &account, resource, burst, now).map_err(|wait| Exceeded {
+            let here = state.bound(key, *limit, *place);
+            let account = state.table(scope).account(*place);
+            let Err(wait) = check(here, account, resource, burst, now) else {
+                continue;
+            };
+            let wait = state.refused(key, *place, *limit, used, wait, now);
+            return Err(Exceeded {
                 scope,
                 resource,
                 wait,
-            })?;
+            });
         }
     }
     let charged = accounts.into_iter().map(|(key, limit, place)| {
+        let here = state.bound(&key, limit, place);
         let account = state.table(key.scope()).account(place);
-        take(limit, account, used, burst, now);
+        take(here, account, used, burst, now);
+        let full = here.streams.is_some_and(|max| account.streams + 1 >= max);
+        if place != Place::Shared {
+            state.note(&key, used.into(), now);
+            if used.streams > 0 && full && here != limit {
+                state.hasten(&key);
+            }
+        }
         (key, place)
     });
     Ok(charged.collect())

@@ -41,6 +41,8 @@ enum Command {
     Token(cli::token::Command),
     /// Print the rights that a user of Redis needs
     RedisAcl(cli::redis_acl::Args),
+    /// Beside a Redis, apply its file of users whenever that changes
+    RedisAgent(cli::redis_agent::Args),
     /// Write shell completions to standard output
     Completions {
         /// For which shell
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(args) => cli::check::run(&args),
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),
+        Command::RedisAgent(args) => runtime().block_on(cli::redis_agent::run(args)),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

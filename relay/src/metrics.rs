@@ -160,6 +160,8 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         gaps,
         opened,
         closed,
+        purges,
+        purged,
         direct,
         tickets,
         refused,
@@ -254,6 +256,16 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Streams closed, by reason.",
             "reason",
             closed,
+        ),
+        Metric::counter(
+            "sse_relay_purges",
+            "Channels purged, by requests to this process.",
+            purges,
+        ),
+        Metric::counter(
+            "sse_relay_events_purged",
+            "Events that those purges dropped.",
+            purged,
         ),
         Metric::family(
             "sse_relay_ticket_uses",

@@ -43,6 +43,8 @@ pub enum Parsed {
 pub enum Preface {
     /// What it begins with is no header, whatever it looks like.
     Absent,
+    /// None may be there: this peer is not believed.
+    Forbidden,
     Optional,
     Required,
 }
@@ -66,8 +68,9 @@ impl Preface {
         match parse(bytes) {
             Parsed::Partial => Skipped::Partial,
             Parsed::Malformed => Skipped::Refused,
+            Parsed::Header { .. } if self == Preface::Forbidden => Skipped::Refused,
             Parsed::Header { length, source } => Skipped::To(length, Some(source)),
-            Parsed::Absent if self == Preface::Optional => Skipped::To(0, None),
+            Parsed::Absent if self != Preface::Required => Skipped::To(0, None),
             Parsed::Absent => Skipped::Refused,
         }
     }
@@ -299,6 +302,8 @@ mod tests {
         let skipped = Skipped::To(15, Some(Source::Proxy));
         assert_eq!(Preface::Optional.skip(line), skipped);
         assert_eq!(Preface::Required.skip(line), skipped);
+        assert_eq!(Preface::Forbidden.skip(line), Skipped::Refused);
+        assert_eq!(Preface::Forbidden.skip(b"GET /"), Skipped::To(0, None));
         assert_eq!(Preface::Optional.skip(b"GET /"), Skipped::To(0, None));
         assert_eq!(Preface::Required.skip(b"GET /"), Skipped::Refused);
         assert_eq!(Preface::Optional.skip(b"PROXY \r\n"), Skipped::Refused);

@@ -158,6 +158,7 @@ pub async fn serve(
     tasks.spawn(keep_keys(app.clone()));
     if let Some((fleet, events)) = opened.fleet {
         tasks.spawn(fleet::hearing::run(app.clone(), fleet.clone(), events));
+        tasks.spawn(fleet::sharing::run(app.clone(), fleet.clone()));
         tasks.spawn(fleet::beating::run(app.clone(), fleet));
     }
     let hangup = signal(SignalKind::hangup())?;

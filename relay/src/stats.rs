@@ -304,6 +304,9 @@ pub struct Stats {
     pub gaps: Family<GapReason>,
     pub opened: Family<Verdict>,
     pub closed: Family<CloseReason>,
+    /// Purges of channels, and the events that they dropped.
+    pub purges: Counter,
+    pub purged: Counter,
     /// Events for one stream alone.
     pub direct: Family<Directed>,
     pub tickets: Family<TicketUse>,

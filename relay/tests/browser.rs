@@ -10,6 +10,10 @@ mod dashboard;
 mod elsewhere;
 #[path = "browser/relay.rs"]
 mod relay;
+#[path = "browser/streams.rs"]
+mod streams;
+#[path = "browser/tickets.rs"]
+mod tickets;
 
 use chrome::Chrome;
 use dashboard::{Dashboard, colour_scheme, phone};

@@ -4,12 +4,16 @@ mod support;
 
 #[path = "control/audit.rs"]
 mod audit;
+#[path = "control/clients.rs"]
+mod clients;
 #[path = "control/direct.rs"]
 mod direct;
 #[path = "control/disconnect.rs"]
 mod disconnect;
 #[path = "control/extending.rs"]
 mod extending;
+#[path = "control/purge.rs"]
+mod purge;
 #[path = "control/revocations.rs"]
 mod revocations;
 #[path = "control/tickets.rs"]

@@ -223,3 +223,17 @@ fn an_open_relay_serves_its_own_pages_and_those_that_are_named() {
     );
     assert_eq!(relay.stored(), 1);
 }
+
+#[test]
+fn what_is_refused_before_it_is_understood_can_be_read_too() {
+    let relay = relay();
+    let long = format!("X-Long: {}", "x".repeat(20_000));
+    for (origin, shared) in [(FROM_APP, Some(APP)), (FROM_ELSEWHERE, None)] {
+        for (line, status) in [(&*long, 431), ("X-Control: \u{1}", 400)] {
+            let head = format!("GET /v1/events HTTP/1.1\r\nHost: x\r\n{origin}\r\n{line}\r\n\r\n");
+            let answer = relay.raw(head);
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_shared(&answer, shared);
+        }
+    }
+}

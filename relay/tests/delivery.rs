@@ -6,6 +6,8 @@
 
 #[path = "delivery/client.rs"]
 mod client;
+#[path = "delivery/effects.rs"]
+mod effects;
 #[path = "delivery/inside.rs"]
 mod inside;
 #[path = "delivery/log.rs"]
@@ -14,6 +16,8 @@ mod log;
 mod relay;
 #[path = "delivery/reload.rs"]
 mod reload;
+#[path = "delivery/standing.rs"]
+mod standing;
 
 use client::{End, Received, Request, Subscriber, Version};
 use relay::{Event, PATIENCE, Publisher, Relay, eventually};
@@ -1023,4 +1027,37 @@ async fn a_storm_of_two_thousand_streams_leaves_nothing_behind() {
     relay.wait_for_rest().await;
     let lines = relay.log();
     assert!(!lines.contains("panic"), "{lines}");
+}
+
+#[tokio::test]
+async fn an_event_for_streams_that_share_no_feed_is_not_rendered_for_all_at_once() {
+    const STREAMS: usize = 800;
+    // what a socket takes at once
+    const SIZE: usize = 50_000;
+    let relay = Relay::start("http: {threads: 1}").await;
+    let mut publisher = Publisher::new(&relay).await;
+    let mut streams = JoinSet::new();
+    for number in 0..STREAMS {
+        // a filter of its own is a feed of its own, as a subject of its own is
+        let query = format!("channel=c&filter.kind=all,{number}");
+        let mut stream = Subscriber::open(relay.public, &Request::new(query)).await;
+        streams.spawn(async move {
+            for _ in 0..3 {
+                assert_eq!(stream.next().await.unwrap().data.len(), SIZE);
+            }
+        });
+    }
+    relay.wait_for_streams(STREAMS as u64).await;
+    let before = relay.sample("process_resident_memory_bytes").await;
+    for _ in 0..3 {
+        let large = Event::new("x".repeat(SIZE)).with("kind", "all");
+        publisher.publish("c", large).await;
+        relay.wait_for_rest().await;
+    }
+    let after = relay.sample("process_resident_memory_bytes").await;
+    let all_at_once = (STREAMS * SIZE) as u64;
+    assert!(after - before < all_at_once / 2, "{before} {after}");
+    while let Some(stream) = streams.join_next().await {
+        stream.unwrap();
+    }
 }

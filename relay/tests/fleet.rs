@@ -11,12 +11,16 @@ mod support;
 mod counting;
 #[path = "fleet/cut_off.rs"]
 mod cut_off;
+#[path = "fleet/limits.rs"]
+mod limits;
 #[path = "fleet/looking.rs"]
 mod looking;
 #[path = "fleet/orders.rs"]
 mod orders;
 #[path = "fleet/rights.rs"]
 mod rights;
+#[path = "fleet/tickets.rs"]
+mod tickets;
 
 use serde_json::{Value, json};
 use servers::{Cluster, Server, until};

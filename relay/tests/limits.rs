@@ -287,3 +287,117 @@ fn a_connection_counts_once_whatever_it_carries() {
             && scraped(&relay, "sse_relay_streams ") == 0.0
     });
 }
+
+/// Tokens of two users, and of one who sends to streams.
+fn with_tickets(limits: Value) -> Relay {
+    let token = |name: &str, more: Value| {
+        let mut token =
+            json!({"name": name, "sha256": hash_of(&format!("{name}-secret")), "subscribe": ["c"]});
+        for (field, value) in more.as_object().expect("an object") {
+            token[field] = value.clone();
+        }
+        token
+    };
+    let auth = json!({"tokens": [
+        token("ann", json!({"subject": "ann"})),
+        token("bob", json!({"publish": ["c"], "manage": ["observe", "direct"]})),
+    ]});
+    let env = [
+        ("SSE_RELAY_AUTH", auth.to_string()),
+        ("SSE_RELAY_LIMITS", limits.to_string()),
+    ];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, &**value)).collect();
+    Relay::start_with(&env, &[])
+}
+
+#[test]
+fn a_ticket_opens_its_stream_anew_though_its_subject_may_have_only_one() {
+    let relay = with_tickets(json!({"perSubject": {"streams": 1}}));
+    let minted = relay.request(
+        "POST",
+        "/v1/tickets",
+        &[ANN, "Content-Type: application/json"],
+        b"{}",
+    );
+    let target = format!(
+        "/v1/events?ticket={}",
+        minted.json()["ticket"].as_str().expect("a ticket")
+    );
+    let reopen = || {
+        let mut stream = relay.connect();
+        stream.send(request("GET", &target, &[], b""));
+        assert_eq!(stream.head().status, 200);
+        stream.until("id: ");
+        stream
+    };
+    let mut stream = reopen();
+    for _ in 0..3 {
+        // the old connection is not known to be gone
+        let again = reopen();
+        stream.until("{\"reason\":\"replaced\"}");
+        stream = again;
+        assert_refused(&refused(&relay, &[ANN]), 429, "limit-reached");
+    }
+    drop(stream);
+    wait_for("its place is free", || open(&relay, &[ANN]).1.status == 200);
+}
+
+#[test]
+fn how_often_a_ticket_opens_its_stream_is_bounded_as_for_everybody() {
+    let relay = with_tickets(json!({"perSubject": {"opensPerSecond": 1}, "burst": "3s"}));
+    let minted = relay.request(
+        "POST",
+        "/v1/tickets",
+        &[ANN, "Content-Type: application/json"],
+        b"{}",
+    );
+    let target = format!(
+        "/v1/events?ticket={}",
+        minted.json()["ticket"].as_str().expect("a ticket")
+    );
+    wait_for("it is refused", || {
+        let mut stream = relay.connect();
+        stream.send(request("GET", &target, &[], b""));
+        stream.head().status == 429
+    });
+}
+
+#[test]
+fn who_sends_to_one_stream_is_charged_as_for_any_publish() {
+    let relay = with_tickets(
+        json!({"perSubject": {"publishesPerSecond": 1, "publishBytesPerSecond": 1000}, "burst": "4s"}),
+    );
+    let _stream = opened(&relay, &[ANN]);
+    let listed = relay.request("GET", "/v1/connections", &[BOB], b"").json();
+    let id = listed["connections"][0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let send = |target: &str, bytes: usize| {
+        let text = "Content-Type: text/plain";
+        relay.request("POST", target, &[BOB, text], &vec![b'x'; bytes])
+    };
+    let direct = format!("/v1/connections/{id}/events");
+    assert_eq!(send(&direct, 10).json(), json!({"delivered": true}));
+    wait_for("it is refused", || send(&direct, 10).status == 429);
+    assert!(
+        scraped(
+            &relay,
+            "sse_relay_limited_total{limit=\"subject-publishes\"}"
+        ) >= 1.0
+    );
+    // to all streams of a subject, and in chunks, whose size nobody has announced
+    wait_for("a large one passes and is charged afterwards", || {
+        let mut used = relay.connect();
+        used.send(format!(
+            "POST /v1/subjects/ann/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{BOB}\r\nContent-Type: text/plain\r\n\
+             Transfer-Encoding: chunked\r\n\r\n2710\r\n{}\r\n0\r\n\r\n",
+            "x".repeat(10_000)
+        ));
+        used.answer().status == 201
+    });
+    wait_for("and the next one is refused for its bytes", || {
+        let refused = send(&direct, 10).status == 429;
+        refused && scraped(&relay, "sse_relay_limited_total{limit=\"subject-bytes\"}") >= 1.0
+    });
+}

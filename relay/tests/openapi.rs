@@ -129,7 +129,7 @@ type Call = (
     u16,
 );
 
-const CALLS: [Call; 60] = {
+const CALLS: [Call; 62] = {
     const P: &str = "/v1/channels/c/events";
     const JSON: &[&str] = &["Content-Type: application/json"];
     const LINES: &[&str] = &["Content-Type: application/x-ndjson"];
@@ -304,6 +304,15 @@ const CALLS: [Call; 60] = {
             "",
             200,
         ),
+        (
+            "purgeChannel",
+            "DELETE",
+            "/v1/channels/purged",
+            &[],
+            "",
+            200,
+        ),
+        ("purgeChannel", "DELETE", "/v1/channels/@a", &[], "", 400),
         (
             "revoke",
             "POST",

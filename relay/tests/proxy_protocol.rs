@@ -119,13 +119,12 @@ async fn who_is_not_trusted_is_not_believed() {
     assert_eq!(refused(&required).await, 1);
     let accepted = start("trusted: [192.0.2.0/24], proxyProtocol: accept").await;
     for header in [V1.to_vec(), v2()] {
-        let mut socket = connect(&accepted, &header).await;
-        let subscribe = b"GET /v1/events?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let _ = socket.write_all(subscribe).await; // it may be refused already
-        let mut answer = String::new();
-        let _ = socket.read_to_string(&mut answer).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(is_closed(connect(&accepted, &header).await).await);
     }
+    assert_eq!(refused(&accepted).await, 2, "each is counted");
+    let plain = TcpStream::connect(accepted.public).await.unwrap();
+    let stream = Subscriber::on(plain, accepted.public, &Request::new("channel=a")).await;
+    assert_eq!(stream.status, 200, "without a header it is a client");
     assert!(
         !accepted.log().contains("203.0.113.9"),
         "{}",

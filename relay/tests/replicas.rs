@@ -18,12 +18,16 @@ mod balancer;
 mod cluster;
 #[path = "replicas/counting.rs"]
 mod counting;
+#[path = "replicas/failover.rs"]
+mod failover;
 #[path = "replicas/faults.rs"]
 mod faults;
 #[path = "replicas/findings.rs"]
 mod findings;
 #[path = "replicas/fleet.rs"]
 mod fleet;
+#[path = "replicas/network.rs"]
+mod network;
 #[path = "replicas/outage.rs"]
 mod outage;
 #[path = "replicas/sharing.rs"]

@@ -85,7 +85,11 @@ impl Setting {
     }
 
     async fn publish(&self, data: &str) {
-        let mut io = self.secure().connect(self.relay.public).await.unwrap();
+        self.publish_as(&self.secure(), data).await;
+    }
+
+    async fn publish_as(&self, secure: &Secure, data: &str) {
+        let mut io = secure.connect(self.relay.public).await.unwrap();
         let answer = post(&mut io, data, "close").await;
         assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     }
@@ -661,4 +665,63 @@ async fn streams_of_a_certificate_are_listed_and_revoked_by_its_name_in_every_ve
     }
     assert_eq!(status(&setting, &reader, LISTEN, "").await, "401");
     assert_eq!(status(&setting, &backend, PUBLISH, "").await, "201");
+}
+
+#[tokio::test]
+async fn a_certificate_makes_tickets_that_open_streams_with_it_and_without_it() {
+    let (setting, believed, _folder) = with_certificates("optional").await;
+    let reader = setting
+        .secure()
+        .with(&certificate(&believed, "x", Some("spiffe://here/reader")));
+    let backend = setting
+        .secure()
+        .with(&certificate(&believed, "backend", None));
+    let to = setting.relay.public;
+    let mint = async || {
+        let mut io = reader.connect(to).await.unwrap();
+        let request = "POST /v1/tickets HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                       Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        io.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        io.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 201"), "{text}");
+        let (_, rest) = text.split_once("\"ticket\":\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    // a browser shows its certificate beside the ticket, which counts; so may nobody's, or another's
+    for (shown, version) in [
+        (&reader, Version::Http11),
+        (&reader, Version::Http2),
+        (&setting.secure(), Version::Http11),
+        (&backend, Version::Http2),
+    ] {
+        let query = format!("ticket={}", mint().await);
+        let request = Request::new(&*query).version(version);
+        let mut stream = setting.subscribe(shown, &request).await;
+        assert_eq!(stream.status, 200);
+        // it reopens its own stream, and is no other client's
+        let mut again = setting.subscribe(shown, &request).await;
+        assert_eq!(again.status, 200);
+        stream.rest().await;
+        let foreign = request.header("user-agent", "another");
+        let refused = setting.subscribe(shown, &foreign).await;
+        assert_eq!(refused.status, 401);
+        setting.publish_as(&backend, "for the reader").await;
+        assert_eq!(again.next().await.unwrap().data, "for the reader");
+    }
+    // revoked, its tickets open nothing
+    let query = format!("/v1/events?ticket={}", mint().await);
+    let body = "{\"token\":\"reader\"}";
+    let mut io = backend.connect(to).await.unwrap();
+    let revoke = format!(
+        "POST /v1/revocations HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    io.write_all(revoke.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    io.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let asked = format!("GET {query}");
+    assert_eq!(status(&setting, &reader, &asked, "").await, "401");
 }

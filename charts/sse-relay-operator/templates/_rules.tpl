@@ -2,7 +2,7 @@
 {{- define "operator.rules" -}}
 - apiGroups: [sserelay.dev]
   resources: [sserelays]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [sserelay.dev]
   resources: [sserelays/status]
   verbs: [patch]
@@ -11,14 +11,28 @@
   resources: [sserelays/finalizers]
   verbs: [update]
 - apiGroups: [""]
-  resources: [configmaps, secrets, services, serviceaccounts]
+  resources: [configmaps, secrets]
   verbs: [get, list, watch, create, patch, delete]
+# these go with their relay only, by garbage collection
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+# the volume of a Redis grows
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [apps]
+  resources: [statefulsets]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [ingresses, networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
@@ -28,6 +42,34 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.rbac.optional.gateway }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, create, patch, delete]
+# what serves a Gateway
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, gatewayclasses]
+  verbs: [get]
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backendtrafficpolicies]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [networking.gke.io]
+  resources: [gcpbackendpolicies, healthcheckpolicies]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [gateway.k8s.aws]
+  resources: [targetgroupconfigurations]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- if .Values.rbac.optional.monitoring }}
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors, prometheusrules]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
+{{- if .Values.rbac.optional.keda }}
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, create, patch, delete]
+{{- end }}
 {{- if .Values.rbac.optional.gce }}
 - apiGroups: [cloud.google.com]
   resources: [backendconfigs]

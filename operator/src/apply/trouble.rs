@@ -12,8 +12,32 @@ pub struct Trouble {
     pub reason: Reason,
     /// Why, and what to do.
     pub message: String,
-    /// Whether only the way in from outside suffers.
-    pub of_route: bool,
+    /// What suffers.
+    pub part: Part,
+}
+
+/// What an object is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What runs the relay.
+    Relay,
+    /// The way in from outside.
+    Route,
+    /// Monitoring and autoscaling.
+    AddOn,
+}
+
+impl Part {
+    fn of(object: &DynamicObject) -> Self {
+        let types = object.types.clone().unwrap_or_default();
+        let group = types.api_version.split('/').next().unwrap_or_default();
+        match group {
+            "monitoring.coreos.com" | "keda.sh" | "autoscaling" => Self::AddOn,
+            "v1" | "apps" | "policy" => Self::Relay,
+            "networking.k8s.io" if types.kind == "NetworkPolicy" => Self::Relay,
+            _ => Self::Route,
+        }
+    }
 }
 
 impl Trouble {
@@ -35,13 +59,10 @@ impl Trouble {
     }
 
     fn of(object: &DynamicObject, reason: Reason, message: String) -> Self {
-        let group = object.types.as_ref().map_or("", |types| &types.api_version);
-        let own = ["v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"];
-        let ingress = object.types.as_ref().is_some_and(|t| t.kind == "Ingress");
         Self {
             reason,
             message,
-            of_route: ingress || !own.contains(&group),
+            part: Part::of(object),
         }
     }
 }
@@ -86,7 +107,7 @@ fn refused(title: &str, status: &Status) -> (Reason, String) {
         404 => (
             Reason::KindNotInstalled,
             format!(
-                "{title}: its kind is not installed in this cluster, or its namespace is gone ({said}); install it, or choose another ingress.controller"
+                "{title}: its kind is not installed in this cluster, or its namespace is gone ({said}); install it, or do without it in the resource"
             ),
         ),
         400 | 422 => (

@@ -10,8 +10,9 @@ use crate::crd::{Pinned, SseRelay};
 use crate::desired::desired;
 use crate::names::owner;
 use crate::references::references;
-use crate::resolve::{Class, Found, Resolved};
-use crate::tokens::{Generated, Token};
+use crate::resolve::{Class, Found, GatewayFound, Resolved};
+use crate::rotation::{Passwords, Stage};
+use crate::tokens::{Generated, RedisUsers, Token};
 use crate::unknown::unknown_fields;
 use crate::validate::validate;
 
@@ -45,7 +46,9 @@ pub fn render(args: &Args) -> anyhow::Result<String> {
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(&relay).as_ref());
     let documents: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     let mut yaml = documents?.join("---\n");
-    for doubt in valid.route.into_iter().filter_map(|route| route.doubt) {
+    let by_gateway = valid.gateway.into_iter().filter_map(|route| route.doubt);
+    let by_ingress = valid.route.into_iter().filter_map(|route| route.doubt);
+    for doubt in by_ingress.chain(by_gateway) {
         yaml.push_str(&format!("# {}\n", doubt.message));
     }
     Ok(yaml)
@@ -74,6 +77,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             name,
             before: None,
         }),
+        gateway: GatewayFound::Forbidden { before: None },
         keys: references(&relay.spec)
             .into_iter()
             .zip((4..=u8::MAX).cycle())
@@ -83,10 +87,19 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             publish: token(1),
             subscribe: token(2),
             manage: token(3),
+            redis: RedisUsers {
+                passwords: Passwords {
+                    current: token(1),
+                    stage: Stage::Settled,
+                    asked: None,
+                },
+                agent: token(2),
+            },
         },
         pinned: Pinned {
             version: args.image.relay_version.clone(),
             repository: args.image.relay_image.clone(),
+            redis_image: Some(args.image.redis_image.clone()),
         },
     }
 }

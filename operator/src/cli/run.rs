@@ -100,6 +100,7 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
     let own = Pinned {
         version: args.image.relay_version,
         repository: args.image.relay_image,
+        redis_image: Some(args.image.redis_image),
     };
     let (stop, stopped) = watch::channel(false);
     let asker = Asker::new().context("there is no way to ask replicas")?;

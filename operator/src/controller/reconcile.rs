@@ -16,13 +16,16 @@ use serde_json::json;
 use super::relays::Watched;
 use super::told::{tell, tell_healed};
 use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after};
-use crate::apply::{Applied, Owner, apply};
+use crate::apply::{Applied, Owner, apply, foreign_kind, foreign_kinds};
 use crate::crd::{Pinned, SseRelay, SseRelayStatus};
 use crate::desired::desired;
 use crate::metrics::Outcome;
 use crate::names::{OPERATOR, PAUSED, owner};
 use crate::resolve::resolve;
-use crate::status::{Rollout, Waits, Went, rollout, status, transitions, without_observed};
+use crate::rotation::SETTLED;
+use crate::status::{
+    Rollout, Waits, Went, not_accepted, rollout, status, transitions, without_observed,
+};
 use crate::upgrade::{Upgrade, pinned, upgrade};
 use crate::validate::{Valid, validate};
 
@@ -95,30 +98,66 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     };
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
     let applied = apply(&context.client, &owned_by(relay, &valid), &objects).await;
-    finish(relay, context, &key, &valid, &pinned, waits, applied).await
+    let mut foreign = foreign_kinds(&objects);
+    if !applied.troubles.is_empty() {
+        // what could not be removed must be found again
+        foreign.extend(before_kinds(relay).iter().cloned());
+        foreign.sort();
+        foreign.dedup();
+    }
+    let done = Done {
+        valid: &valid,
+        foreign: &foreign,
+        pinned: &pinned,
+        waits,
+        applied,
+    };
+    let (outcome, action) = finish(relay, context, &key, done).await?;
+    let changing = valid.redis.is_some() && resolved.generated.redis.passwords.changing();
+    Ok((outcome, if changing { after(SETTLED) } else { action }))
 }
 
 fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid) -> Owner<'a> {
-    let effective = relay
-        .status
-        .as_ref()
-        .and_then(|status| status.effective.as_ref());
     Owner {
         names: &valid.names,
         uid: relay.metadata.uid.as_deref().unwrap_or_default(),
-        before: effective.and_then(|effective| effective.ingress_controller),
+        before: before_kinds(relay)
+            .iter()
+            .filter_map(|text| foreign_kind(text))
+            .collect(),
     }
+}
+
+/// Kinds of others that `relay` had objects of.
+fn before_kinds(relay: &SseRelay) -> &[String] {
+    let status = relay.status.as_ref();
+    let effective = status.and_then(|status| status.effective.as_ref());
+    effective.map_or(&[], |effective| &effective.foreign_kinds)
+}
+
+/// What a look has come to.
+struct Done<'a> {
+    valid: &'a Valid,
+    foreign: &'a [String],
+    pinned: &'a Pinned,
+    waits: Waits,
+    applied: Applied,
 }
 
 async fn finish(
     relay: &SseRelay,
     context: &Context,
     key: &ObjectRef<SseRelay>,
-    valid: &Valid,
-    pinned: &Pinned,
-    waits: Waits,
-    applied: Applied,
+    done: Done<'_>,
 ) -> Result<(Outcome, Action), Error> {
+    let Done {
+        valid,
+        foreign,
+        pinned,
+        waits,
+        applied,
+    } = done;
+    let refused = applied.http_route.as_ref().and_then(not_accepted);
     let rivals = rivals(context, key, &applied);
     tell_healed(&context.recorder, relay, &applied.healed).await;
     let changes = applied.written + applied.removed;
@@ -127,7 +166,9 @@ async fn finish(
     let went = Went::Done {
         valid,
         pinned,
+        foreign,
         troubles: &applied.troubles,
+        route_refused: refused.as_deref(),
         rollout: &rollout,
         rivals: &rivals,
         waits,
@@ -147,7 +188,7 @@ async fn finish(
     } else {
         Outcome::changed
     };
-    let soon = !complete || waits == Waits::Yes;
+    let soon = !complete || waits == Waits::Yes || refused.is_some();
     Ok((outcome, after(if soon { ON_ITS_WAY } else { LOOK_AGAIN })))
 }
 

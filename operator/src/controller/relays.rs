@@ -8,6 +8,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::RwLock;
 
 use crate::crd::{ConditionStatus, ConditionType, KeyKind, SseRelay};
+use crate::names::Names;
 use crate::references::references;
 
 /// A relay as it is watched: one that cannot be read does not stop the watch on the others.
@@ -19,11 +20,13 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 6] = [
+const CONDITIONS: [(ConditionType, &str); 8] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
     (ConditionType::RedisReady, "RedisReady"),
+    (ConditionType::RedisHighlyAvailable, "RedisHighlyAvailable"),
     (ConditionType::RouteReady, "RouteReady"),
+    (ConditionType::AddOnsReady, "AddOnsReady"),
     (ConditionType::Reconciling, "Reconciling"),
     (ConditionType::Stalled, "Stalled"),
 ];
@@ -81,7 +84,9 @@ pub fn with_object(
     select(store, |relay| {
         let status = relay.status.as_ref();
         let generated = status.and_then(|status| status.token_secret.as_deref());
-        let generated = kind == KeyKind::Secret && generated == Some(name);
+        let names = Names::of(relay);
+        let generated =
+            kind == KeyKind::Secret && (generated == Some(name) || names.users() == name);
         relay.namespace().as_deref() == Some(namespace)
             && (generated
                 || references(&relay.spec)

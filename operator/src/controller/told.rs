@@ -13,7 +13,7 @@ const LONGEST_NOTE: usize = 1_000;
 pub async fn tell(recorder: &Recorder, relay: &SseRelay, conditions: &[&Condition]) {
     for condition in conditions {
         let good = match condition.r#type {
-            ConditionType::Progressing => true,
+            ConditionType::Progressing | ConditionType::RedisHighlyAvailable => true,
             _ => condition.status == ConditionStatus::True,
         };
         publish(

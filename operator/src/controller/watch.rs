@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -69,6 +69,7 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
         )
         .owns(metadata::<NetworkPolicy>(client, namespace), owned.clone())
         .owns(metadata::<Ingress>(client, namespace), owned.clone())
+        .owns(metadata::<StatefulSet>(client, namespace), owned.clone())
         .owns(metadata::<Deployment>(client, namespace), owned)
         .watches(
             metadata::<Secret>(client, namespace),

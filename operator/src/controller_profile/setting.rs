@@ -41,7 +41,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    pub(super) fn new(key: &'static str, value: impl Into<String>, why: &'static str) -> Self {
+    pub(crate) fn new(key: &'static str, value: impl Into<String>, why: &'static str) -> Self {
         Self {
             key,
             value: value.into(),
@@ -108,7 +108,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub(super) fn new(idle: Idle) -> Self {
+    pub(crate) fn new(idle: Idle) -> Self {
         Self {
             ingress: Vec::new(),
             service: Vec::new(),
@@ -120,28 +120,28 @@ impl Profile {
         }
     }
 
-    pub(super) fn with(mut self, key: &'static str, value: &str, why: &'static str) -> Self {
+    pub(crate) fn with(mut self, key: &'static str, value: &str, why: &'static str) -> Self {
         self.ingress.push(Setting::new(key, value, why));
         self
     }
 
-    pub(super) fn on_service(mut self, key: &'static str, value: &str, why: &'static str) -> Self {
+    pub(crate) fn on_service(mut self, key: &'static str, value: &str, why: &'static str) -> Self {
         self.service.push(Setting::new(key, value, why));
         self
     }
 
-    pub(super) fn note(mut self, severity: Severity, text: &'static str) -> Self {
+    pub(crate) fn note(mut self, severity: Severity, text: &'static str) -> Self {
         self.notes.push(Note { severity, text });
         self
     }
 
-    pub(super) fn idle_by(mut self, key: &'static str) -> Self {
+    pub(crate) fn idle_by(mut self, key: &'static str) -> Self {
         self.idle_key = Some(key);
         self
     }
 
     /// Lets the user's annotations win, also for how long a stream may be silent.
-    pub(super) fn respect(&mut self, annotations: &BTreeMap<String, String>) {
+    pub(crate) fn respect(&mut self, annotations: &BTreeMap<String, String>) {
         let idle = self.idle_key.and_then(|key| annotations.get(key));
         if let Some(limit) = idle.and_then(|text| duration(text)) {
             self.idle = Idle::Of(limit);

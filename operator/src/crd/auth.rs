@@ -4,13 +4,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::jwt::Jwt;
+use super::forward::Forward;
+use super::jwt::{Grant, Jwt};
 
 /// Who may do what. Nothing is open but what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.tokens) && self.tokens.size() > 0) || (has(self.jwt) && self.jwt.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
+    validation = Rule::new("has(self.forward) || has(self.serviceAccounts) || (has(self.tokens) && self.tokens.size() > 0) || (has(self.jwt) && self.jwt.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
         .message("allows nothing to anybody; name tokens, issuers, or what everybody may do, or remove auth for generated tokens")
 )]
 pub struct Auth {
@@ -24,6 +25,21 @@ pub struct Auth {
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
     pub jwt: Vec<Jwt>,
+    /// The tokens of this cluster's service accounts: what each pod of it may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccounts>,
+    /// Name of the cookie that may hold a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub cookie: Option<String>,
+    /// Parameter of a stream's address that may hold a token. Addresses come into logs and histories
+    /// of others: let such tokens be short-lived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub query_parameter: Option<String>,
+    /// Another application that is asked who sends a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
     /// What everybody may do, without a credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<Anonymous>,
@@ -41,6 +57,18 @@ pub struct Anonymous {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 200)))]
     pub subscribe: Vec<String>,
+}
+
+/// The tokens of this cluster's service accounts. Pods mount one for the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccounts {
+    /// Names of this relay: a token must be for one of them.
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 500)))]
+    pub audiences: Vec<String>,
+    /// What every holder may do; `{/kubernetes.io/namespace}` in a pattern stands for its pod's
+    /// namespace.
+    pub grant: Grant,
 }
 
 /// A token that stands in a Secret, and what its holder may do.
@@ -88,6 +116,10 @@ pub enum Right {
     Direct,
     /// End streams, and refuse credentials.
     Disconnect,
+    /// Make tickets for any subject.
+    Tickets,
+    /// Drop all events of a channel.
+    Purge,
 }
 
 /// A key of a Secret in the same namespace.

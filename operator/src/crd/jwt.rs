@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::auth::Right;
+use super::auth::{Right, SecretKey};
 use super::text::Span;
 
 /// Who issues signed tokens (JWT), and what these allow.
@@ -14,7 +14,7 @@ use super::text::Span;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.jwks) || (has(self.keys) && self.keys.size() > 0)")
-        .message("has no keys; name the address of its set in jwks.url, or public keys in keys"),
+        .message("has no keys; name the address of its set in jwks.url, or some in keys"),
     validation = Rule::new("has(self.claims) || has(self.grant)")
         .message("its tokens would allow nothing; name claims that say what a holder may do, or a grant for every holder")
 )]
@@ -34,7 +34,7 @@ pub struct Jwt {
     pub audience: Vec<String>,
     /// Algorithms that are accepted. Left out, those that fit the keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 9))]
+    #[schemars(length(max = 12))]
     pub algorithms: Vec<Algorithm>,
     /// How far the issuer's clock may be off; 30s, if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,10 +42,10 @@ pub struct Jwt {
     /// Where its keys are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Jwks>,
-    /// Public keys that are known in advance.
+    /// Keys that are known in advance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
-    pub keys: Vec<PublicKey>,
+    pub keys: Vec<KnownKey>,
     /// Which claims say what the holder may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
@@ -57,6 +57,12 @@ pub struct Jwt {
 /// How a token is signed with a key whose public half is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
+    /// HMAC with SHA-256.
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RS256,
     /// RSASSA-PKCS1-v1_5 with SHA-384.
@@ -89,17 +95,25 @@ pub struct Jwks {
     pub refresh: Option<Span>,
 }
 
-/// A public key that is known in advance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A key that is known in advance: a public one, or a secret that the issuer has too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PublicKey {
+#[x_kube(
+    validation = Rule::new("has(self.publicKey) != has(self.secret)")
+        .message("name exactly one of publicKey and secret")
+)]
+pub struct KnownKey {
     /// The `kid` of the tokens that it signs. Left out, it is tried for every token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub id: Option<String>,
     /// The key in PEM (`BEGIN PUBLIC KEY` or `BEGIN RSA PUBLIC KEY`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 10_000))]
-    pub public_key: String,
+    pub public_key: Option<String>,
+    /// Where the secret of HS256, HS384 or HS512 stands, of at least 32, 48 or 64 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretKey>,
 }
 
 /// Which claims say what the holder of a token may do. A claim is named by names with dots
@@ -123,6 +137,11 @@ pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub subject: Option<String>,
+    /// Claims that are kept as attributes of the holder, by the attribute's name: limits may go by
+    /// them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 20))]
+    pub attributes: BTreeMap<String, String>,
     /// Claims that limit which events the holder sees, by the attribute of the events: only those
     /// whose attribute has one of the claim's values. A token without such a claim is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -18,6 +18,22 @@ pub struct Proxies {
     /// What becomes of a request that came to them without TLS.
     #[serde(default)]
     pub plaintext: Plaintext,
+    /// Whether they say for whom they connect in front of everything else, with the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether trusted proxies speak the PROXY protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Off,
+    /// A connection of theirs may begin with it.
+    Accept,
+    /// Every connection begins with it, and only they connect.
+    Require,
 }
 
 /// The header in which a proxy says for whom it asks.

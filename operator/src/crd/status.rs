@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::controller_profile::Controller;
+use crate::gateway_profile::Implementation;
 
 /// What the operator reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -52,6 +53,9 @@ pub struct Pinned {
     pub version: String,
     /// Repository of its image.
     pub repository: String,
+    /// The image of a Redis that the operator runs for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_image: Option<String>,
 }
 
 /// What was derived from the resource.
@@ -74,6 +78,12 @@ pub struct Effective {
     /// The program that serves the Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress_controller: Option<Controller>,
+    /// The program that serves the Gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Implementation>,
+    /// Kinds of others that the relay has objects of, so that they are found again to be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_kinds: Vec<String>,
     /// The longest silence on a stream that it allows; absent, if it allows any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<String>,
@@ -110,8 +120,12 @@ pub enum ConditionType {
     Progressing,
     /// What replicas append to Redis comes back to them.
     RedisReady,
+    /// The relay's own Redis goes on when its node is lost.
+    RedisHighlyAvailable,
     /// The way in from outside is set up for streams.
     RouteReady,
+    /// Objects for monitoring and for autoscaling are there.
+    AddOnsReady,
     /// For GitOps tools: the last change is not in effect yet.
     Reconciling,
     /// For GitOps tools: it will not be without somebody's help.
@@ -150,6 +164,8 @@ pub enum Reason {
     DeadlineExceeded,
     /// The resource says what cannot work.
     InvalidSpec,
+    /// There is one server, and none to take its place.
+    SingleServer,
     /// A replica does not hear of Redis what it appends.
     RedisNotAnswering,
     /// The operator cannot reach the replicas to ask them.
@@ -176,7 +192,11 @@ pub enum Reason {
     Unavailable,
     /// The IngressClass is not there.
     IngressClassNotFound,
-    /// It cannot be known which program serves the Ingress.
+    /// The Gateway is not there.
+    GatewayNotFound,
+    /// No Gateway takes the route.
+    RouteNotAccepted,
+    /// It cannot be known which program serves the Ingress or Gateway.
     ControllerUnknown,
     /// Only an administrator of the cluster can change something that cuts streams.
     NeedsAdministrator,

@@ -1,6 +1,6 @@
 //! The relay's pods.
 
-mod container;
+pub mod container;
 mod files;
 mod placement;
 
@@ -87,7 +87,7 @@ fn template(valid: &Valid) -> PodTemplateSpec {
 }
 
 fn annotations(valid: &Valid, given: &PodTemplate) -> BTreeMap<String, String> {
-    let settings = valid.route.iter().flat_map(|route| &route.profile.pod);
+    let settings = valid.profile().into_iter().flat_map(|profile| &profile.pod);
     let mut annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();
@@ -117,7 +117,7 @@ fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
     }];
     let spread = placement::spread(valid, &given);
     let mut container = container::build(valid, image.pull_policy, given.resources);
-    if let Some((volume, mount)) = files::build(&valid.spec) {
+    if let Some((volume, mount)) = files::build(valid) {
         volumes.push(volume);
         container.volume_mounts.get_or_insert_default().push(mount);
     }

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use relay_config::{RedisAddress, RedisMode};
 
+use super::redis;
 use super::service::{ADMIN, HTTP};
 use crate::validate::Valid;
 
@@ -56,18 +57,41 @@ fn own(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
     let issuers = valid.spec.auth.iter().flat_map(|auth| &auth.jwt);
     let mut ports: Vec<i32> = issuers
         .filter_map(|issuer| issuer.jwks.as_ref())
-        .map(|jwks| https_port(&jwks.url))
+        .map(|jwks| port_of(&jwks.url))
         .collect();
+    let auth = valid.spec.auth.as_ref();
+    let forward = auth.and_then(|auth| auth.forward.as_ref());
+    ports.extend(forward.map(|forward| port_of(&forward.url)));
+    if auth.is_some_and(|auth| auth.service_accounts.is_some()) {
+        // some networks look at policies after the Service's address has become the API server's
+        ports.extend([443, API_SERVER]);
+    }
     let redis = valid.config.redis.as_ref();
+    let redis = redis.filter(|_| valid.redis.is_none());
     ports.extend(redis.into_iter().flat_map(redis_ports));
     ports.sort_unstable();
     ports.dedup();
-    if ports.is_empty() {
+    let of_its_own = valid.redis.as_ref().map(|_| to_own_redis(valid));
+    if ports.is_empty() && of_its_own.is_none() {
         return Vec::new();
     }
     let mut rules = vec![to(53, "UDP"), to(53, "TCP")];
+    rules.extend(of_its_own);
     rules.extend(ports.into_iter().map(|port| to(port, "TCP")));
     rules
+}
+
+fn to_own_redis(valid: &Valid) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(vec![NetworkPolicyPeer {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(valid.names.redis_selector()),
+                ..LabelSelector::default()
+            }),
+            ..NetworkPolicyPeer::default()
+        }]),
+        ..to(redis::PORT, "TCP")
+    }
 }
 
 /// Where primaries listen that Sentinels name, and nodes of a cluster that others name, unless
@@ -92,12 +116,18 @@ fn redis_ports(redis: &relay_config::Redis) -> Vec<i32> {
     ports.into_iter().map(i32::from).collect()
 }
 
-/// The port of an https address, which the schema has shown to be one.
-fn https_port(url: &str) -> i32 {
-    let rest = url.trim_start_matches("https://");
+/// Where API servers listen, unless somebody changed it.
+const API_SERVER: i32 = 6443;
+
+/// The port of an address of http or https, which the schema has shown to be one.
+fn port_of(url: &str) -> i32 {
+    let (rest, default) = match url.strip_prefix("http://") {
+        Some(rest) => (rest, 80),
+        None => (url.trim_start_matches("https://"), 443),
+    };
     let authority = rest.split('/').next().unwrap_or_default();
     let port = authority.rsplit_once(':').map(|(_, port)| port);
-    port.and_then(|port| port.parse().ok()).unwrap_or(443)
+    port.and_then(|port| port.parse().ok()).unwrap_or(default)
 }
 
 fn to(port: i32, protocol: &str) -> NetworkPolicyEgressRule {

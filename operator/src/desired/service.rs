@@ -16,7 +16,10 @@ pub const ADMIN: &str = "admin";
 /// For publishers and subscribers; an Ingress leads here too.
 pub fn public(valid: &Valid) -> Service {
     let mut metadata = valid.names.meta(&valid.names.relay);
-    let settings = valid.route.iter().flat_map(|route| &route.profile.service);
+    let settings = valid
+        .profile()
+        .into_iter()
+        .flat_map(|profile| &profile.service);
     let annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();

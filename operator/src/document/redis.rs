@@ -40,6 +40,14 @@ pub(super) fn redis(
         prefix: prefix(from, names),
         ..config::Redis::default()
     };
+    if from.managed.is_some() {
+        to.url = Some(format!("redis://{}.{}.svc", names.redis(), names.namespace));
+        to.credentials = Some(config::RedisCredentials {
+            username: Some("relay".to_owned()),
+            password_file: Some(path_in_pod(PASSWORD)),
+            password_variable: None,
+        });
+    }
     if let Some(external) = &from.external {
         external_redis(&mut to, external, texts, unread);
     }
@@ -129,6 +137,7 @@ mod tests {
 
     fn left_out() -> Redis {
         Redis {
+            managed: None,
             external: None,
             prefix: None,
         }

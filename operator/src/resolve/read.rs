@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::IngressClass;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
+use super::gateway::gateway;
 use super::{Class, Found, Resolved};
 use crate::controller_profile::Controller;
 use crate::crd::{KeyKind, Pinned, SseRelay};
-use crate::names::Names;
+use crate::desired::redis as users;
+use crate::names::{Names, ROTATE};
 use crate::references::{Key, Reference, references};
-use crate::tokens::{Generated, MANAGE, PUBLISH, SUBSCRIBE, Token};
+use crate::rotation::{Passwords, Stage};
+use crate::tokens::{Generated, MANAGE, PUBLISH, RedisUsers, SUBSCRIBE, Token};
 
 /// Marks the class that Ingresses without one get.
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -27,8 +31,9 @@ pub async fn resolve(
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
     Ok(Resolved {
         class: class(client, relay).await?,
+        gateway: gateway(client, relay).await?,
         keys: keys(client, relay, &names).await?,
-        generated: generated(&secrets, &names).await?,
+        generated: generated(&secrets, relay, &names).await?,
         pinned,
     })
 }
@@ -84,7 +89,18 @@ async fn read(client: &Client, names: &Names, key: &Key) -> Result<Held, kube::E
 }
 
 /// The tokens of the generated Secret; new ones for keys that are not there or hold no token.
-async fn generated(secrets: &Api<Secret>, names: &Names) -> Result<Generated, kube::Error> {
+async fn generated(
+    secrets: &Api<Secret>,
+    relay: &SseRelay,
+    names: &Names,
+) -> Result<Generated, kube::Error> {
+    let managed = relay.spec.redis.as_ref();
+    let managed = managed.and_then(|redis| redis.managed.as_ref());
+    let users = match managed {
+        Some(_) => secrets.get_opt(&names.users()).await?,
+        None => None,
+    };
+    let wanted = relay.annotations().get(ROTATE).map(String::as_str);
     let secret = secrets.get_opt(&names.tokens()).await?;
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
     let token = |key: &str| {
@@ -95,7 +111,38 @@ async fn generated(secrets: &Api<Secret>, names: &Names) -> Result<Generated, ku
         publish: token(PUBLISH),
         subscribe: token(SUBSCRIBE),
         manage: token(MANAGE),
+        redis: redis_users(users.as_ref(), wanted, Timestamp::now()),
     })
+}
+
+/// The users as the Secret has them, one step further if it is time for that. What cannot be read
+/// is made anew.
+fn redis_users(secret: Option<&Secret>, wanted: Option<&str>, now: Timestamp) -> RedisUsers {
+    let fresh = || Token::from_random(rand::random());
+    let read = |key: &str| {
+        let data = secret.and_then(|secret| secret.data.as_ref())?;
+        Token::read(&data.get(key)?.0).ok()
+    };
+    let told = |key: &str| Some(secret?.annotations().get(key)?.clone());
+    let since = told(users::SINCE).and_then(|text| text.parse().ok());
+    let stage = match (read(users::NEXT), read(users::PREVIOUS), since) {
+        (Some(next), _, Some(since)) => Stage::Announced { next, since },
+        (None, Some(previous), Some(since)) => Stage::Switched { previous, since },
+        _ => Stage::Settled,
+    };
+    let passwords = Passwords {
+        current: read(users::PASSWORD).unwrap_or_else(fresh),
+        stage,
+        // one that was asked for before there was a password is done with it
+        asked: match secret {
+            Some(_) => told(users::ASKED),
+            None => wanted.map(ToOwned::to_owned),
+        },
+    };
+    RedisUsers {
+        passwords: passwords.step(wanted, fresh(), now),
+        agent: read(users::AGENT).unwrap_or_else(fresh),
+    }
 }
 
 async fn class(client: &Client, relay: &SseRelay) -> Result<Class, kube::Error> {

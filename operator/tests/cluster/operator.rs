@@ -50,6 +50,7 @@ impl Operator {
         let own = Pinned {
             version: version.to_owned(),
             repository: "sse-relay".to_owned(),
+            redis_image: Some("valkey/valkey:8.1".to_owned()),
         };
         let asker = Asker::new().unwrap();
         let every = Duration::from_millis(200);

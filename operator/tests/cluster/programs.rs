@@ -97,7 +97,7 @@ fn own_address() -> Ipv4Addr {
 
 /// The relay's program, beside the folder of the tests' own. The tests of the workspace have made it
 /// before; it is built here if these run alone and it is not there.
-fn relay_program() -> &'static PathBuf {
+pub fn relay_program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let tests = std::env::current_exe().unwrap();

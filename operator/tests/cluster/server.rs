@@ -125,23 +125,44 @@ impl Server {
             .create(&PostParams::default(), &definition())
             .await
             .unwrap();
-        until("the definition is served", async || {
-            let stored = definitions.get("sserelays.sserelay.dev").await.ok()?;
-            let conditions = stored.status?.conditions?;
-            conditions
-                .iter()
-                .any(|c| c.type_ == "Established" && c.status == "True")
-                .then_some(())
-        })
-        .await;
+        served(&definitions, "sserelays.sserelay.dev").await;
         server
+    }
+
+    /// Installs the definitions of other projects' kinds that the operator writes.
+    pub async fn install_foreign_definitions(&self) {
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/foreign-definitions.sh");
+        let output = Command::new("sh")
+            .arg(script)
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "there are no definitions to test with"
+        );
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client(User::Admin));
+        for path in String::from_utf8(output.stdout).unwrap().lines() {
+            let text = std::fs::read_to_string(path).unwrap();
+            let definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
+            definitions
+                .create(&PostParams::default(), &definition)
+                .await
+                .unwrap();
+            served(&definitions, &definition.metadata.name.unwrap()).await;
+        }
     }
 
     /// The API server, on the same port as before.
     pub async fn start_api_server(&mut self) {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = component("kube-apiserver");
+        let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, users: [limited]}, {level: None}]\n";
+        std::fs::write(at("audit-policy.yaml"), policy).unwrap();
         command.extend([
+            format!("--audit-policy-file={}", at("audit-policy.yaml")),
+            format!("--audit-log-path={}", at("audit.log")),
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
             format!("--cert-dir={}", at("certificates")),
             "--bind-address=127.0.0.1".to_owned(),
@@ -161,6 +182,11 @@ impl Server {
             client.request_text(request).await.ok()
         })
         .await;
+    }
+
+    /// Everything that [`User::Limited`] has asked for, one event in a line.
+    pub fn audit(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap()
     }
 
     /// Ends the API server; etcd keeps what it knew.
@@ -223,6 +249,19 @@ impl Server {
         .await;
         name.to_owned()
     }
+}
+
+/// Waits until the API server serves what this definition defines.
+async fn served(definitions: &Api<CustomResourceDefinition>, name: &str) {
+    until("the definition is served", async || {
+        let stored = definitions.get(name).await.ok()?;
+        let conditions = stored.status?.conditions?;
+        conditions
+            .iter()
+            .any(|c| c.type_ == "Established" && c.status == "True")
+            .then_some(())
+    })
+    .await;
 }
 
 fn etcd(folder: &Path, port: u16) -> Process {

@@ -56,7 +56,7 @@ const READ: &[&str] = &[
     "zscore",
 ];
 /// What only the relay does: forgetting, ending epochs, waiting for replicas.
-const KEEP: &[&str] = &["del", "hlen", "wait"];
+const KEEP: &[&str] = &["del", "hlen", "hscan", "wait"];
 
 impl RedisRole {
     /// Every command that the role may run, in lower case and in order; a subcommand as

@@ -12,6 +12,16 @@ pub struct Identity {
     pub from: Evidence,
 }
 
+/// Whose key has signed a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SignedBy {
+    /// One that the issuer published.
+    Published,
+    /// One of the configuration, by its fingerprint.
+    Configured(u64),
+}
+
 /// How an identity was shown.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +40,7 @@ pub enum Evidence {
     Jwt {
         issuer: Arc<str>,
         id: Option<Arc<str>>,
+        key: SignedBy,
     },
     /// A ticket.
     Ticket(Arc<Minted>),

@@ -10,7 +10,7 @@ pub mod sign;
 pub use claims::MAX_ID;
 pub use compact::{Said, looks_signed, said};
 
-use super::{Refused, mapping::Mapping};
+use super::{Refused, SignedBy, mapping::Mapping};
 use crate::{cursor::UnixMillis, grant::Grant};
 use claims::Conditions;
 use compact::Compact;
@@ -92,13 +92,22 @@ impl Issuer {
         token: &Compact<'_>,
         now: UnixMillis,
         everybody: &Grant,
-    ) -> Result<Grant, Fault> {
-        self.check_signature(token)?;
+    ) -> Result<(Grant, SignedBy), Fault> {
+        let key = self.check_signature(token)?;
         let expires = self.conditions.check(&token.claims, now)?;
-        Ok(self.mapping.grant(&token.claims, expires, everybody)?)
+        let grant = self.mapping.grant(&token.claims, expires, everybody)?;
+        Ok((grant, key))
     }
 
-    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Fault> {
+    /// Whether it has a key still that signed a token once. What it publishes is its own affair.
+    pub fn has(&self, key: SignedBy) -> bool {
+        match key {
+            SignedBy::Published => self.published.is_some(),
+            SignedBy::Configured(_) => self.keys.iter().any(|known| known.origin == key),
+        }
+    }
+
+    fn check_signature(&self, token: &Compact<'_>) -> Result<SignedBy, Fault> {
         let allowed = self.algorithms.is_empty() || self.algorithms.contains(&token.algorithm);
         if !allowed {
             return Err(Refused::Algorithm.into());
@@ -110,7 +119,7 @@ impl Issuer {
                 .chain(published.iter().flat_map(|keys| keys.iter()))
         };
         let refused = match check(all(), token) {
-            Ok(()) => return Ok(()),
+            Ok(key) => return Ok(key),
             Err(refused) => refused,
         };
         match &self.published {
@@ -137,8 +146,11 @@ impl From<Refused> for Fault {
     }
 }
 
-/// Whether one of the keys signed a token.
-fn check<'a>(keys: impl Iterator<Item = &'a Key>, token: &Compact<'_>) -> Result<(), Refused> {
+/// Which of the keys signed a token.
+fn check<'a>(
+    keys: impl Iterator<Item = &'a Key>,
+    token: &Compact<'_>,
+) -> Result<SignedBy, Refused> {
     let mut named = keys.filter(|key| is_meant(key, token)).peekable();
     if named.peek().is_none() {
         return Err(Refused::UnknownKey);
@@ -156,8 +168,8 @@ fn check<'a>(keys: impl Iterator<Item = &'a Key>, token: &Compact<'_>) -> Result
     if fitting.peek().is_none() {
         return Err(Refused::Algorithm);
     }
-    let signed = fitting.any(|key| key.signed(token.algorithm, token.signed, &token.signature));
-    signed.then_some(()).ok_or(Refused::Signature)
+    let signed = fitting.find(|key| key.signed(token.algorithm, token.signed, &token.signature));
+    signed.map(|key| key.origin).ok_or(Refused::Signature)
 }
 
 /// A key without a name may be any token's, and a token that names no key may be any key's.
@@ -175,6 +187,8 @@ pub struct Verified {
     pub issuer: Arc<str>,
     /// Its own id, the claim `jti`, if it has one.
     pub id: Option<Arc<str>>,
+    /// Whose key has signed it.
+    pub key: SignedBy,
     pub grant: Grant,
 }
 
@@ -191,11 +205,12 @@ pub fn verify(
     let mut fault = Fault::Refused(Refused::Issuer);
     for issuer in of(issuers, &token) {
         match (issuer.grant(&token, now, everybody), &fault) {
-            (Ok(grant), _) => {
+            (Ok((grant, key)), _) => {
                 let id = claims::id(&token.claims)?;
                 return Ok(Verified {
                     issuer: issuer.name.clone(),
                     id: id.map(Into::into),
+                    key,
                     grant,
                 });
             }

@@ -4,8 +4,8 @@ use super::{Authenticator, Evidence, Guarded, Rules};
 use crate::{channel::Selector, cursor::UnixMillis, grant::Grant, hub::open::StreamInfo, who::Who};
 
 impl Authenticator {
-    /// Whether whoever opened a stream may still have it. Of a signed token only the issuer is known
-    /// any more: it ends with its own time, or is revoked.
+    /// Whether whoever opened a stream may still have it. Of a signed token only the issuer and the key
+    /// are known any more: it ends with its own time, with them, or is revoked.
     pub fn still_allows(&self, stream: &StreamInfo) -> bool {
         let Rules::Guarded(guarded) = &self.rules else {
             return true;
@@ -24,10 +24,30 @@ impl Authenticator {
             Evidence::Forward => guarded.forward.is_some(),
             // none is made with another
             Evidence::Ticket(_) => false,
-            Evidence::Jwt { issuer, .. } => {
+            Evidence::Jwt { issuer, key, .. } => {
                 let mut issuers = guarded.issuers.iter();
-                issuers.any(|known| known.name == *issuer)
+                issuers.any(|known| known.name == *issuer && known.has(*key))
             }
+        }
+    }
+
+    /// Whether there is still what a ticket's minter has shown: who has lost it makes no use of the
+    /// tickets that it was good for.
+    pub fn still_knows(&self, who: &Who) -> bool {
+        let Rules::Guarded(guarded) = &self.rules else {
+            return true;
+        };
+        match who.shown() {
+            Evidence::Token(name) => guarded.tokens.iter().any(|token| token.name == *name),
+            Evidence::Certificate(name) => {
+                guarded.certificates.iter().any(|rule| rule.name == *name)
+            }
+            Evidence::Forward => guarded.forward.is_some(),
+            Evidence::Jwt { issuer, key, .. } => {
+                let mut issuers = guarded.issuers.iter();
+                issuers.any(|known| known.name == *issuer && known.has(*key))
+            }
+            Evidence::Open | Evidence::Anonymous | Evidence::Ticket(_) => true,
         }
     }
 

@@ -12,6 +12,11 @@ impl TicketId {
     pub fn of(ticket: &str) -> TicketId {
         TicketId(Sha256::digest(ticket).into())
     }
+
+    /// As it stands in keys.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// How a ticket's use is shown.

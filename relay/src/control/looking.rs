@@ -12,7 +12,7 @@ use crate::{
     listing::{ClientRow, Listed, StreamRow, Streams, clients_of, merge_clients, streams_of},
 };
 use futures_util::future::join_all;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Replicas that are asked for streams at once: each may answer with a whole page.
 const WAVE: usize = 4;
@@ -58,7 +58,9 @@ impl Control {
             limit: usize::MAX,
             ..ListQuery::default()
         };
-        clients_of(self.hub.list(all).await, after, limit)
+        let open = self.hub.list(all).await;
+        let ended = self.hub.clients.all(Instant::now());
+        clients_of(open, ended, after, limit)
     }
 
     /// Streams by replica, those of one in the order in which they opened, after one of them.

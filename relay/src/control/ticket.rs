@@ -1,5 +1,6 @@
 //! One ticket: what it allows, who may use it, and how far its use has come. Pure.
 
+use super::tickets::{Redeemed, TicketRefusal};
 use crate::{
     auth::Minted, channel::Selector, client_address::ClientAddress, cursor::UnixMillis,
     filter::Filter, grant::Grant,
@@ -8,6 +9,9 @@ use relay_config::TicketBinding;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{net::IpAddr, sync::Arc};
+
+/// Milliseconds by which clocks may differ, and news come late.
+pub const SLACK: u64 = 5000;
 
 /// What a client is recognised by, as a hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -87,6 +91,61 @@ impl Ticket {
             minted: Arc::new(minted),
             redeem_before,
             used: None,
+        }
+    }
+
+    /// Whether this client may use it now, for some stream. `reopen` is the time after a stream's end, in
+    /// milliseconds.
+    pub fn look(
+        &self,
+        client: Fingerprint,
+        reopen: u64,
+        now: UnixMillis,
+    ) -> Result<(), TicketRefusal> {
+        if self.is_over(reopen, now) {
+            return Err(TicketRefusal::Unknown);
+        }
+        match &self.used {
+            Some(used) if used.client != client => Err(TicketRefusal::Reused),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the stream `connection`: from now on the ticket is this client's, for this stream alone.
+    pub fn redeem(
+        &mut self,
+        client: Fingerprint,
+        shape: Shape,
+        connection: &str,
+        reopen: u64,
+        now: UnixMillis,
+    ) -> Result<Redeemed, TicketRefusal> {
+        self.look(client, reopen, now)?;
+        let before = match &self.used {
+            Some(used) if used.shape != shape => return Err(TicketRefusal::Reused),
+            Some(used) => Redeemed::Again(used.connection.clone()),
+            None => Redeemed::First,
+        };
+        self.used = Some(Use {
+            client,
+            shape,
+            connection: connection.into(),
+            // should the stream never begin, the ticket is forgotten in time
+            idle_since: Some(now),
+        });
+        Ok(before)
+    }
+
+    /// Until when a shared store keeps it: a little longer than it is good, and for `kept` where its
+    /// stream is open, unless that is said again.
+    pub fn kept_until(&self, reopen: u64, kept: u64, now: UnixMillis) -> UnixMillis {
+        match &self.used {
+            None => self.redeem_before.saturating_add(SLACK),
+            Some(Use {
+                idle_since: Some(since),
+                ..
+            }) => since.saturating_add(reopen).saturating_add(SLACK),
+            Some(_) => now.saturating_add(kept),
         }
     }
 

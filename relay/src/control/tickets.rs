@@ -64,15 +64,9 @@ impl Tickets {
         client: Fingerprint,
         now: UnixMillis,
     ) -> Result<&Ticket, TicketRefusal> {
-        let ticket = self
-            .tickets
-            .get(id)
-            .filter(|ticket| !ticket.is_over(self.reopen, now))
-            .ok_or(TicketRefusal::Unknown)?;
-        match &ticket.used {
-            Some(used) if used.client != client => Err(TicketRefusal::Reused),
-            _ => Ok(ticket),
-        }
+        let ticket = self.tickets.get(id).ok_or(TicketRefusal::Unknown)?;
+        ticket.look(client, self.reopen, now)?;
+        Ok(ticket)
     }
 
     /// Opens the stream `connection`: from now on the ticket is this client's, for this stream alone.
@@ -84,21 +78,8 @@ impl Tickets {
         connection: &str,
         now: UnixMillis,
     ) -> Result<Redeemed, TicketRefusal> {
-        self.look(id, client, now)?;
         let ticket = self.tickets.get_mut(id).ok_or(TicketRefusal::Unknown)?;
-        let before = match &ticket.used {
-            Some(used) if used.shape != shape => return Err(TicketRefusal::Reused),
-            Some(used) => Redeemed::Again(used.connection.clone()),
-            None => Redeemed::First,
-        };
-        ticket.used = Some(Use {
-            client,
-            shape,
-            connection: connection.into(),
-            // should the stream never begin, the ticket is forgotten in time
-            idle_since: Some(now),
-        });
-        Ok(before)
+        ticket.redeem(client, shape, connection, self.reopen, now)
     }
 
     /// Its stream has begun.
@@ -134,6 +115,15 @@ impl Tickets {
         let reopen = self.reopen;
         self.tickets
             .retain(|_, ticket| !ticket.is_over(reopen, now));
+    }
+
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Milliseconds after a stream's end in which its ticket opens it again.
+    pub fn reopen(&self) -> u64 {
+        self.reopen
     }
 
     pub fn len(&self) -> usize {

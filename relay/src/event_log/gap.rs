@@ -10,6 +10,7 @@
 use crate::{
     channel::ChannelName,
     cursor::{EventId, Place, Places, Predecessor},
+    frame::GapReason,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -22,6 +23,8 @@ pub enum Certainty {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gap {
     pub certainty: Certainty,
+    /// [`GapReason::Purged`] if all that is missing was purged; else [`GapReason::Trimmed`].
+    pub reason: GapReason,
     pub after: Places,
     pub until: Places,
     /// Of which channels: the first few. Empty when it may be any.
@@ -40,6 +43,14 @@ pub enum Known {
     Last(EventId),
     /// The channel is not known; the highest id among channels that the log has forgotten.
     Forgotten(EventId),
+}
+
+/// Why events up to and including `until` are missing in a channel that was purged up to an id, if ever.
+pub fn reason(until: EventId, purged: Option<EventId>) -> GapReason {
+    match purged {
+        Some(purged) if until <= purged => GapReason::Purged,
+        Some(_) | None => GapReason::Trimmed,
+    }
 }
 
 /// The last id that is missing after `cursor` up to `upto`, and whether that is certain.
@@ -62,17 +73,20 @@ impl Gap {
         gap: &mut Option<Gap>,
         after: Place,
         missing: (Certainty, EventId),
+        reason: GapReason,
         channel: Option<&ChannelName>,
     ) {
         let (certainty, until) = missing;
         let until = Place { id: until, ..after };
         let gap = gap.get_or_insert_with(|| Gap {
             certainty,
+            reason,
             after: Places::one(after),
             until: Places::one(until),
             channels: Vec::new(),
         });
         gap.certainty = gap.certainty.max(certainty);
+        gap.also_for(reason);
         gap.until.advance(until);
         match channel {
             Some(channel) if gap.channels.len() < MAX_CHANNELS => {
@@ -83,10 +97,17 @@ impl Gap {
         }
     }
 
+    fn also_for(&mut self, reason: GapReason) {
+        if self.reason != reason {
+            self.reason = GapReason::Trimmed;
+        }
+    }
+
     /// One gap of those of several partitions.
     #[must_use]
     pub fn and(mut self, other: Gap) -> Gap {
         self.certainty = self.certainty.max(other.certainty);
+        self.also_for(other.reason);
         other.after.iter().for_each(|place| self.after.set(place));
         other.until.iter().for_each(|place| self.until.set(place));
         if self.channels.is_empty() || other.channels.is_empty() {
@@ -142,9 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_is_of_a_purge_only_if_all_that_is_missing_was_purged() {
+        use GapReason::{Purged, Trimmed};
+        assert_eq!(reason(id(5), None), Trimmed);
+        assert_eq!(reason(id(5), Some(id(5))), Purged);
+        assert_eq!(
+            reason(id(6), Some(id(5))),
+            Trimmed,
+            "later ones are missing"
+        );
+        let mut gap = None;
+        for (why, expected) in [(Purged, Purged), (Purged, Purged), (Trimmed, Trimmed)] {
+            let missing = (Certainty::Certain, id(9));
+            Gap::add(&mut gap, place(0, 1), missing, why, None);
+            assert_eq!(gap.as_ref().unwrap().reason, expected);
+        }
+    }
+
+    #[test]
     fn gaps_of_two_partitions_are_told_as_one() {
         let gap = |partition, certainty, after, until, channels: &[&str]| Gap {
             certainty,
+            reason: GapReason::Trimmed,
             after: Places::one(place(partition, after)),
             until: Places::one(place(partition, until)),
             channels: channels

@@ -195,6 +195,19 @@ impl EventLog for MemoryLog {
         }
     }
 
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
+        if let Some(committer) = &self.committer {
+            return Box::pin(committer.purge(channel.clone()));
+        }
+        let mut state = self.state_of(channel).lock();
+        let purged = state.purgeable(channel).map(|until| match until {
+            Some(until) => state.purge(channel, until),
+            None => Purged::default(),
+        });
+        drop(state);
+        Box::pin(ready(purged))
+    }
+
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
         // everything is delivered, whoever wants it
         let used = self.partitioning.in_use(&selectors);
@@ -304,6 +317,7 @@ mod tests {
         }
         fn advance(&self, _: Place) {}
         fn lost(&self, _: Loss) {}
+        fn purged(&self, _: Purge) {}
         fn condition(&self, _: Condition) {}
     }
 

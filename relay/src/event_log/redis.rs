@@ -21,7 +21,7 @@ pub mod view;
 
 use super::{
     AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Origin, Page, Publication,
-    Read, ReadError, Standing, Tail,
+    Purged, Read, ReadError, Standing, Tail,
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
 };
@@ -30,7 +30,7 @@ use crate::{
     clock::unix_millis,
     cursor::{Cursor, EventId, Partition, Place, Places},
     partition::Partitioning,
-    redis::Redis,
+    redis::{CommandError, Redis},
 };
 use appender::{Appender, Novelty};
 use futures_util::future::{BoxFuture, join_all, try_join_all};
@@ -39,6 +39,7 @@ use listener::{Listener, Request};
 use options::RedisOptions;
 use parking_lot::Mutex;
 use partition::PartitionLog;
+use scripts::PurgeOutcome;
 use std::{
     convert::Infallible,
     sync::{
@@ -60,6 +61,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Reads that wait for Redis in one partition at once; more wait for their turn, so that a storm of
 /// clients does not fill this process' memory with pages.
 const READS: usize = 64;
+/// How long a purge waits for its own message; the listener is read by then, or Redis is away.
+const PURGE_PATIENCE: Duration = Duration::from_secs(1);
 /// How often totals are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 
@@ -180,16 +183,38 @@ impl RedisLog {
         selectors.iter().filter(concerns).cloned().collect()
     }
 
-    /// Drops all events of a channel, which stays known: who missed some is told.
-    pub async fn purge(&self, channel: &ChannelName) -> Result<u64, ReadError> {
+    async fn purge_channel(&self, channel: &ChannelName) -> Result<Purged, AppendError> {
         let share = self.share_of(channel);
-        let purged = share.log.store.purge(channel).await.map_err(unreadable);
-        share.log.view.lock().forget_recent();
-        purged
+        match share.log.store.purge(channel).await {
+            Ok(PurgeOutcome::Purged {
+                epoch,
+                number,
+                until,
+                events,
+            }) => {
+                share.heard_of_purge(number).await;
+                let partition = share.log.store.partition();
+                Ok(Purged {
+                    events,
+                    until: Some(Place {
+                        partition,
+                        epoch,
+                        id: until,
+                    }),
+                })
+            }
+            Ok(PurgeOutcome::Unknown) => Ok(Purged::default()),
+            // the next canary begins the new epoch
+            Ok(PurgeOutcome::Recheck) => Err(AppendError::Unavailable(
+                "Redis has just become another primary".into(),
+            )),
+            Err(error) => Err(unpurged(&error)),
+        }
     }
 
     /// A client may come from a replica that knows more than this one: of this epoch, or of one that
-    /// did not begin here yet. Until Redis was asked whether there is that, it counts as ahead.
+    /// did not begin here yet. Until Redis was asked whether there is that, it counts as ahead; and
+    /// where an epoch has just ended, until all replicas had the time to say what it lost.
     fn wait_for(
         &self,
         places: &Places,
@@ -216,7 +241,14 @@ impl RedisLog {
         }
         let has_ended =
             |ended: &resume::EndedEpoch| ended.partition == partition && ended.epoch == place.epoch;
-        if !ended.iter().any(has_ended) && !is_strange() {
+        let waits = match ended.iter().any(has_ended) {
+            true => {
+                let now = (Instant::now(), unix_millis());
+                origin != Origin::Here && log.ended.lock().is_undecided(place.epoch, now)
+            }
+            false => !is_strange(),
+        };
+        if waits {
             standing.after.id = EventId::new(at.get() + 1).unwrap_or(at);
         }
     }
@@ -426,6 +458,16 @@ async fn tell_condition(disturbed: Vec<Arc<AtomicBool>>, tail: Arc<dyn Tail>) {
     }
 }
 
+fn unpurged(error: &StoreError) -> AppendError {
+    use CommandError::{NotExecuted, NotSent};
+    match error {
+        StoreError::Command(NotSent(_) | NotExecuted { .. }) => {
+            AppendError::Unavailable(error.to_string())
+        }
+        _ => AppendError::OutcomeUnknown(error.to_string()),
+    }
+}
+
 fn unreadable(error: StoreError) -> ReadError {
     match error {
         StoreError::OtherEpoch => ReadError::EpochChanged,
@@ -459,6 +501,19 @@ impl Share {
         };
         need.selectors = None; // from now on somebody detaches
         Ok(at)
+    }
+
+    /// Waits until this process has heard of a purge, after everything that was appended before it. A
+    /// message that is lost is made up for by looking; who waits for Redis meanwhile does not get what
+    /// was purged, since it is gone there.
+    async fn heard_of_purge(&self, number: u64) {
+        let began = Instant::now();
+        while began.elapsed() < PURGE_PATIENCE && self.log.view.lock().purges() < number {
+            if began.elapsed() >= LOOK {
+                self.log.look.notify_one();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     fn detach(&self, selectors: &[Selector]) {
@@ -518,6 +573,11 @@ impl EventLog for RedisLog {
         Box::pin(async move { self.append_to(&publication).await })
     }
 
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
+        let channel = channel.clone();
+        Box::pin(async move { self.purge_channel(&channel).await })
+    }
+
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
         Box::pin(self.attach_all(selectors))
     }
@@ -530,11 +590,11 @@ impl EventLog for RedisLog {
     }
 
     fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
-        let now = unix_millis();
+        let now = (Instant::now(), unix_millis());
         let mut ended = Vec::new();
         for share in &self.shares {
             let of = share.log.ended.lock();
-            ended.extend(epochs::for_resume(share.log.store.partition(), &of, now));
+            ended.extend(of.for_resume(share.log.store.partition(), now));
         }
         let epochs = Epochs {
             heads: &self.heads(),

@@ -62,6 +62,27 @@ pub struct EndedEpoch {
     pub epoch: Epoch,
     pub fork: EventId,
     pub loss: EpochLoss,
+    /// What epochs that came after it have lost.
+    pub later: Option<Loss>,
+}
+
+/// What is missing of later epochs: after a place, and up to another one, or, without one, nobody can
+/// tell whether anything is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loss {
+    pub after: Place,
+    pub until: Option<Place>,
+}
+
+impl Loss {
+    /// One of two, of which the other comes later.
+    #[must_use]
+    pub fn and(self, other: Loss) -> Loss {
+        Loss {
+            until: other.until.or(self.until),
+            ..self
+        }
+    }
 }
 
 /// What of an ended epoch is known to be lost.
@@ -69,6 +90,8 @@ pub struct EndedEpoch {
 pub enum EpochLoss {
     /// Nobody can tell what there was past the fork.
     Unknown,
+    /// Nobody can tell yet.
+    Undecided,
     /// This is the newest event that anybody acknowledged or delivered; up to the fork: none is lost.
     UpTo(EventId),
 }
@@ -192,25 +215,40 @@ impl Epochs<'_> {
 }
 
 impl EndedEpoch {
-    /// What a reader who stands at a place of the epoch misses of it.
+    /// What a reader who stands at a place of the epoch misses of it, and of those after it.
     fn lost_after(&self, place: Place) -> Option<Lost> {
-        let (certain, until) = match self.loss {
-            EpochLoss::Unknown => (place.id > self.fork, place.id),
-            EpochLoss::UpTo(newest) => match newest.max(place.id) {
-                newest if newest > self.fork => (true, newest),
-                _ => return None,
-            },
+        let own = self.own_loss(place);
+        let after = match (own, self.later) {
+            (Some(own), _) => own.after,
+            (None, Some(later)) => later.after,
+            (None, None) => return None,
         };
-        let at = |id| Places::one(Place { id, ..place });
+        let until = [own, self.later]
+            .into_iter()
+            .flatten()
+            .reduce(Loss::and)?
+            .until;
         Some(Lost {
             reason: GapReason::Epoch,
-            certain,
+            certain: until.is_some(),
+            after: Places::one(after),
+            until: until.map_or(Places::default(), Places::one),
+        })
+    }
+
+    fn own_loss(&self, place: Place) -> Option<Loss> {
+        let until = match self.loss {
+            EpochLoss::UpTo(newest) if newest > self.fork => Some(newest.max(place.id)),
+            // what nobody else saw may have been no event
+            EpochLoss::UpTo(_) if place.id > self.fork => None,
+            EpochLoss::UpTo(_) => return None,
+            EpochLoss::Undecided => None,
+            EpochLoss::Unknown => (place.id > self.fork).then_some(place.id),
+        };
+        let at = |id| Place { id, ..place };
+        Some(Loss {
             after: at(self.fork),
-            until: if certain {
-                at(until)
-            } else {
-                Places::default()
-            },
+            until: until.map(at),
         })
     }
 }
@@ -256,6 +294,7 @@ mod tests {
             epoch: fork.epoch,
             fork: fork.id,
             loss,
+            later: None,
         }
     }
 
@@ -325,12 +364,47 @@ mod tests {
         for newest in [0, 50] {
             assert_eq!((of(40, newest).lost, from(&of(40, newest))), (None, id(40)));
         }
-        for (cursor, newest, until) in [(40, 55, 55), (60, 55, 60), (60, 0, 60)] {
+        for (cursor, newest, until) in [(40, 55, 55), (60, 55, 60)] {
             let lost = of(cursor, newest).lost.unwrap();
             assert!(lost.certain);
             assert_eq!(lost.after, Places::one(place(0, 1, 50)));
             assert_eq!(lost.until, Places::one(place(0, 1, until)));
         }
+    }
+
+    #[test]
+    fn a_place_past_the_fork_that_nobody_else_saw_may_be_that_of_no_event() {
+        let start = start_in(&after(1, 60), EpochLoss::UpTo(id(50)), Ahead::Elsewhere);
+        let lost = start.lost.unwrap();
+        assert!(!lost.certain && lost.until.is_empty());
+    }
+
+    #[test]
+    fn what_later_epochs_lost_is_told_with_what_this_one_did() {
+        let joined = Places::one(place(0, 3, 900));
+        let later = Loss {
+            after: place(0, 2, 80),
+            until: Some(place(0, 2, 90)),
+        };
+        let of = |loss| {
+            let ended = [EndedEpoch {
+                later: Some(later),
+                ..ended(0, loss)
+            }];
+            let epochs = Epochs {
+                heads: &joined,
+                ended: &ended,
+                ahead: Ahead::Elsewhere,
+            };
+            resume(&after(1, 40), &joined, &epochs).lost.unwrap()
+        };
+        let only_later = of(EpochLoss::UpTo(id(50)));
+        assert!(only_later.certain);
+        assert_eq!(only_later.after, Places::one(place(0, 2, 80)));
+        assert_eq!(only_later.until, Places::one(place(0, 2, 90)));
+        let both = of(EpochLoss::UpTo(id(55)));
+        assert_eq!(both.after, Places::one(place(0, 1, 50)));
+        assert_eq!(both.until, Places::one(place(0, 2, 90)));
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub trait Tail: Send + Sync {
     /// those after.
     fn lost(&self, loss: Loss);
 
+    /// Events that were delivered were purged: what waits for a stream, or is being read for one, is not
+    /// to be sent. Whoever missed some of it finds a gap in the log.
+    fn purged(&self, purge: Purge);
+
     /// How the log is. Streams that asked for it are told of a change.
     fn condition(&self, condition: Condition);
 }
@@ -49,6 +53,13 @@ pub struct Loss {
     pub after: Option<Place>,
     /// … and not after this one.
     pub until: Option<Place>,
+}
+
+/// What was purged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Purge {
+    pub partition: Partition,
+    pub whose: Whose,
 }
 
 /// Whose events are concerned.

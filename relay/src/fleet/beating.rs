@@ -79,6 +79,8 @@ impl Fleet {
         let keys = names.each_ref().map(|name| name.as_bytes());
         let reply = session.script(&scripts::BEAT, &keys, &args).await?;
         let beat = Beat::parse(&reply)?;
+        let others = beat.roster.others(&self.me).len() as u64;
+        app.limits.share_with(1 + others);
         *self.roster.write() = beat.roster;
         self.tickets.store(beat.tickets, Ordering::Relaxed);
         let at = At {
@@ -88,7 +90,7 @@ impl Fleet {
         };
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
-        Ok(())
+        self.tell_of_tickets(app).await
     }
 
     /// How many streams the other replicas have of each route. What cannot be learned now stays as it

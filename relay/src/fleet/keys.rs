@@ -61,6 +61,21 @@ impl Keys {
         self.named("ticket-ends")
     }
 
+    /// What one replica uses of limits.
+    pub fn uses(&self, replica: &str) -> String {
+        self.named(&format!("uses:{replica}"))
+    }
+
+    /// What all replicas use of limits.
+    pub fn used(&self) -> String {
+        self.named("used")
+    }
+
+    /// Replicas whose use is counted there.
+    pub fn users(&self) -> String {
+        self.named("users")
+    }
+
     /// The shard channel of orders for all.
     pub fn orders(&self) -> String {
         self.named("orders")

@@ -18,6 +18,10 @@ macro_rules! script {
 script!(BEAT, "beat.lua");
 script!(ORDER, "order.lua");
 script!(REVOKE, "revoke.lua");
+script!(SHARES, "shares.lua");
+script!(SHED, "shed.lua");
+script!(STREAMS, "streams.lua");
+script!(TICKET, "ticket.lua");
 
 /// Why Redis did not do it, or did not say that it did.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -1,4 +1,5 @@
-//! `GET /v1/clients`: receivers that gave themselves a name (`client=`), over all their streams.
+//! `GET /v1/clients`: receivers that gave themselves a name (`client=`), over all their streams, those
+//! that ended within the last hour included.
 
 use super::{App, paging::Parameters, problem::Problem};
 use crate::listing::ClientRow;

@@ -41,7 +41,7 @@ pub async fn direct(
 ) -> Result<Json<Answer>, Problem> {
     let (parts, body) = request.into_parts();
     let allowed = allowed(&app, &parts).await;
-    let (identity, event) = publish::one_event(&app, &parts.headers, body, allowed).await?;
+    let (identity, event) = publish::one_event(&app, &parts.headers, body, client, allowed).await?;
     let command = Command::Direct {
         connection: connection.clone(),
         event: Frame::direct(&event).into_text(),

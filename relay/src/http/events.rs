@@ -82,7 +82,7 @@ pub async fn events(
         Some(Identified(known)) => known.clone(),
         None => asked.identify(&app, request.headers()).await,
     };
-    match asked.answer(&app, identity) {
+    match asked.answer(&app, identity).await {
         Answer::Refused(problem)
             if limited::comes_back(&app, &request) && limited::passes(&problem) =>
         {

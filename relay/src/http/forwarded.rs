@@ -63,7 +63,8 @@ impl Proxies {
     pub fn preface(&self, peer: Option<SocketAddr>) -> Option<Preface> {
         let trusted = peer.map_or(self.unix, |peer| self.trust(peer.ip()));
         match (self.protocol, trusted) {
-            (ProxyProtocol::Off, _) | (ProxyProtocol::Accept, false) => Some(Preface::Absent),
+            (ProxyProtocol::Off, _) => Some(Preface::Absent),
+            (ProxyProtocol::Accept, false) => Some(Preface::Forbidden),
             (ProxyProtocol::Accept, true) => Some(Preface::Optional),
             (ProxyProtocol::Require, true) => Some(Preface::Required),
             (ProxyProtocol::Require, false) => None,

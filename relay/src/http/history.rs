@@ -16,6 +16,7 @@ use crate::{
         gap::Certainty,
     },
     filter::Filter,
+    frame::GapReason,
 };
 use axum::{
     Json,
@@ -47,6 +48,7 @@ struct HistoryEvent {
 /// What is missing after `after`.
 #[derive(Serialize)]
 struct HistoryGap {
+    reason: GapReason,
     certain: bool,
     after: Places,
     until: Places,
@@ -111,6 +113,7 @@ pub async fn history(
             .filter(|_| more)
             .map(|entry| ids.at(entry.id)),
         gap: page.gap.map(|gap| HistoryGap {
+            reason: gap.reason,
             certain: gap.certainty == Certainty::Certain,
             after: gap.after,
             until: gap.until,

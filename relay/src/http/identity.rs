@@ -9,7 +9,7 @@ use crate::{
     auth::{Credential, Denied, Evidence, Identity, Parts, Refused},
     channel::{ChannelName, Selector},
     clock::unix_millis,
-    control::{ticket::Ticket, tickets::TicketRefusal},
+    control::{ticket::Ticket, ticketing::TicketTrouble, tickets::TicketRefusal},
     cursor::UnixMillis,
     filter::Filter,
     grant::Right,
@@ -146,7 +146,10 @@ fn not_revoked(
     now: UnixMillis,
 ) -> Result<Identity, Problem> {
     match identity {
-        Ok(identity) if app.control.refuses(&Who::from(&identity), now) => {
+        Ok(identity)
+            if app.control.refuses(&Who::from(&identity), now)
+                || !app.settings().auth.still_knows(&Who::from(&identity)) =>
+        {
             Err(denied(Refused::Revoked.into()))
         }
         Ok(identity) => Ok(identity),
@@ -224,7 +227,7 @@ pub async fn somebody(app: &App, shown: Shown<'_>) -> Result<Identity, Problem> 
 /// Who sends a request with a ticket. The one that it was made with may be revoked meanwhile.
 pub fn of_ticket(
     app: &App,
-    ticket: Result<Ticket, TicketRefusal>,
+    ticket: Result<Ticket, TicketTrouble>,
     now: UnixMillis,
 ) -> Result<Identity, Problem> {
     let identity = ticket.map_err(refused_ticket).map(|ticket| Identity {
@@ -234,11 +237,15 @@ pub fn of_ticket(
     identity.and_then(|identity| not_revoked(app, Ok(identity), now))
 }
 
-pub fn refused_ticket(refusal: TicketRefusal) -> Problem {
-    denied(Denied::Refused(match refusal {
-        TicketRefusal::Unknown => Refused::TicketUnknown,
-        TicketRefusal::Reused => Refused::TicketReused,
-    }))
+pub fn refused_ticket(trouble: TicketTrouble) -> Problem {
+    match trouble {
+        TicketTrouble::Refused(TicketRefusal::Unknown) => denied(Refused::TicketUnknown.into()),
+        TicketTrouble::Refused(TicketRefusal::Reused) => denied(Refused::TicketReused.into()),
+        TicketTrouble::Unavailable(why) => Problem::new(
+            Kind::ReplicasUnavailable,
+            format!("whether the ticket is good cannot be told now ({why}); try again in a moment"),
+        ),
+    }
 }
 
 /// A request with two credentials, of which nobody could say which one counts.
@@ -269,9 +276,12 @@ pub fn not_granted(identity: &Identity, wanted: &str) -> Problem {
 }
 
 /// Lets only those pass who may observe.
-pub async fn observers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn observers(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match with_right(&app, Shown::of(&request), Right::Observe).await {
-        Ok(_) => next.run(request).await,
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }

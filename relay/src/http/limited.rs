@@ -49,12 +49,12 @@ pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
     })
 }
 
-/// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential) becomes
+/// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential or ticket) becomes
 /// a stream that ends; any other stays what it is.
 pub fn unless_it_passes(app: &App, problem: Problem) -> Response {
     match (problem.exceeded(), problem.kind) {
         (Some(exceeded), _) => later(app, exceeded),
-        (None, Kind::AuthUnavailable) => {
+        (None, Kind::AuthUnavailable | Kind::ReplicasUnavailable) => {
             let mut response = events::farewell(retry(&app.config().stream));
             if let Some(refusal) = problem.refusal() {
                 response.extensions_mut().insert(refusal);

@@ -193,16 +193,26 @@ pub async fn one_event(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    client: Client,
     allowed: Result<Identity, Problem>,
 ) -> Result<(Identity, Event), Problem> {
+    let admitted = allowed.and_then(|identity| {
+        let publisher = app
+            .limits
+            .publish(&identity, client.address, announced(headers))
+            .map_err(Problem::limited)?;
+        Ok((identity, publisher))
+    });
     let bounds = body::Bounds {
         bytes: app.config().http.max_body_bytes.as_usize(),
         silence: app.config().http.idle_timeout.std(),
         time: app.config().http.body_timeout.std(),
     };
     let bytes = body::read(body, headers, bounds).await;
-    let identity = allowed?;
+    let (identity, publisher) = admitted?;
     let (format, bytes) = (format(headers)?, bytes?);
+    let unannounced = (bytes.len() as u64).saturating_sub(announced(headers));
+    app.limits.charge(&publisher, 0, unannounced);
     let limits = Limits {
         max_event_bytes: app.config().event.max_bytes.as_usize(),
         max_attributes: app.config().event.max_attributes,

@@ -306,9 +306,9 @@ impl Context {
         if is_http2 && http.http2 {
             self.serve_http2(wire, bytes, remote).await;
         } else if is_http2 || !http.http1 {
-            self.refuse(wire, version_is_off()).await;
+            self.refuse(wire, version_is_off(), &bytes).await;
         } else if let Some(problem) = unreadable(&bytes, http.max_head_bytes.as_usize()) {
-            self.refuse(wire, problem).await;
+            self.refuse(wire, problem, &bytes).await;
         } else if let Some((wire, opening)) = self.serve_http1(wire, bytes, remote).await
             && let Ok(socket) = wire.into_inner().into_std()
         {
@@ -432,15 +432,18 @@ impl Context {
         }
     }
 
-    /// Answers without hyper, and closes.
-    async fn refuse(&self, mut socket: impl Io, problem: Problem) {
+    /// Answers without hyper, and closes. A page may read it as any refusal: `head` is what came of the
+    /// request.
+    async fn refuse(&self, mut socket: impl Io, problem: Problem, head: &[u8]) {
         self.app.hub.stats.problems.of(problem.kind).add(1);
         let (status, body) = (problem.kind.status(), problem.to_json().to_string());
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+        let shared = self.app.settings().cors.lines(head::origin(head));
+        let lines = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n",
             body.len()
         );
-        let _ = socket.write_all(answer.as_bytes()).await;
+        let answer = [lines.as_bytes(), &shared, b"\r\n", body.as_bytes()].concat();
+        let _ = socket.write_all(&answer).await;
         linger(socket).await;
     }
 
@@ -613,7 +616,7 @@ impl ConnectionService {
         Box::pin(async move {
             let asked = events::subscribe(&app, &request, client, Framing::Chunked);
             let identity = asked.identify(&app, request.headers()).await;
-            if let Answer::Open(opening) = asked.answer(&app, identity.clone()) {
+            if let Answer::Open(opening) = asked.answer(&app, identity.clone()).await {
                 *taken.lock() = Some(opening);
                 return std::future::pending().await;
             }

@@ -1,9 +1,9 @@
 //! The dashboard, `/health`, `/v1/status` and the API's description.
 
 use super::{App, Phase, dashboard, problem::Problem, query};
-use crate::fleet::vitals::Vitals;
+use crate::{auth::Identity, fleet::vitals::Vitals, who::Who};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
@@ -98,6 +98,7 @@ async fn replicas(app: &App) -> (Vec<Replica>, Vec<Box<str>>) {
 
 pub async fn status(
     State(app): State<Arc<App>>,
+    Extension(identity): Extension<Identity>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     query::only(query.as_deref(), &[])?;
@@ -109,6 +110,7 @@ pub async fn status(
         "version": env!("CARGO_PKG_VERSION"),
         "state": if app.phase() == Phase::Serving { "serving" } else { "draining" },
         "uptimeSeconds": app.started.elapsed().as_secs(),
+        "caller": caller(&identity),
         "head": app.log.heads(),
         "config": { "restart": *app.reloads.restart.lock() },
         "streams": sum(|one| one.streams),
@@ -128,6 +130,16 @@ pub async fn status(
         "replicas": replicas,
         "unanswered": unanswered,
     })))
+}
+
+/// Who asks and what it may do, so that a page offers nothing that would be refused.
+fn caller(identity: &Identity) -> Value {
+    let rights = identity.grant.manage.iter();
+    json!({
+        "subject": identity.grant.subject.as_ref().map(ToString::to_string),
+        "credential": Who::from(identity).credential(),
+        "rights": rights.map(|right| right.as_str()).collect::<Vec<_>>(),
+    })
 }
 
 pub async fn openapi(RawQuery(query): RawQuery) -> Result<Response, Problem> {

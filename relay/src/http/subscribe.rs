@@ -97,14 +97,16 @@ impl Subscribe<'_> {
     /// The answer, if who asks can be told without waiting.
     pub fn answer_at_once(&self, app: &App) -> Option<Answer> {
         let identity = match self.ticket() {
-            Some(ticket) => self.holder(app, &ticket),
+            Some(_) if app.control.shares_tickets() => return None,
+            Some(ticket) => self.holder(app, &ticket).now_or_never()?,
             None => identity::identify_at_once(app, &self.credential)?,
         };
-        Some(self.answer(app, identity))
+        // only a shared ticket is waited for
+        self.answer(app, identity).now_or_never()
     }
 
     /// The answer to this one, or to one whom nobody knows.
-    pub fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
+    pub async fn answer(&self, app: &App, identity: Result<Identity, Problem>) -> Answer {
         let (mut opening, identity) = match self.wanted(app, identity) {
             Err(problem) => return Answer::Refused(problem),
             Ok(wanted) => wanted,
@@ -120,7 +122,7 @@ impl Subscribe<'_> {
             Err(exceeded) => Answer::Refused(Problem::limited(exceeded)),
             Ok(permit) => {
                 opening.permit = permit;
-                match self.redeem(app, &opening) {
+                match self.redeem(app, &opening).await {
                     Ok(()) => Answer::Open(Box::new(opening)),
                     Err(problem) => Answer::Refused(problem),
                 }
@@ -135,7 +137,7 @@ impl Subscribe<'_> {
         headers: &http::HeaderMap,
     ) -> Result<Identity, Problem> {
         match self.ticket() {
-            Some(ticket) => self.holder(app, &ticket),
+            Some(ticket) => self.holder(app, &ticket).await,
             None => identity::identify(app, &self.credential, headers).await,
         }
     }
@@ -151,7 +153,7 @@ impl Subscribe<'_> {
             .map(|(_, ticket)| ticket)
     }
 
-    fn holder(&self, app: &App, ticket: &str) -> Result<Identity, Problem> {
+    async fn holder(&self, app: &App, ticket: &str) -> Result<Identity, Problem> {
         // what a browser sends by itself does not count beside a ticket
         if self.credential != Credential::None && !self.credential.is_ambient() {
             return Err(identity::two_credentials());
@@ -159,7 +161,8 @@ impl Subscribe<'_> {
         let now = unix_millis();
         let ticket = app
             .control
-            .ticket(&TicketId::of(ticket), self.fingerprint(app), now);
+            .ticket(&TicketId::of(ticket), self.fingerprint(app), now)
+            .await;
         identity::of_ticket(app, ticket, now)
     }
 
@@ -172,7 +175,7 @@ impl Subscribe<'_> {
     }
 
     /// Uses the ticket, if it was one: the last step, once nothing else can refuse the stream.
-    fn redeem(&self, app: &App, opening: &Opening) -> Result<(), Problem> {
+    async fn redeem(&self, app: &App, opening: &Opening) -> Result<(), Problem> {
         let (Evidence::Ticket(minted), Intent::Open) = (&opening.info.who.evidence, self.intent)
         else {
             return Ok(());
@@ -188,6 +191,7 @@ impl Subscribe<'_> {
                 &info.id,
                 unix_millis(),
             )
+            .await
             .map_err(|refusal| identity::refused_ticket(refusal).of(info.who.clone()))?;
         let used = match redeemed {
             Redeemed::First => TicketUse::Redeemed,

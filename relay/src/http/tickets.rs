@@ -13,7 +13,7 @@ use crate::{
     auth::{Identity, Minted, TicketId},
     channel::Selector,
     clock::unix_millis,
-    control::ticket::Ticket,
+    control::{ticket::Ticket, ticketing::NotMade},
     cursor::UnixMillis,
     event::legal_attribute_name,
     filter::Filter,
@@ -86,8 +86,17 @@ pub async fn mint(
     };
     let added = app
         .control
-        .add_ticket(Ticket::new(grant, minted, redeem_before), now);
-    added.map_err(|full| Problem::new(Kind::TooManyTickets, full.to_string()))?;
+        .add_ticket(Ticket::new(grant, minted, redeem_before), now)
+        .await;
+    added.map_err(|why| match why {
+        NotMade::Full(full) => Problem::new(Kind::TooManyTickets, full.to_string()),
+        NotMade::Unavailable(why) => Problem::new(
+            Kind::ReplicasUnavailable,
+            format!(
+                "the ticket would be known to this replica alone ({why}); try again in a moment"
+            ),
+        ),
+    })?;
     app.hub.stats.tickets.of(TicketUse::Minted).add(1);
     app.audit.record(&Entry {
         action: Action::TicketMinted,

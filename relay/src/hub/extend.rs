@@ -105,6 +105,7 @@ fn continues(before: &Evidence, after: &Extension) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::SignedBy;
     use crate::{channel::Selector, hub::open::Transport};
     use std::time::SystemTime;
 
@@ -112,6 +113,7 @@ mod tests {
         Evidence::Jwt {
             issuer: issuer.into(),
             id: None,
+            key: SignedBy::Published,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     channel::ChannelName,
     cursor::Place,
     dialect::{Dialect, Renditions},
-    event_log::{Condition, Entry, Loss},
+    event_log::{Condition, Entry, Loss, Purge},
     frame::Frame,
     settings::Settings,
 };
@@ -44,6 +44,8 @@ pub enum Command {
     Epoch(Place),
     /// The log lost events.
     Lost(Arc<Loss>),
+    /// Events were purged that streams may still be waiting for.
+    Purged(Arc<Purge>),
     Condition(Condition),
     /// New settings are in force.
     Configure(Arc<Settings>),

@@ -111,6 +111,8 @@ pub enum CloseReason {
     Slow,
     /// The process's memory for streams was used up, and it was the furthest behind.
     Memory,
+    /// What waited for it may have been purged; its client comes back and resumes.
+    Purged,
     /// The system gave the connection up: nothing came back from the other end.
     Unreachable,
     /// Its connection took nothing of what waited for `stream.writeTimeout`.
@@ -136,6 +138,7 @@ labels!(CloseReason {
     Ended => "ended",
     Slow => "slow",
     Memory => "memory",
+    Purged => "purged",
     Unreachable => "unreachable",
     Stalled => "stalled",
     MaxAge => "max-age",

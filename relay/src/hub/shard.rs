@@ -18,6 +18,7 @@ pub mod head;
 mod held;
 mod notices;
 mod poller;
+mod purge;
 mod reap;
 mod replay;
 mod report;
@@ -144,6 +145,8 @@ pub struct Shard {
     feeds: Feeds,
     /// Feeds with something to serve.
     dirty: VecDeque<u32>,
+    /// Bytes that were appended to feeds since all were served.
+    rendered: usize,
     /// Every event up to here has been handed to the feeds that want it. A partition whose epoch is
     /// not known yet has no place.
     through: Places,
@@ -204,6 +207,7 @@ impl Shard {
             generation: 0,
             feeds: Feeds::default(),
             dirty: VecDeque::new(),
+            rendered: 0,
             through: Places::default(),
             attaching: FuturesUnordered::new(),
             reading: FuturesUnordered::new(),
@@ -269,6 +273,7 @@ impl Shard {
             Command::Deliver(delivery) => self.deliver(&delivery),
             Command::Epoch(at) => self.through.set(at),
             Command::Lost(loss) => self.lost(&loss),
+            Command::Purged(purge) => self.purged(&purge),
             Command::Condition(condition) => self.tell_condition(condition),
             Command::Configure(settings) => self.configure(&settings),
             Command::Accepted(socket) => self.accepted(socket),

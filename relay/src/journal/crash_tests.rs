@@ -494,7 +494,7 @@ fn state_of(opened: &Opened, trimmed: u64) -> State {
             Record::Channel { channel, last, .. } => {
                 state.channels.insert(channel.to_string(), *last);
             }
-            Record::Key { .. } => {} // nothing here writes one
+            Record::Key { .. } | Record::Purged { .. } => {} // nothing here writes one
         }
     }
     state

@@ -29,6 +29,11 @@ pub enum Record {
         last: EventId,
         ending: Ending,
     },
+    /// What a channel had up to an id was purged.
+    Purged {
+        channel: ChannelName,
+        until: EventId,
+    },
     /// An idempotency key whose publish may be trimmed. Only snapshots need it: elsewhere the events
     /// themselves carry their key.
     Key {
@@ -62,6 +67,7 @@ impl Record {
             Record::Head { last, .. } => *last,
             Record::EpochEnded { fork, .. } => *fork,
             Record::Channel { last, .. } => *last,
+            Record::Purged { until, .. } => *until,
             Record::Key { ids, .. } => ids.iter().copied().max().unwrap_or(EventId::ZERO),
         }
     }
@@ -97,6 +103,7 @@ const HEAD: u8 = 2;
 const EPOCH_ENDED: u8 = 3;
 const CHANNEL: u8 = 4;
 const KEY: u8 = 5;
+const PURGED: u8 = 6;
 const OPENED: u8 = 128;
 const CLOSED: u8 = 129;
 const SNAPSHOT_END: u8 = 130;
@@ -144,6 +151,10 @@ impl Entry {
                 },
             },
             KEY => decode_key(reader)?,
+            PURGED => Record::Purged {
+                channel: channel(reader)?,
+                until: id(reader)?,
+            },
             OPENED => return Ok(Entry::Opened(Life::read(reader)?)),
             CLOSED => return Ok(Entry::Closed),
             SNAPSHOT_END => return Ok(Entry::SnapshotEnd),
@@ -182,6 +193,11 @@ impl Record {
                 put_text(out, channel.as_str());
                 put_varint(out, last.get());
                 out.push(u8::from(*ending == Ending::Ends));
+            }
+            Record::Purged { channel, until } => {
+                out.push(PURGED);
+                put_text(out, channel.as_str());
+                put_varint(out, until.get());
             }
             Record::Key {
                 channel,

@@ -70,7 +70,10 @@ impl Summary {
                     self.ended.pop_front();
                 }
             }
-            Record::Event { .. } | Record::Channel { .. } | Record::Key { .. } => {}
+            Record::Event { .. }
+            | Record::Channel { .. }
+            | Record::Purged { .. }
+            | Record::Key { .. } => {}
         }
     }
 

@@ -4,17 +4,22 @@
 //! anything back by making the relay forget. Who comes while all places are taken by askers with
 //! something to remember shares one account with the others that do.
 
-use super::bucket::{Bucket, Moment};
+use super::{
+    bucket::{Bucket, Moment},
+    sharing::Sharing,
+};
 use std::{collections::HashMap, hash::Hash};
 
 /// What an asker has, and has used.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Account {
     pub streams: u32,
     pub opens: Bucket,
     pub publishes: Bucket,
     pub bytes: Bucket,
     pub failures: Bucket,
+    /// Where limits are shared with other replicas: what they know, and what may be used here.
+    pub sharing: Option<Box<Sharing>>,
 }
 
 impl Account {
@@ -24,6 +29,10 @@ impl Account {
             && self.publishes.is_full(now)
             && self.bytes.is_full(now)
             && self.failures.is_full(now)
+            && self
+                .sharing
+                .as_ref()
+                .is_none_or(|sharing| !sharing.listed && sharing.reported.is_nothing())
     }
 }
 
@@ -89,6 +98,19 @@ impl<K: Clone + Eq + Hash> Table<K> {
             }
         }
         None
+    }
+
+    /// The account of an asker that has one of its own.
+    pub fn own(&mut self, key: &K) -> Option<&mut Account> {
+        let place = *self.places.get(key)?;
+        Some(&mut self.accounts[place].1)
+    }
+
+    /// All who have one.
+    pub fn owners(&mut self) -> impl Iterator<Item = (&K, &mut Account)> {
+        self.accounts
+            .iter_mut()
+            .map(|(key, account)| (&*key, account))
     }
 
     pub fn account(&mut self, place: Place) -> &mut Account {

@@ -228,3 +228,128 @@ fn strangers_beyond_the_places_there_are_share_one() {
         "the place of the first"
     );
 }
+
+/// Two replicas on one imagined Redis, which adds up what each has told.
+struct Shared {
+    limits: [Arc<Limits>; 2],
+    told: [std::collections::HashMap<String, sharing::Usage>; 2],
+}
+
+impl Shared {
+    fn new(config: &relay_config::Limits) -> Shared {
+        let limits = [(); 2].map(|()| Limits::new(config));
+        limits.iter().for_each(|limits| limits.share_with(2));
+        Shared {
+            limits,
+            told: Default::default(),
+        }
+    }
+
+    /// One replica tells what it uses, and is told what all do.
+    fn tell(&mut self, one: usize, which: reporting::Which, now: Moment) -> usize {
+        let reports = self.limits[one].reports_at(which, now);
+        let count = reports.len();
+        let told = reports.into_iter().map(|report| {
+            self.told[one].insert(report.account(), report.usage);
+            let of = |other: usize| self.told[other].get(&report.account()).copied();
+            let (a, b) = (of(0).unwrap_or_default(), of(1).unwrap_or_default());
+            let all = sharing::Usage {
+                streams: a.streams + b.streams,
+                opens: a.opens + b.opens,
+                publishes: a.publishes + b.publishes,
+                bytes: a.bytes + b.bytes,
+            };
+            (report, all)
+        });
+        let told = told.collect();
+        self.limits[one].learn(told);
+        count
+    }
+}
+
+#[test]
+fn a_replica_gets_what_the_other_does_not_use_and_no_more_than_that() {
+    let mut shared = Shared::new(&relay_config::Limits {
+        per_subject: streams(6),
+        ..relay_config::Limits::default()
+    });
+    let ann = somebody("ann", "a");
+    let open = |shared: &Shared, one: usize| open(&shared.limits[one], &ann, "192.0.2.1");
+    let mut permits: Vec<_> = (0..3).map(|_| open(&shared, 0).unwrap()).collect();
+    assert_eq!(
+        open(&shared, 0).unwrap_err(),
+        Hit::SubjectStreams,
+        "an even share"
+    );
+    // it has asked for more by then, and by and by it has all
+    for _ in 0..4 {
+        shared.tell(0, reporting::Which::Urgent, NOW);
+        permits.extend(open(&shared, 0));
+    }
+    assert_eq!(permits.len(), 6);
+    assert!(open(&shared, 0).is_err());
+    // the other learns it with the first stream that it lets in
+    let there = open(&shared, 1).unwrap();
+    shared.tell(1, reporting::Which::All, NOW);
+    assert!(open(&shared, 1).is_err());
+    // what is given back is free for both
+    permits.clear();
+    shared.tell(0, reporting::Which::All, NOW);
+    drop(there);
+    shared.tell(1, reporting::Which::All, NOW);
+    assert!(open(&shared, 1).is_ok());
+}
+
+#[test]
+fn what_nobody_uses_any_more_is_told_once_and_then_forgotten() {
+    let mut shared = Shared::new(&relay_config::Limits {
+        per_subject: streams(6),
+        max_tracked: 1,
+        ..relay_config::Limits::default()
+    });
+    let (ann, bob) = (somebody("ann", "a"), somebody("bob", "b"));
+    let permit = open(&shared.limits[0], &ann, "192.0.2.1").unwrap();
+    shared.tell(0, reporting::Which::All, NOW);
+    drop(permit);
+    // her place is not given away before the others know
+    let _bob = open(&shared.limits[0], &bob, "192.0.2.2").unwrap();
+    assert_eq!(shared.limits[0].state.lock().subjects.owners().count(), 1);
+    let all = reporting::Which::All;
+    let later = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(shared.tell(0, all, later(1)), 1);
+    let told: Vec<_> = shared.told[0].values().collect();
+    assert!(told.iter().all(|usage| usage.streams == 0), "{told:?}");
+    let settled = (2..20).find(|second| shared.tell(0, all, later(*second)) == 0);
+    assert!(settled.is_some());
+    let _ = shared.limits[0]
+        .open_at(&bob, at("192.0.2.2"), later(30))
+        .unwrap();
+    let mut state = shared.limits[0].state.lock();
+    let names: Vec<_> = state
+        .subjects
+        .owners()
+        .map(|(key, _)| key.clone())
+        .collect();
+    assert_eq!(names, [Key::Subject(Subject::parse("bob").unwrap())]);
+}
+
+#[test]
+fn what_was_lost_is_told_again_and_everybodys_limit_is_of_one_replica() {
+    let mut shared = Shared::new(&relay_config::Limits {
+        total: streams(4),
+        per_subject: streams(6),
+        ..relay_config::Limits::default()
+    });
+    let ann = somebody("ann", "a");
+    let _permit = open(&shared.limits[0], &ann, "192.0.2.1").unwrap();
+    let all = reporting::Which::All;
+    assert_eq!(shared.tell(0, all, NOW), 1, "not that of everybody");
+    for second in 1..20 {
+        shared.tell(0, all, NOW + Duration::from_secs(second));
+    }
+    shared.told[0].clear();
+    assert_eq!(shared.tell(0, all, NOW + Duration::from_secs(20)), 0);
+    shared.limits[0].tell_again();
+    assert_eq!(shared.tell(0, all, NOW + Duration::from_secs(21)), 1);
+    assert_eq!(shared.told[0].values().next().unwrap().streams, 1);
+}

@@ -1,8 +1,8 @@
 //! A receiver that gave itself a name, as `GET /v1/clients` shows it.
 
-use crate::hub::inbox::StreamReport;
+use crate::hub::{clients::Got, inbox::StreamReport};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 /// All streams of a name together.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -23,8 +23,20 @@ impl ClientRow {
     }
 }
 
-/// The first `limit` names after one among these streams.
-pub fn clients_of(reports: Vec<StreamReport>, after: Option<&str>, limit: usize) -> Vec<ClientRow> {
+/// The first `limit` names after one among these streams and what others got that have ended.
+pub fn clients_of(
+    reports: Vec<StreamReport>,
+    ended: HashMap<Box<str>, Got>,
+    after: Option<&str>,
+    limit: usize,
+) -> Vec<ClientRow> {
+    let ended = ended.into_iter().map(|(name, got)| ClientRow {
+        name: name.into(),
+        connections: 0,
+        delivered: got.delivered,
+        filtered: got.filtered,
+        dropped: got.dropped,
+    });
     let rows = reports.into_iter().filter_map(|stream| {
         Some(ClientRow {
             name: stream.info.client.as_deref()?.to_owned(),
@@ -34,7 +46,9 @@ pub fn clients_of(reports: Vec<StreamReport>, after: Option<&str>, limit: usize)
             dropped: stream.dropped,
         })
     });
-    let later = rows.filter(|row| after.is_none_or(|after| row.name.as_str() > after));
+    let later = rows
+        .chain(ended)
+        .filter(|row| after.is_none_or(|after| row.name.as_str() > after));
     merge_clients(later, limit)
 }
 

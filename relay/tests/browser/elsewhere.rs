@@ -48,11 +48,20 @@ async fn page_of(origin: &str, cors: Value) -> Dashboard {
 
 /// The same, with this section `auth`.
 pub async fn page_with(origin: &str, auth: Value, cors: Value) -> Dashboard {
-    let settings = [("SSE_RELAY_AUTH", auth), ("SSE_RELAY_CORS", cors)];
+    page_beside(
+        origin,
+        &[("SSE_RELAY_AUTH", auth), ("SSE_RELAY_CORS", cors)],
+    )
+    .await
+}
+
+/// A page of `origin` beside a relay with these settings.
+pub async fn page_beside(origin: &str, settings: &[(&'static str, Value)]) -> Dashboard {
+    let settings = settings.iter();
     let relay = Relay::start_configured(
         settings
-            .map(|(name, value)| (name, value.to_string()))
-            .into(),
+            .map(|(name, value)| (*name, value.to_string()))
+            .collect(),
     )
     .await;
     let page = Dashboard::open_at(relay, origin).await;

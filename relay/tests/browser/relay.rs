@@ -94,6 +94,21 @@ impl Relay {
         format!("http://{}/", self.public)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// One request with a token, if it is not empty: its status, and its body.
+    pub async fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let header = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
+        let answer = request_with(self.public, method, path, &header, body).await;
+        answer.expect("the relay answers")
+    }
+
     /// Publishes an event and returns its id.
     pub async fn publish(&self, channel: &str, kind: &str, data: &str) -> String {
         let path = format!("/v1/channels/{channel}/events");
@@ -134,9 +149,20 @@ async fn request(
     path: &str,
     body: &str,
 ) -> std::io::Result<(u16, String)> {
+    request_with(to, method, path, "", body).await
+}
+
+/// The same with further lines of a head.
+async fn request_with(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    lines: &str,
+    body: &str,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(to).await?;
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {to}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{lines}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -102,3 +102,28 @@ fn a_flood_of_denials_is_a_few_lines_and_a_count() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_file_that_is_renamed_is_opened_anew_and_no_line_is_lost() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (file, old) = (
+        folder.path().join("audit.json"),
+        folder.path().join("audit.json.1"),
+    );
+    let settings = json!({"target": "file", "file": file}).to_string();
+    let auth = auth().to_string();
+    let env = [("SSE_RELAY_AUTH", &*auth), ("SSE_RELAY_AUDIT", &*settings)];
+    let relay = Relay::start_with(&env, &[]);
+    delete(&relay, "/v1/channels/first");
+    std::fs::rename(&file, &old).unwrap();
+    let started = std::time::Instant::now();
+    let mut sent = 1;
+    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("purged")) {
+        assert!(started.elapsed() < support::LIMIT, "it is not opened anew");
+        delete(&relay, "/v1/channels/next");
+        sent += 1;
+    }
+    let text = |path| lines(&std::fs::read_to_string(path).unwrap());
+    assert_eq!(text(&old)[0]["target"], "first");
+    assert_eq!(text(&old).len() + text(&file).len(), sent);
+}

@@ -9,7 +9,7 @@ use sse_relay::{
     cursor::{Cursor, Epoch, EventId, Place, Places, UnixMillis},
     event_log::{
         AppendError, Appended, ChannelInfo, Condition, Entry, EventLog, LogTotals, Loss, Origin,
-        Page, Publication, Read, ReadError, Retention, Tail,
+        Page, Publication, Purge, Purged, Read, ReadError, Retention, Tail,
         memory::{MemoryLog, MemoryOptions},
         resume::{self, Ahead, EndedEpoch, EpochLoss, Epochs, Start},
     },
@@ -35,6 +35,8 @@ pub enum Mood {
     Well,
     /// It does not answer until that changes.
     Hangs,
+    /// It reads at once, and answers when that changes.
+    AnswersLate,
     Fails,
 }
 
@@ -49,6 +51,8 @@ pub struct Moody {
     pub ahead: RwLock<Ahead>,
     /// Attachments that were answered and not ended.
     pub attachments: AtomicUsize,
+    /// Pages that were read, answered or not.
+    pub pages: AtomicUsize,
 }
 
 impl Moody {
@@ -62,6 +66,7 @@ impl Moody {
             mood: watch::Sender::new(Mood::Well),
             ahead: RwLock::new(Ahead::Elsewhere),
             attachments: AtomicUsize::new(0),
+            pages: AtomicUsize::new(0),
         }
     }
 
@@ -81,6 +86,7 @@ impl Moody {
                 epoch: head.epoch,
                 fork: EventId::ZERO,
                 loss: EpochLoss::UpTo(head.id),
+                later: None,
             }));
         *log = fresh(self.partitioning, self.hub.clone(), 3_600_000);
     }
@@ -135,6 +141,10 @@ impl Tail for Late {
         self.hub.lost(loss);
     }
 
+    fn purged(&self, purge: Purge) {
+        self.hub.purged(purge);
+    }
+
     fn condition(&self, condition: Condition) {
         self.hub.condition(condition);
     }
@@ -167,6 +177,11 @@ impl EventLog for Moody {
         Box::pin(async move { self.log().append(publication).await })
     }
 
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
+        let channel = channel.clone();
+        Box::pin(async move { self.log().purge(&channel).await })
+    }
+
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
         Box::pin(async move {
             self.answers().await?;
@@ -192,7 +207,11 @@ impl EventLog for Moody {
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
             self.answers().await?;
-            self.log().read(read).await
+            let page = self.log().read(read).await;
+            let mut mood = self.mood.subscribe();
+            self.pages.fetch_add(1, Ordering::SeqCst);
+            let _ = mood.wait_for(|mood| *mood != Mood::AnswersLate).await;
+            page
         })
     }
 

@@ -421,3 +421,36 @@ async fn nobody_waits(inside: &Inside) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_page_that_was_read_before_a_purge_is_read_again_after_it() {
+    let (relay, inside, mut publisher) = start(8).await;
+    let first = publisher.publish("c", Event::new("1")).await;
+    for text in ["purged", "purged, too"] {
+        publisher.publish("c", Event::new(text)).await;
+    }
+    inside.log.be(Mood::AnswersLate);
+    let mut stream = open(&relay, "channel=c", &first).await;
+    let mut other = open(&relay, "channel=**", &first).await;
+    eventually("both pages are read", async || {
+        inside.log.pages.load(Ordering::SeqCst) == 2
+    })
+    .await;
+    inside
+        .log
+        .purge(&ChannelName::parse("c").unwrap())
+        .await
+        .unwrap();
+    inside.log.be(Mood::Well);
+    publisher.publish("c", Event::new("2")).await;
+    for stream in [&mut stream, &mut other] {
+        let gap = stream.next().await.unwrap();
+        assert_eq!(gap.kind, "gap");
+        let gap = json(&gap);
+        assert_eq!(
+            (&gap["reason"], &gap["certain"]),
+            (&"purged".into(), &true.into())
+        );
+        assert_eq!(stream.next().await.unwrap().data, "2");
+    }
+}

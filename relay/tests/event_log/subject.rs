@@ -9,10 +9,12 @@ use sse_relay::{
     event::{Ending, Event},
     event_log::{
         self, AppendError, Appended, ChannelInfo, Completeness, Condition, Entry, EventLog, Gaps,
-        IdempotencyKey, LogTotals, Loss, Origin, Publication, Retention, Standing, Tail, cursor_of,
+        IdempotencyKey, LogTotals, Loss, Origin, Publication, Purge, Purged, Retention, Standing,
+        Tail, cursor_of,
         gap::Certainty,
         resume::{self, Lost, Verdict},
     },
+    frame::GapReason,
     partition::Partitioning,
 };
 use std::{
@@ -138,6 +140,7 @@ pub struct Collected {
     /// Where each partition stands, as the tail was told.
     pub places: Mutex<Places>,
     losses: Mutex<Vec<Loss>>,
+    purges: Mutex<Vec<Purge>>,
 }
 
 impl Tail for Collected {
@@ -169,6 +172,10 @@ impl Tail for Collected {
         self.losses.lock().push(loss); // a panic would only end the log's task
     }
 
+    fn purged(&self, purge: Purge) {
+        self.purges.lock().push(purge);
+    }
+
     fn condition(&self, _: Condition) {}
 }
 
@@ -183,6 +190,10 @@ impl Collected {
 
     pub fn ids(&self) -> Vec<EventId> {
         self.entries().iter().map(|entry| entry.id).collect()
+    }
+
+    pub fn purges(&self) -> Vec<Purge> {
+        self.purges.lock().clone()
     }
 
     pub fn lost_nothing(&self) {
@@ -224,6 +235,7 @@ pub struct Page {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gap {
     pub certainty: Certainty,
+    pub reason: GapReason,
     pub after: EventId,
     pub until: EventId,
     pub channels: Vec<ChannelName>,
@@ -288,6 +300,13 @@ impl Subject {
         (self.settle)().await;
         self.tail.lost_nothing();
         appended
+    }
+
+    /// Drops all that one of the suite's channels has.
+    pub async fn purge(&self, channel: &str) -> Purged {
+        let purged = self.log.purge(&name(channel)).await.unwrap();
+        (self.settle)().await;
+        purged
     }
 
     /// What is appended to these from now on reaches the tail.
@@ -355,6 +374,7 @@ impl Subject {
         Page {
             gap: page.gap.map(|gap| Gap {
                 certainty: gap.certainty,
+                reason: gap.reason,
                 after: gap.after.id(home),
                 until: gap.until.id(home),
                 channels: gap.channels,

@@ -8,6 +8,7 @@ pub mod idempotency;
 pub mod model;
 pub mod overview;
 pub mod partitions;
+pub mod purging;
 pub mod reading;
 pub mod reopening;
 pub mod resuming;
@@ -63,6 +64,18 @@ macro_rules! conformance {
                 what_partitions_no_longer_have_is_one_gap_that_is_told_once,
                 who_has_an_id_of_one_channel_gets_the_others_from_that_moment_on,
                 a_cursor_of_another_life_in_one_partition_leaves_the_others_exact,
+            }
+            purging {
+                a_purged_channel_has_nothing_and_goes_on_above_what_it_had,
+                who_missed_what_was_purged_gets_a_certain_gap_that_says_so,
+                what_is_trimmed_besides_is_told_as_trimmed,
+                nothing_is_served_from_what_was_recent_and_the_tail_is_told,
+                keys_of_a_purged_channel_still_answer_repeats,
+                a_purged_channel_that_had_ended_stays_ended,
+                purging_again_or_what_is_not_there_does_nothing,
+                a_purge_is_still_one_after_a_restart_and_after_compactions,
+                a_purge_is_forgotten_with_its_channel,
+                a_log_that_was_closed_purges_nothing,
             }
             reading {
                 reading_after_any_id_gives_exactly_what_follows,

@@ -4,7 +4,7 @@ use crate::fixture::*;
 use sse_relay::{
     channel::Selector,
     cursor::{Epoch, Partition, Place},
-    event_log::{Condition, Entry, EventLog, Loss, Tail, redis::RedisLog},
+    event_log::{Condition, Entry, EventLog, Loss, Purge, Tail, redis::RedisLog},
 };
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ impl Tail for Silent {
     fn advance(&self, _: Place) {}
 
     fn lost(&self, _: Loss) {}
+
+    fn purged(&self, _: Purge) {}
 
     fn condition(&self, _: Condition) {}
 }

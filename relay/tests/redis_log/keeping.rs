@@ -4,7 +4,7 @@ use crate::fixture::*;
 use sse_relay::{
     cursor::{EventId, Partition, Place, Predecessor},
     event::Ending,
-    event_log::{ChannelInfo, Retention},
+    event_log::{ChannelInfo, Retention, redis::scripts::PurgeOutcome},
 };
 use std::time::Duration;
 
@@ -169,7 +169,21 @@ async fn channels_are_listed_by_name_and_tell_what_they_hold() {
 async fn a_purged_channel_holds_nothing_and_is_still_known() {
     let fixture = Fixture::new(UNLIMITED).await;
     let (_, last) = fixture.append("a", &["x"; 3]).await;
-    assert_eq!(fixture.store.purge(&name("a")).await.unwrap(), 3);
+    let purged = fixture.store.purge(&name("a")).await.unwrap();
+    let PurgeOutcome::Purged {
+        number,
+        until,
+        events,
+        ..
+    } = purged
+    else {
+        panic!("{purged:?}");
+    };
+    assert_eq!((number, until, events), (1, last, 3));
+    let head = fixture.store.head().await.unwrap().unwrap();
+    assert_eq!(head.purges, 1, "replicas that missed the message learn it");
+    let never = fixture.store.purge(&name("never")).await.unwrap();
+    assert_eq!(never, PurgeOutcome::Unknown);
     let info = fixture.info("a").await.unwrap();
     assert_eq!((info.events, info.bytes, info.first), (0, 0, None));
     assert_eq!(info.last.unwrap().id, last);

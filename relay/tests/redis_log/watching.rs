@@ -4,7 +4,7 @@ use crate::{fixture::*, servers::LIMIT};
 use sse_relay::{
     channel::Selector,
     cursor::{Epoch, Place},
-    event_log::{Condition, Entry, EventLog, Loss, Publication, Tail, redis::RedisLog},
+    event_log::{Condition, Entry, EventLog, Loss, Publication, Purge, Tail, redis::RedisLog},
 };
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ impl Tail for Broken {
     fn advance(&self, _: Place) {}
 
     fn lost(&self, _: Loss) {}
+
+    fn purged(&self, _: Purge) {}
 
     fn condition(&self, _: Condition) {}
 }

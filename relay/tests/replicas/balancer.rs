@@ -26,8 +26,8 @@ impl Balancer {
             .map(|relay| format!("server {relay} max_fails=0; "))
             .collect();
         let configuration = format!(
-            "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/log;
-             events {{ worker_connections 1024; }}
+            "daemon off; worker_processes 1; worker_rlimit_nofile 8192; pid {path}/pid; error_log {path}/log;
+             events {{ worker_connections 8192; }}
              http {{
                access_log off; client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;
                fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;

@@ -1,13 +1,28 @@
 //! What is wrong with what a subscription got, so that one failure in many runs tells its cause.
 
 use crate::subscriber::Subscriber;
+use sse_relay::cursor::{Place, Places};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write,
 };
 
-/// Publisher and number within a channel, as events carry them.
-pub type Sent = (&'static str, usize, usize);
+/// An event that was acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub channel: &'static str,
+    /// Publisher and number, the order in which a subscription must get them within a channel.
+    pub publisher: usize,
+    pub number: usize,
+    pub at: Place,
+}
+
+impl Sent {
+    /// What the event carries.
+    pub fn data(&self) -> String {
+        format!("{} {} {}", self.channel, self.publisher, self.number)
+    }
+}
 
 /// Events that are shown of each kind.
 const SHOWN: usize = 40;
@@ -34,10 +49,10 @@ fn missing(text: &mut String, subscriber: &Subscriber, wanted: &[Sent]) {
         .map(|(at, (_, data))| (data.as_str(), at))
         .collect();
     let mut lacking: BTreeMap<(&str, usize), Vec<usize>> = BTreeMap::new();
-    for (channel, publisher, number) in wanted {
-        if !seen.contains_key(format!("{channel} {publisher} {number}").as_str()) {
-            let of = lacking.entry((channel, *publisher)).or_default();
-            of.push(*number);
+    for sent in wanted {
+        if !seen.contains_key(sent.data().as_str()) {
+            let of = lacking.entry((sent.channel, sent.publisher)).or_default();
+            of.push(sent.number);
         }
     }
     for ((channel, publisher), numbers) in lacking {
@@ -90,6 +105,27 @@ fn reordered(text: &mut String, subscriber: &Subscriber) {
             *latest = (number, at);
         }
     }
+}
+
+/// Whether a gap names the range that a place lies in, and says that it is missing for certain.
+pub fn is_told(gaps: &[serde_json::Value], at: Place) -> bool {
+    gaps.iter().any(|gap| {
+        let places = |name: &str| {
+            gap[name]
+                .as_str()
+                .and_then(Places::parse)
+                .unwrap_or_default()
+        };
+        let bound = |name: &str| {
+            let bound = places(name).in_partition(at.partition);
+            bound.filter(|bound| bound.epoch == at.epoch)
+        };
+        let (after, until) = (bound("after"), bound("until"));
+        gap["certain"] == true
+            && (after.is_some() || until.is_some())
+            && after.is_none_or(|after| after.id < at.id)
+            && until.is_none_or(|until| at.id <= until.id)
+    })
 }
 
 /// Channel and publisher, and the number.

@@ -1,11 +1,18 @@
 //! Relays that share a log.
 
-use crate::support::Relay;
+use crate::{
+    servers::{SENTINEL_PASSWORD, SERVICE, Sentinels},
+    support::Relay,
+};
 use std::net::SocketAddr;
+
+/// Environment variables.
+type Settings = Vec<(String, String)>;
 
 pub struct Fleet {
     pub relays: Vec<Option<Relay>>,
-    settings: Vec<(String, String)>,
+    /// Of each relay.
+    settings: Vec<Settings>,
     /// What those said that were killed, by their addresses.
     killed: Vec<(SocketAddr, String)>,
 }
@@ -18,28 +25,61 @@ impl Fleet {
     /// So many relays with these environment variables, on ports that they keep.
     pub fn start(count: usize, settings: &[(&str, &str)]) -> Fleet {
         let settings = [settings, &[("SSE_RELAY_LOGGING__LEVEL", LOGGED)]].concat();
-        let settings = settings
+        let settings: Settings = settings
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Fleet::of(vec![settings; count])
+    }
+
+    fn of(settings: Vec<Settings>) -> Fleet {
         let mut fleet = Fleet {
             relays: Vec::new(),
-            settings: settings.collect(),
+            settings,
             killed: Vec::new(),
         };
-        for _ in 0..count {
-            let relay = fleet.relay(None);
+        for index in 0..fleet.settings.len() {
+            let relay = fleet.relay(index, None);
             fleet.relays.push(Some(relay));
         }
         fleet
+    }
+
+    /// A relay on each of these, which lead to one Redis.
+    pub fn on_each(urls: &[String]) -> Fleet {
+        let settings = urls.iter().map(|url| {
+            let settings = [
+                ("SSE_RELAY_REDIS__URL", url.as_str()),
+                ("SSE_RELAY_LOGGING__LEVEL", LOGGED),
+            ];
+            let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            owned.to_vec()
+        });
+        Fleet::of(settings.collect())
     }
 
     pub fn on_redis(count: usize, url: &str) -> Fleet {
         Fleet::start(count, &[("SSE_RELAY_REDIS__URL", url)])
     }
 
-    fn relay(&self, at: Option<SocketAddr>) -> Relay {
-        let settings: Vec<(&str, &str)> = self
-            .settings
+    pub fn on_sentinels(count: usize, sentinels: &Sentinels) -> Fleet {
+        let nodes = serde_json::to_string(&sentinels.nodes()).unwrap();
+        let of = |name: &str| format!("SSE_RELAY_REDIS__SENTINEL__{name}");
+        let settings = [
+            (of("SERVICE"), SERVICE),
+            (of("NODES"), &nodes),
+            (of("CREDENTIALS__PASSWORD_VARIABLE"), "SENTINEL_PASSWORD"),
+            ("SENTINEL_PASSWORD".to_owned(), SENTINEL_PASSWORD),
+        ];
+        let settings: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        Fleet::start(count, &settings)
+    }
+
+    fn relay(&self, index: usize, at: Option<SocketAddr>) -> Relay {
+        let settings: Vec<(&str, &str)> = self.settings[index]
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
@@ -64,7 +104,7 @@ impl Fleet {
         self.at(index).signal(rustix::process::Signal::KILL);
         self.killed.push((address, self.at(index).output()));
         self.relays[index] = None;
-        self.relays[index] = Some(self.relay(Some(address)));
+        self.relays[index] = Some(self.relay(index, Some(address)));
     }
 
     /// The last of what each relay said.

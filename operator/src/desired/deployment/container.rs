@@ -61,7 +61,8 @@ pub fn build(
     }
 }
 
-fn policy(pull: PullPolicy) -> &'static str {
+/// As Kubernetes writes it.
+pub fn policy(pull: PullPolicy) -> &'static str {
     match pull {
         PullPolicy::Always => "Always",
         PullPolicy::IfNotPresent => "IfNotPresent",

@@ -1,6 +1,7 @@
 //! Sets of keys as issuers publish them (RFC 7517, RFC 7518, RFC 8037).
 
 use super::key::{Key, Kind, Purpose};
+use crate::auth::SignedBy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use relay_config::Algorithm;
 use serde_json::{Map, Value};
@@ -56,6 +57,7 @@ fn key(value: &Value) -> Option<Key> {
             _ => purpose(jwk),
         },
         algorithm: algorithm.flatten(),
+        origin: SignedBy::Published,
         kind: kind.ok()?,
     })
 }

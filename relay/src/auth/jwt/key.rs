@@ -1,8 +1,10 @@
 //! Keys that check signatures. A key's kind says which algorithms it is for, so a public key is never
 //! a secret of HMAC.
 
+use crate::auth::SignedBy;
 use relay_config::{Algorithm, JwtKey};
 use ring::{hmac, signature};
+use sha2::{Digest, Sha256};
 use spki::{
     SubjectPublicKeyInfoRef,
     der::{Decode, Document, Reader, SliceReader, asn1::UintRef, pem::PemLabel},
@@ -22,6 +24,8 @@ pub struct Key {
     pub purpose: Purpose,
     /// The only algorithm that it is for, where it says so.
     pub algorithm: Option<Algorithm>,
+    /// Where it is from: what is remembered of who shows a token that it signed.
+    pub origin: SignedBy,
     pub kind: Kind,
 }
 
@@ -77,19 +81,25 @@ pub enum KeyError {
 impl Key {
     /// What a configuration names, read.
     pub fn load(key: &JwtKey) -> Result<Key, KeyError> {
-        let kind = match (&key.secret_file, &key.public_key_file, &key.public_key) {
-            (Some(path), _, _) => Kind::secret(strip_line_end(&read(path)?))?,
+        let (kind, fingerprint) = match (&key.secret_file, &key.public_key_file, &key.public_key) {
+            (Some(path), _, _) => {
+                let bytes = read(path)?;
+                let secret = strip_line_end(&bytes);
+                (Kind::secret(secret)?, fingerprint(&[secret]))
+            }
             (None, Some(path), _) => {
                 let pem = read(path)?;
-                Kind::from_pem(std::str::from_utf8(&pem).map_err(|_| KeyError::NotPem)?)?
+                let pem = std::str::from_utf8(&pem).map_err(|_| KeyError::NotPem)?;
+                Kind::from_pem(pem)?.with_fingerprint()
             }
-            (None, None, Some(pem)) => Kind::from_pem(pem)?,
+            (None, None, Some(pem)) => Kind::from_pem(pem)?.with_fingerprint(),
             (None, None, None) => return Err(KeyError::Nothing),
         };
         Ok(Key {
             id: key.id.as_deref().map(Into::into),
             purpose: Purpose::Signatures,
             algorithm: None,
+            origin: SignedBy::Configured(fingerprint),
             kind,
         })
     }
@@ -139,6 +149,19 @@ impl Key {
     }
 }
 
+/// Tells keys apart, and nothing of what they are: of a secret, which has at least 256 bits, 64 of its
+/// hash give nothing away.
+fn fingerprint(parts: &[&[u8]]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update("sse-relay key");
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    u64::from_le_bytes(*hash.first_chunk().expect("a hash has 32 bytes"))
+}
+
 fn rsa(algorithm: Algorithm) -> Option<&'static signature::RsaParameters> {
     match algorithm {
         Algorithm::RS256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
@@ -152,6 +175,18 @@ fn rsa(algorithm: Algorithm) -> Option<&'static signature::RsaParameters> {
 }
 
 impl Kind {
+    /// The same key has the same fingerprint, however it is written.
+    fn with_fingerprint(self) -> (Kind, u64) {
+        let fingerprint = match &self {
+            Kind::Secret(_) => fingerprint(&[]), // one is never written in PEM
+            Kind::Rsa { n, e } => fingerprint(&[b"rsa", n, e]),
+            Kind::P256(point) | Kind::P384(point) | Kind::Ed25519(point) => {
+                fingerprint(&[b"point", point])
+            }
+        };
+        (self, fingerprint)
+    }
+
     fn secret(secret: &[u8]) -> Result<Kind, KeyError> {
         if secret.starts_with(b"-----BEGIN") {
             return Err(KeyError::PemAsSecret);

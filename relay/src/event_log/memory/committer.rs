@@ -4,8 +4,9 @@
 //! policy asks for it, and only then hands them to the tail and answers (group commit). A sync that no
 //! answer waits for runs beside it.
 
-use super::{AppendError, Appended, Clock, Publication, state::State};
+use super::{AppendError, Appended, Clock, Publication, Purged, state::State};
 use crate::{
+    channel::ChannelName,
     event_log::Entry,
     journal::{DoneSync, Finished, Fsync, Idempotency, Journal, JournalError, Record},
 };
@@ -28,6 +29,8 @@ const MAX_WAITING: usize = 65_536;
 const MAX_GROUP: usize = 1024;
 /// How often the writer looks at the file's size when nothing is published.
 const IDLE: Duration = Duration::from_secs(1);
+/// What was purged is taken out of the file by rewriting it, so often at most.
+const REWRITE_EVERY: Duration = Duration::from_secs(60);
 
 const WRITER_STOPPED: &str = "the journal's writer stopped";
 const CLOSED: &str = "the journal is closed";
@@ -39,6 +42,7 @@ type Answer = Result<Appended, AppendError>;
 
 enum Job {
     Append(Box<Publication>, oneshot::Sender<Answer>),
+    Purge(ChannelName, oneshot::Sender<Result<Purged, AppendError>>),
     Close(oneshot::Sender<Result<(), AppendError>>),
 }
 
@@ -62,6 +66,7 @@ impl Committer {
             state,
             clock,
             compaction: None,
+            purges: Purges::default(),
             syncing: None,
             synced: Instant::now(),
             unsynced: false,
@@ -96,10 +101,20 @@ impl Committer {
                 Ok(()) => answered
                     .await
                     .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(WRITER_STOPPED.into()))),
-                Err(TrySendError::Full(_)) => Err(AppendError::Unavailable(
-                    "too many publishes wait for the disk".into(),
-                )),
-                Err(TrySendError::Disconnected(_)) => Err(AppendError::Unavailable(CLOSED.into())),
+                Err(error) => Err(not_taken(&error)),
+            }
+        })
+    }
+
+    pub fn purge(&self, channel: ChannelName) -> BoxFuture<'static, Result<Purged, AppendError>> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.jobs.try_send(Job::Purge(channel, answer));
+        Box::pin(async move {
+            match sent {
+                Ok(()) => answered
+                    .await
+                    .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(WRITER_STOPPED.into()))),
+                Err(error) => Err(not_taken(&error)),
             }
         })
     }
@@ -125,12 +140,30 @@ impl Committer {
     }
 }
 
+/// Purges, of which the file still has what was purged until it is rewritten.
+#[derive(Default)]
+struct Purges {
+    made: u64,
+    /// So many of them the compaction leaves out that runs.
+    rewriting: u64,
+    rewritten: u64,
+    /// When the file was last rewritten for their sake.
+    at: Option<Instant>,
+}
+
+impl Purges {
+    fn want_rewriting(&self) -> bool {
+        self.made > self.rewritten && self.at.is_none_or(|at| at.elapsed() >= REWRITE_EVERY)
+    }
+}
+
 struct Writer {
     journal: Journal,
     fsync: Fsync,
     state: Arc<Mutex<State>>,
     clock: Clock,
     compaction: Option<JoinHandle<Result<Finished, JournalError>>>,
+    purges: Purges,
     /// A sync beside the appends.
     syncing: Option<JoinHandle<DoneSync>>,
     /// When the last sync began.
@@ -198,6 +231,11 @@ impl Writer {
                 Job::Append(publication, answer) => {
                     pending.extend(self.write(&publication, answer))
                 }
+                Job::Purge(channel, answer) => {
+                    // what was published before it is seen before it
+                    self.settle(std::mem::take(&mut pending));
+                    let _ = answer.send(self.purge(&channel));
+                }
                 Job::Close(answer) => {
                     closed = Some(answer);
                     break;
@@ -244,6 +282,29 @@ impl Writer {
         drop(state);
         let _ = answer.send(Ok(appended));
         None
+    }
+
+    fn purge(&mut self, channel: &ChannelName) -> Result<Purged, AppendError> {
+        let Some(until) = self.state.lock().purgeable(channel)? else {
+            return Ok(Purged::default());
+        };
+        let record = Record::Purged {
+            channel: channel.clone(),
+            until,
+        };
+        self.journal.append(&[record]).map_err(|error| {
+            failed(&error, "a purge was not written");
+            unavailable(&error)
+        })?;
+        self.unsynced = true;
+        self.purges.made += 1;
+        let purged = self.state.lock().purge(channel, until);
+        if matches!(self.fsync, Fsync::Always) {
+            let synced = self.journal.sync();
+            self.unsynced = synced.is_err();
+            synced.map_err(|error| AppendError::OutcomeUnknown(error.to_string()))?;
+        }
+        Ok(purged)
     }
 
     fn settle(&mut self, pending: Vec<Pending>) {
@@ -308,7 +369,8 @@ impl Writer {
     fn compact_if_worthwhile(&mut self) {
         self.finish_compaction(Wait::No);
         let live = self.state.lock().totals().bytes as u64;
-        if self.compaction.is_some() || !self.journal.wants_compaction(live) {
+        let wanted = self.journal.wants_compaction(live) || self.purges.want_rewriting();
+        if self.compaction.is_some() || !wanted {
             return;
         }
         if let Err(error) = self.begin_compaction() {
@@ -322,6 +384,8 @@ impl Writer {
             .journal
             .begin_compaction()
             .map_err(|error| error.to_string())?;
+        self.purges.rewriting = self.purges.made;
+        self.purges.at = Some(Instant::now());
         // nothing was appended in between: only this thread appends, and it stores what it wrote
         let snapshot = self.state.lock().snapshot();
         let thread = std::thread::Builder::new()
@@ -342,6 +406,7 @@ impl Writer {
         };
         match written {
             Ok(written) => {
+                self.purges.rewritten = self.purges.rewriting;
                 tracing::info!(
                     event = "journal.compacted",
                     "the journal was rewritten without what is trimmed"
@@ -358,13 +423,27 @@ impl Writer {
     }
 }
 
-/// Publishes that came after the close: surely not written.
+/// What came after the close: surely not written.
 fn refuse(waiting: &Receiver<Job>) {
+    let closed = || AppendError::Unavailable(CLOSED.into());
     for job in waiting.try_iter() {
-        if let Job::Append(_, answer) = job {
-            let _ = answer.send(Err(AppendError::Unavailable(CLOSED.into())));
+        match job {
+            Job::Append(_, answer) => {
+                let _ = answer.send(Err(closed()));
+            }
+            Job::Purge(_, answer) => {
+                let _ = answer.send(Err(closed()));
+            }
+            Job::Close(_) => {} // it is answered by being dropped
         }
     }
+}
+
+fn not_taken(error: &TrySendError<Job>) -> AppendError {
+    AppendError::Unavailable(match error {
+        TrySendError::Full(_) => "too many publishes wait for the disk".into(),
+        TrySendError::Disconnected(_) => CLOSED.into(),
+    })
 }
 
 /// Takes a thread if it is done, or if that is waited for.

@@ -26,6 +26,8 @@ pub struct History {
     /// Id of the newest event, also when the event itself is gone.
     pub last: EventId,
     pub ending: Ending,
+    /// Everything up to here was purged; zero if nothing ever was.
+    pub purged: EventId,
     pub retention: Retention,
     rate: Rate,
 }
@@ -37,6 +39,7 @@ impl History {
             bytes: 0,
             last,
             ending,
+            purged: EventId::ZERO,
             retention,
             rate: Rate::default(),
         }

@@ -11,8 +11,8 @@ use crate::{
     event::Ending,
     event_log::{
         AppendError, Appended, ChannelInfo, Completeness, Entry, Gaps, IdempotencyKey, LogTotals,
-        Publication, Standing, Tail,
-        gap::{Gap, Known, missing},
+        Publication, Purge, Purged, Standing, Tail, Whose,
+        gap::{self, Gap, Known, missing},
         merge::Part,
         resume::{EndedEpoch, EpochLoss},
     },
@@ -266,6 +266,41 @@ impl State {
         }
     }
 
+    /// Up to where a channel is to be purged: its newest id. `None` when there is nothing to do.
+    pub fn purgeable(&self, channel: &ChannelName) -> Result<Option<EventId>, AppendError> {
+        if self.closed {
+            return Err(AppendError::Unavailable("the log is closed".into()));
+        }
+        let history = self.channels.get(channel);
+        let last = history.map(|history| history.last);
+        Ok(last.filter(|last| *last > EventId::ZERO))
+    }
+
+    /// Drops what a channel has up to an id, and tells the tail.
+    pub fn purge(&mut self, channel: &ChannelName, until: EventId) -> Purged {
+        let events = self.drop_until(channel, until);
+        self.tail.purged(Purge {
+            partition: self.partition,
+            whose: Whose::These(vec![channel.clone()]),
+        });
+        Purged {
+            events,
+            until: Some(self.place(until)),
+        }
+    }
+
+    fn drop_until(&mut self, channel: &ChannelName, until: EventId) -> u64 {
+        let Some(history) = self.channels.get_mut(channel) else {
+            return 0;
+        };
+        history.purged = history.purged.max(until);
+        let (before, first) = (self.events, |state: &State| state.channels[channel].first());
+        while first(self).is_some_and(|first| first <= until) {
+            self.pop(channel);
+        }
+        (before - self.events) as u64
+    }
+
     /// Asked again for every channel by the sweeps to come.
     pub fn limits_changed(&mut self) {
         self.limits = Limits::Changed;
@@ -346,28 +381,30 @@ impl State {
         told: EventId,
     ) -> Option<Gap> {
         let mut gap = None;
-        let mut add = |known, channel| {
+        let mut add = |known, purged, channel| {
             let missing = missing(after.id, upto, known).filter(|(_, until)| *until > told);
-            if let Some(missing) = missing {
-                Gap::add(&mut gap, after, missing, channel);
+            if let Some((certainty, until)) = missing {
+                let reason = gap::reason(until, purged);
+                Gap::add(&mut gap, after, (certainty, until), reason, channel);
             }
         };
         for name in moved {
             if let Some(history) = self.channels.get(name) {
-                add(history.known_after(after.id), Some(name));
+                let purged = Some(history.purged);
+                add(history.known_after(after.id), purged, Some(name));
             }
         }
         for selector in selectors {
             if let Selector::Channel(name) = selector
                 && !self.channels.contains_key(name)
             {
-                add(Known::Forgotten(self.forgotten), Some(name));
+                add(Known::Forgotten(self.forgotten), None, Some(name));
             }
         }
         // the names of forgotten channels are not kept, so any may have matched a pattern
         let pattern = |selector: &Selector| matches!(selector, Selector::Pattern(_));
         if selectors.iter().any(pattern) {
-            add(Known::Forgotten(self.forgotten), None);
+            add(Known::Forgotten(self.forgotten), None, None);
         }
         gap
     }
@@ -530,6 +567,7 @@ impl State {
                     epoch,
                     fork,
                     loss: EpochLoss::Unknown,
+                    later: None,
                 });
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);
@@ -557,6 +595,17 @@ impl State {
                 self.by_last.insert(last, channel.clone());
                 self.channels
                     .insert(channel, History::new(last, ending, retention));
+            }
+            Record::Purged { channel, until } => {
+                self.last = self.last.max(until);
+                // in a snapshot the events that the channel has got since come later
+                if !self.channels.contains_key(&channel) {
+                    let retention = (self.options.retention)(channel.as_str());
+                    let history = History::new(until, Ending::Continues, retention);
+                    self.by_last.insert(until, channel.clone());
+                    self.channels.insert(channel.clone(), history);
+                }
+                self.drop_until(&channel, until);
             }
         }
     }
@@ -600,6 +649,12 @@ impl State {
                     channel: name.clone(),
                     last: history.last,
                     ending: history.ending,
+                });
+            }
+            if history.purged > EventId::ZERO {
+                records.push(Record::Purged {
+                    channel: name.clone(),
+                    until: history.purged,
                 });
             }
             entries.extend(history.iter().cloned());
@@ -647,6 +702,7 @@ mod tests {
         fn deliver(&self, _: Epoch, _: &[Arc<Entry>]) {}
         fn advance(&self, _: Place) {}
         fn lost(&self, _: Loss) {}
+        fn purged(&self, _: Purge) {}
         fn condition(&self, _: Condition) {}
     }
 

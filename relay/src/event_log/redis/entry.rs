@@ -282,6 +282,8 @@ pub enum News<'a> {
     Epoch { epoch: Epoch, after: Epoch },
     /// More of an ended epoch is known to be lost.
     Witness { ended: Epoch },
+    /// A channel was purged, and how many purges there were.
+    Purge { name: String, number: u64 },
 }
 
 impl<'a> News<'a> {
@@ -313,6 +315,10 @@ impl<'a> News<'a> {
             b"epoch" => Some(News::Epoch {
                 epoch,
                 after: other()?,
+            }),
+            b"purge" => Some(News::Purge {
+                name: rest.to_owned(),
+                number: number(events).ok_or(Undecodable::Damaged("a count is no number"))?,
             }),
             b"witness" => Some(News::Witness { ended: other()? }),
             _ => None,

@@ -56,6 +56,11 @@ impl Keys {
         self.named("epochs")
     }
 
+    /// Channels that were purged, and up to where.
+    pub fn purges(&self) -> String {
+        self.named("purges")
+    }
+
     /// Idempotency keys by the time of their use.
     pub fn used_keys(&self) -> String {
         self.named("keys")

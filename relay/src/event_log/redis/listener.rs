@@ -21,7 +21,7 @@ use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
     cursor::{Epoch, EventId, Place},
     event::Ending,
-    event_log::{Entry, Tail},
+    event_log::{Entry, Purge, Tail, Whose},
     redis::{MAX_EVENT_BYTES, Message},
 };
 use attaching::Waiting;
@@ -98,7 +98,7 @@ pub struct Listener {
     /// Channels that the index says have more than was delivered; perhaps it is on its way.
     suspects: Vec<(ChannelName, EventId)>,
     checked: Instant,
-    watch: Option<Watch>,
+    watches: Vec<Watch>,
     /// Patterns whose channels are still to be found.
     unlisted: Vec<(u64, ChannelPattern)>,
 }
@@ -139,7 +139,7 @@ impl Listener {
             numbers: 0,
             suspects: Vec::new(),
             checked: now,
-            watch: None,
+            watches: Vec::new(),
             unlisted: Vec::new(),
         }
     }
@@ -276,8 +276,7 @@ impl Listener {
 
     /// Whether all that survived of an epoch was read, or will be before anything else is heard.
     fn has_ended(&self, epoch: Epoch) -> bool {
-        let ended = self.log.ended.lock();
-        ended.iter().any(|ended| ended.epoch == epoch)
+        self.log.ended.lock().contains(epoch)
     }
 
     /// The view first: who attaches meanwhile must read what is queued for the tail already.
@@ -300,13 +299,35 @@ impl Listener {
             }
             Some(News::Epoch { .. }) => self.fall_behind(),
             Some(News::Witness { ended })
-                if self.watch.is_some_and(|watch| watch.ended == ended) =>
+                if self.watches.iter().any(|watch| watch.ended == ended) =>
             {
                 self.fall_behind();
+            }
+            Some(News::Purge { name, number }) => {
+                let news = self.log.view.lock().note_purges(number);
+                match channel_named(&name).filter(|_| news == 1) {
+                    Some(channel) => self.tell_purged(Whose::These(vec![channel])),
+                    None if news > 0 => self.tell_purged(Whose::Any), // one was missed
+                    None => {}
+                }
             }
             Some(News::Witness { .. }) | None => {}
         }
         Ok(())
+    }
+
+    /// What the head tells of purges, should messages of them be lost.
+    fn note_purges(&self, purges: u64) {
+        if self.log.view.lock().note_purges(purges) > 0 {
+            self.tell_purged(Whose::Any);
+        }
+    }
+
+    fn tell_purged(&self, whose: Whose) {
+        self.tail.purged(Purge {
+            partition: self.log.store.partition(),
+            whose,
+        });
     }
 
     /// A channel has begun. If a pattern matches it, its first events are delivered now, and nothing
@@ -405,9 +426,8 @@ impl Listener {
                 self.check().await;
             }
         }
-        if self.watch.is_some_and(|watch| Instant::now() > watch.until) {
-            self.watch = None;
-        }
+        let now = Instant::now();
+        self.watches.retain(|watch| now <= watch.until);
     }
 
     /// Unsubscribes from what nobody needs any more.

@@ -4,12 +4,13 @@ use super::{
     appender::{Novelty, Span},
     canary::Canary,
     entry::{Part, encode_event},
+    epochs::Ended,
     gate::Gate,
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
     scripts::Outcome,
-    store::{Attempt, Batch, EndedEpoch, Head, Store, StoreError},
+    store::{Attempt, Batch, Head, Store, StoreError},
     view::View,
 };
 use crate::{
@@ -44,7 +45,7 @@ pub struct PartitionLog {
     pub store: Store,
     pub view: Mutex<View>,
     /// Epochs that ended, as Redis last told.
-    pub ended: Mutex<Vec<EndedEpoch>>,
+    pub ended: Mutex<Ended>,
     pub canary: Mutex<Canary>,
     /// Epochs that cursors named and this process does not know, and when it first heard of them.
     /// When Redis was last asked for its epochs, and answered.

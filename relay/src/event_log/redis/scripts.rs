@@ -54,6 +54,22 @@ pub enum Outcome {
     NotFound,
 }
 
+/// What became of a purge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PurgeOutcome {
+    Purged {
+        epoch: Epoch,
+        /// How many purges the partition has had, with this one.
+        number: u64,
+        until: EventId,
+        events: u64,
+    },
+    /// The log knows nothing of the channel.
+    Unknown,
+    /// Nothing was dropped: the primary is not the one that the epoch was confirmed on.
+    Recheck,
+}
+
 /// Whether an epoch began.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Begun {
@@ -99,6 +115,25 @@ impl Outcome {
     }
 }
 
+impl PurgeOutcome {
+    pub fn parse(reply: &Reply) -> Result<PurgeOutcome, Undecodable> {
+        let [status, epoch, number, until, events] = reply.list().unwrap_or_default() else {
+            return Err(strange());
+        };
+        Ok(match status.text() {
+            Some("ok") => PurgeOutcome::Purged {
+                epoch: parse_epoch(epoch)?,
+                number: parse_count(number)?,
+                until: parse_id(until)?,
+                events: parse_count(events)?,
+            },
+            Some("unknown") => PurgeOutcome::Unknown,
+            Some("recheck") => PurgeOutcome::Recheck,
+            _ => return Err(strange()),
+        })
+    }
+}
+
 impl Begun {
     pub fn parse(reply: &Reply) -> Result<Begun, Undecodable> {
         match reply.list().and_then(|items| items.first()?.text()) {
@@ -114,6 +149,13 @@ pub fn parse_epoch(reply: &Reply) -> Result<Epoch, Undecodable> {
         .integer()
         .and_then(|number| u32::try_from(number).ok());
     number.map(Epoch::from_random).ok_or_else(strange)
+}
+
+pub fn parse_count(reply: &Reply) -> Result<u64, Undecodable> {
+    let number = reply.integer();
+    number
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or_else(strange)
 }
 
 pub fn parse_id(reply: &Reply) -> Result<EventId, Undecodable> {

@@ -10,7 +10,7 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Begun, Outcome, parse_epoch, parse_id},
+    scripts::{self, Begun, Outcome, PurgeOutcome, parse_count, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
@@ -60,6 +60,8 @@ pub struct Head {
     pub last: EventId,
     /// The highest id among channels that the index has forgotten.
     pub forgotten: EventId,
+    /// How many purges there were.
+    pub purges: u64,
 }
 
 /// An epoch that ended.
@@ -70,6 +72,8 @@ pub struct EndedEpoch {
     pub fork: EventId,
     /// The highest id of it that is known to have been lost, if any was.
     pub lost: Option<EventId>,
+    /// The epoch that followed.
+    pub next: Epoch,
     pub at: UnixMillis,
 }
 
@@ -142,7 +146,8 @@ impl Store {
                 ],
             )
             .await?;
-        let [of, _, last, forgotten, partitions, layout] = reply.list().unwrap_or_default() else {
+        let [of, _, last, forgotten, partitions, layout, purges] = reply.list().unwrap_or_default()
+        else {
             return Err(Undecodable::Damaged("the head has another shape").into());
         };
         if layout.text() != Some(LAYOUT) {
@@ -157,6 +162,7 @@ impl Store {
             epoch: parse_epoch(of)?,
             last: parse_id(last)?,
             forgotten: parse_id(forgotten)?,
+            purges: purges_of(purges)?,
         })
     }
 
@@ -204,7 +210,7 @@ impl Store {
     fn head_command(&self) -> Command {
         Command::new("HMGET")
             .arg(self.keys.head())
-            .args(["e", "i", "f"])
+            .args(["e", "i", "f", "p"])
     }
 
     /// Appends a batch in one call, over one session whose primary's replication id is checked.
@@ -351,19 +357,52 @@ impl Store {
         Ok((head, epochs))
     }
 
-    /// Drops all events of a channel, which stays known: who missed some is told. How many it had.
-    pub async fn purge(&self, channel: &ChannelName) -> Result<u64, StoreError> {
-        let stream = self.keys.stream(channel.as_str());
-        let reply = self
-            .primary
-            .script(&scripts::PURGE, &[stream.as_bytes()], &[])
-            .await?;
-        Ok(reply.integer().unwrap_or(0).unsigned_abs())
+    /// Drops all events that a channel has; it stays known. Harmless again after a lost answer.
+    pub async fn purge(&self, channel: &ChannelName) -> Result<PurgeOutcome, StoreError> {
+        let session = self.primary.session()?;
+        let keys = [
+            self.keys.head(),
+            self.keys.channels(),
+            self.keys.purges(),
+            self.keys.stream(channel.as_str()),
+        ];
+        let keep = millis(self.options.longest_age.saturating_mul(2));
+        let arguments = [
+            session.replication_id().as_str(),
+            channel.as_str(),
+            &self.keys.news(),
+            &keep,
+        ];
+        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let arguments = arguments.map(str::as_bytes);
+        let reply = session.script(&scripts::PURGE, &keys, &arguments).await?;
+        Ok(PurgeOutcome::parse(&reply)?)
+    }
+
+    /// Up to where these channels were purged, if they ever were.
+    pub(super) async fn purged(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<Vec<Option<EventId>>, StoreError> {
+        let names = channels.iter().map(ChannelName::as_str);
+        let command = Command::new("HMGET").arg(self.keys.purges()).args(names);
+        let reply = first(self.primary.pipeline(&[command]).await?)?;
+        let ids = reply.list().unwrap_or_default().iter();
+        let ids = ids.map(|id| (!id.is_nil()).then(|| parse_id(id)).transpose());
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A head that never saw a purge has no count of them.
+fn purges_of(reply: &Reply) -> Result<u64, Undecodable> {
+    match reply.is_nil() {
+        true => Ok(0),
+        false => parse_count(reply),
     }
 }
 
 fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
-    let [epoch, last, forgotten] = reply.list().unwrap_or_default() else {
+    let [epoch, last, forgotten, purges] = reply.list().unwrap_or_default() else {
         return Err(Undecodable::Damaged("the head has another shape").into());
     };
     if epoch.is_nil() {
@@ -373,6 +412,7 @@ fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
         epoch: parse_epoch(epoch)?,
         last: parse_id(last)?,
         forgotten: parse_id(forgotten)?,
+        purges: purges_of(purges)?,
     }))
 }
 
@@ -380,14 +420,16 @@ fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
 fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
     let strange = || Undecodable::Damaged("an ended epoch has another shape");
     let words: Vec<&str> = text.split(' ').collect();
-    let [fork, lost, _, at] = words[..] else {
+    let [fork, lost, next, at] = words[..] else {
         return Err(strange());
     };
+    let next = next.parse().map_err(|_| strange())?;
     let id = |text: &str| text.parse().ok().and_then(EventId::new).ok_or_else(strange);
     Ok(EndedEpoch {
         epoch,
         fork: id(fork)?,
         lost: Some(id(lost)?).filter(|lost| *lost > EventId::ZERO),
+        next: Epoch::from_random(next),
         at: at.parse().map_err(|_| strange())?,
     })
 }
@@ -424,6 +466,7 @@ mod tests {
         let epoch = Epoch::from_random(7);
         let ended = parse_ended(epoch, "100 0 8 1795000000000").unwrap();
         assert_eq!((ended.fork.get(), ended.lost), (100, None));
+        assert_eq!(ended.next, Epoch::from_random(8));
         let ended = parse_ended(epoch, "100 120 8 1795000000000").unwrap();
         assert_eq!(ended.lost, EventId::new(120));
         for other in ["", "1 2 3", "a 0 8 1", "1 2 3 4 5"] {

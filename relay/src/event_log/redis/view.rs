@@ -8,7 +8,7 @@
 use super::{
     entry::{Message, Undecodable},
     ring::Ring,
-    store::Head,
+    store::{Head, MAX_ENDED_EPOCHS},
 };
 use crate::{
     channel::{ChannelName, ChannelPattern, Selector},
@@ -87,13 +87,15 @@ pub struct View {
     seen: EventId,
     /// The highest id that is known to exist.
     known: EventId,
-    /// What was acknowledged in an epoch that did not begin here yet.
-    ahead: Option<(Epoch, EventId)>,
+    /// What was acknowledged in epochs that did not begin here yet.
+    ahead: Vec<(Epoch, EventId)>,
     attached: HashMap<ChannelName, Attached>,
     channels: HashMap<ChannelName, Need>,
     patterns: HashMap<ChannelPattern, Need>,
     /// Channels that ended, with their last ids.
     ended: HashMap<ChannelName, EventId>,
+    /// How many purges were heard of.
+    purges: u64,
     ring: Ring,
 }
 
@@ -106,11 +108,12 @@ impl View {
             verified: EventId::ZERO,
             seen: EventId::ZERO,
             known: EventId::ZERO,
-            ahead: None,
+            ahead: Vec::new(),
             attached: HashMap::new(),
             channels: HashMap::new(),
             patterns: HashMap::new(),
             ended: HashMap::new(),
+            purges: 0,
             ring,
         }
     }
@@ -157,9 +160,13 @@ impl View {
         if self.epoch == Some(epoch) {
             self.seen = self.seen.max(id);
             self.known = self.known.max(id);
+        } else if let Some((_, last)) = self.ahead.iter_mut().find(|(of, _)| *of == epoch) {
+            *last = (*last).max(id);
         } else {
-            let before = self.ahead.filter(|(of, _)| *of == epoch);
-            self.ahead = Some((epoch, before.map_or(id, |(_, before)| before.max(id))));
+            if self.ahead.len() >= MAX_ENDED_EPOCHS {
+                self.ahead.remove(0);
+            }
+            self.ahead.push((epoch, id));
         }
     }
 
@@ -168,10 +175,11 @@ impl View {
         self.epoch = Some(epoch);
         self.head = at;
         self.verified = at;
-        let ahead = self.ahead.take().filter(|(of, _)| *of == epoch);
-        self.seen = ahead.map_or(EventId::ZERO, |(_, id)| id);
+        let ahead = self.ahead.iter().position(|(of, _)| *of == epoch);
+        self.seen = ahead.map_or(EventId::ZERO, |index| self.ahead.swap_remove(index).1);
         self.known = at.max(self.seen);
         self.ring.clear(at);
+        self.purges = 0; // another log counts anew
         for channel in self.attached.values_mut() {
             channel.last = at;
             channel.since = at;
@@ -353,9 +361,20 @@ impl View {
         unneeded
     }
 
-    /// Who reads must ask the log: what was recent may be gone.
-    pub fn forget_recent(&mut self) {
-        self.ring.clear(self.head);
+    /// How many purges were heard of.
+    pub fn purges(&self) -> u64 {
+        self.purges
+    }
+
+    /// There were so many purges. If some are new, what was recent may be gone, so that who reads must
+    /// ask the log; how many are.
+    pub fn note_purges(&mut self, purges: u64) -> u64 {
+        let news = purges.saturating_sub(self.purges);
+        if news > 0 {
+            self.purges = purges;
+            self.ring.clear(self.head);
+        }
+        news
     }
 
     fn remember_ended(&mut self, channel: ChannelName, last: EventId) {

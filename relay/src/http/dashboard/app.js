@@ -277,10 +277,10 @@ function showDemoHint(channels) {
 const POLL_MS = 2_000;
 const ANSWER_MS = 5_000;
 
-async function ask(path) {
+async function ask(path, method = 'GET') {
   let response;
   try {
-    response = await fetch(path, { headers: credential.headers({ Accept: 'application/json' }), cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
+    response = await fetch(path, { method, headers: credential.headers({ Accept: 'application/json' }), cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) });
   } catch (error) {
     throw new Error(error.name === 'TimeoutError' ? 'no answer within 5 s' : 'the relay cannot be reached');
   }
@@ -314,6 +314,7 @@ function showStatus(status) {
   say(byId('status-queues'), bytes(memory.queueBytes));
   say(byId('status-queues-limit'), `of ${bytes(memory.queueLimitBytes)}`);
   say(byId('status-problem'), '');
+  streams.mayEnd = status.caller.rights.includes('disconnect');
 }
 
 /** This replica among the others. */
@@ -327,6 +328,7 @@ function statusFailed(error) {
   state.dataset.state = 'unknown';
   say(state, 'no answer');
   say(byId('status-problem'), `Status not known: ${error.message}. The numbers are the last ones known.`);
+  streams.mayEnd = false;
 }
 
 /**
@@ -349,9 +351,10 @@ function newRow(key, cells) {
   const row = element('tr', { 'data-key': key });
   cells.forEach((cell, index) => {
     const made = index === 0 ? element('th', { scope: 'row' }) : element('td');
-    const holder = cell.press ? element('button', { type: 'button', class: 'link' }) : element('span');
+    const holder = cell.press ? element('button', { type: 'button', class: cell.act ? 'act' : 'link' }) : element('span');
     if (cell.press) holder.addEventListener('click', cell.press);
     if (cell.number) made.classList.add('number');
+    if (cell.act) made.classList.add('act');
     made.append(holder);
     row.append(made);
   });
@@ -362,6 +365,8 @@ function fillCell(target, cell) {
   const holder = target.firstElementChild;
   say(holder, cell.text ?? cell);
   if (cell.title && holder.title !== cell.title) holder.title = cell.title;
+  if (cell.label) holder.setAttribute('aria-label', cell.label);
+  if (cell.act) holder.disabled = cell.busy === true;
 }
 
 const numberCell = (text) => ({ text, number: true });
@@ -385,24 +390,94 @@ function showChannels({ channels, next }) {
   showDemoHint(channels);
 }
 
-function showStreams({ connections, next, unanswered }) {
-  fillTable(byId('streams'), connections.map((stream) => ({
-    key: String(stream.id),
-    cells: [
-      { text: String(stream.id), title: stream.client ? `client ${stream.client}` : '' },
-      { text: stream.channels.join(', '), title: stream.channels.join(', ') },
-      filterText(stream.filter),
-      stream.cursor ?? '–',
-      numberCell(bytes(stream.queueBytes)),
-      numberCell(count(stream.delivered)),
-      numberCell(count(stream.filtered)),
-      numberCell(count(stream.dropped)),
-      numberCell(duration(stream.ageSeconds)),
-      { text: `${stream.remoteAddr} ${stream.transport ?? ''}`, title: stream.userAgent ?? '' },
-    ],
+/** What is known of the streams: the last list, and which of them the user is about to end. */
+const streams = { list: { connections: [], next: null, unanswered: [] }, mayEnd: false, armed: '', ending: new Set() };
+const ARMED_MS = 5_000;
+
+function showStreams(list) {
+  streams.list = list;
+  byId('streams-act').hidden = !streams.mayEnd;
+  fillTable(byId('streams'), list.connections.map((stream) => ({
+    // a row with a button is another one than a row without
+    key: `${stream.id}${streams.mayEnd ? ' ' : ''}`,
+    cells: streamCells(stream),
   })));
-  const missing = unanswered.length > 0 ? `; no answer from ${unanswered.join(', ')}` : '';
-  say(byId('streams-note'), listNote(connections.length, next, 'stream') + missing);
+  const missing = list.unanswered.length > 0 ? `; no answer from ${list.unanswered.join(', ')}` : '';
+  say(byId('streams-note'), listNote(list.connections.length, list.next, 'stream') + missing);
+}
+
+function streamCells(stream) {
+  const id = String(stream.id);
+  const cells = [
+    { text: id, title: stream.client ? `client ${stream.client}` : '' },
+    whoCell(stream),
+    { text: `${stream.remoteAddr ?? '–'} ${stream.transport ?? ''}`, title: stream.userAgent ?? '' },
+    { text: stream.channels.join(', '), title: stream.channels.join(', ') },
+    filterText(stream.filter),
+    { ...numberCell(since(stream)), title: `open for ${duration(stream.ageSeconds)}, since ${stream.openedAt}` },
+    numberCell(count(stream.delivered)),
+    numberCell(count(stream.filtered)),
+    numberCell(count(stream.dropped)),
+    numberCell(bytes(stream.queueBytes)),
+    stream.cursor ?? '–',
+  ];
+  if (streams.mayEnd) {
+    const armed = streams.armed === id;
+    cells.push({
+      text: armed ? 'Really?' : 'End',
+      label: armed ? `Really end stream ${id}` : `End stream ${id}`,
+      act: true,
+      busy: streams.ending.has(id),
+      press: () => pressEnd(id),
+    });
+  }
+  return cells;
+}
+
+/** Whom a stream belongs to: a name, never what was shown for it. */
+function whoCell(stream) {
+  const name = stream.subject ?? stream.token ?? stream.credential;
+  const shown = stream.token ? `${stream.credential} ${stream.token}` : stream.credential;
+  return {
+    text: stream.client ? `${name} · ${stream.client}` : name,
+    title: `${stream.subject ? `subject ${stream.subject}, ` : ''}${shown}${stream.client ? `, client ${stream.client}` : ''}`,
+  };
+}
+
+function since(stream) {
+  const opened = new Date(stream.openedAt);
+  return stream.ageSeconds < 86400 ? clock(opened) : opened.toISOString().slice(0, 10);
+}
+
+/** The first press asks, the second one ends. */
+function pressEnd(id) {
+  if (streams.armed !== id) {
+    streams.armed = id;
+    setTimeout(() => {
+      if (streams.armed !== id) return;
+      streams.armed = '';
+      showStreams(streams.list);
+    }, ARMED_MS);
+    return showStreams(streams.list);
+  }
+  streams.armed = '';
+  streams.ending.add(id);
+  showStreams(streams.list);
+  return endStream(id);
+}
+
+async function endStream(id) {
+  const result = byId('streams-result');
+  try {
+    const { ended } = await ask(`/v1/connections/${encodeURIComponent(id)}`, 'DELETE');
+    result.dataset.state = 'done';
+    say(result, ended > 0 ? `Stream ${id} was ended.` : `Stream ${id} had ended already.`);
+  } catch (error) {
+    result.dataset.state = 'failed';
+    say(result, `Stream ${id} was not ended: ${error.message}`);
+  }
+  streams.ending.delete(id);
+  await refresh();
 }
 
 function filterText(filter) {
@@ -419,7 +494,10 @@ async function refresh() {
   const shown = [
     ask('/v1/status').then(showStatus).catch(statusFailed),
     ask('/v1/channels?limit=100').then(showChannels).catch((error) => say(byId('channels-note'), `not known: ${error.message}`)),
-    ask('/v1/connections?limit=100').then(showStreams).catch((error) => say(byId('streams-note'), `not known: ${error.message}`)),
+    ask('/v1/connections?limit=100').then(showStreams).catch((error) => {
+      showStreams({ connections: [], next: null, unanswered: [] });
+      say(byId('streams-note'), `not known: ${error.message}`);
+    }),
   ];
   await Promise.all(shown);
 }

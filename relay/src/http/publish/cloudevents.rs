@@ -132,6 +132,7 @@ fn event(mut attributes: BTreeMap<String, String>, data: Data) -> Result<Event, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const STRUCTURED: &str = r#"{"specversion":"1.0","id":"7","source":"/s","type":"com.example.t","time":"2026-11-21T08:00:00Z",
         "comexampleext":5,"subject":null,"data":{"a" : "b"}}"#;
@@ -186,5 +187,66 @@ mod tests {
         assert_eq!(of("aGk=").unwrap().data.unwrap().as_str(), "hi");
         assert_eq!(of("/w==").unwrap_err().kind, Kind::InvalidEncoding);
         assert_eq!(of("?").unwrap_err().kind, Kind::InvalidEvent);
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_and_no_bodies_panic(
+            names in prop::collection::vec("[a-z0-9]{0,12}", 0..6),
+            values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            text in "\\PC{0,200}",
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in names.iter().zip(&values) {
+                let name = http::HeaderName::from_bytes(format!("ce-{name}").as_bytes());
+                if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_bytes(value)) {
+                    headers.append(name, value);
+                }
+            }
+            let _ = binary(&headers, &body);
+            let _ = structured(&body);
+            let _ = structured(text.as_bytes());
+        }
+
+        /// Whatever the attributes say, both modes give the same event, and nothing in it that is no
+        /// legal attribute: no line end reaches a stream by them.
+        #[test]
+        fn both_modes_give_the_same_event_or_the_same_refusal(
+            id in "[!-~]{1,20}",
+            source in "\\PC{1,20}",
+            kind in "[a-z.]{1,20}",
+            extension in "[a-z]{1,10}",
+            value in "(?s).{0,30}",
+            data in "\\PC{0,40}",
+        ) {
+            let own = ["specversion", "id", "source", "type", "time", "data", "datacontenttype"];
+            prop_assume!(!own.contains(&extension.as_str()));
+            let pairs = [
+                ("specversion", "1.0"), ("id", &id), ("source", &source), ("type", &kind), (&extension, &value),
+            ];
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                let encoded = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+                let name: http::HeaderName = format!("ce-{name}").parse().unwrap();
+                headers.insert(name, encoded.to_string().parse().unwrap());
+            }
+            let mut json = serde_json::Map::new();
+            for (name, value) in pairs {
+                json.insert(name.to_owned(), value.into());
+            }
+            json.insert("data".to_owned(), data.clone().into());
+            let json = serde_json::Value::Object(json).to_string();
+            match (binary(&headers, data.as_bytes()), structured(json.as_bytes())) {
+                (Ok(one), Ok(other)) => {
+                    prop_assert_eq!(&one, &other);
+                    prop_assert_eq!(one.attributes.get(&extension), Some(value.as_str()));
+                    let clean = |(name, value): (&str, &str)| !format!("{name}{value}").contains(char::is_control);
+                    prop_assert!(one.attributes.iter().all(clean));
+                }
+                (Err(one), Err(other)) => prop_assert_eq!(one.kind, other.kind),
+                (one, other) => prop_assert!(false, "{:?} and {:?}", one, other),
+            }
+        }
     }
 }

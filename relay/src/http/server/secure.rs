@@ -107,7 +107,7 @@ impl Context {
             Err(_) => return Err(HandshakeOutcome::Timeout),
             Ok(Ok(1)) if first[0] == HANDSHAKE => {}
             Ok(Ok(1)) => {
-                let _ = timeout_at(deadline, self.refuse(wire, plain())).await;
+                let _ = timeout_at(deadline, self.refuse(wire, plain(), &[])).await;
                 return Err(HandshakeOutcome::Failed);
             }
             Ok(_) => return Err(HandshakeOutcome::Failed),
@@ -199,11 +199,11 @@ impl Context {
             return self.serve_http2(io, bytes, remote).await;
         }
         if !http.http1 {
-            return self.refuse(io, super::version_is_off()).await;
+            return self.refuse(io, super::version_is_off(), &bytes).await;
         }
         let max = http.max_head_bytes.as_usize();
         if let Some(problem) = unreadable(&bytes, max) {
-            return self.refuse(io, problem).await;
+            return self.refuse(io, problem, &bytes).await;
         }
         let decision = match head::parse(&bytes, max) {
             Parsed::Request { request, .. } => {

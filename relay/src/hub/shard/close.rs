@@ -8,6 +8,7 @@ use super::{
 use crate::{
     frame::{Framing, LAST_CHUNK},
     hub::{
+        clients::Got,
         open::{CloseReason, Life, StreamInfo},
         sink::{Finish, Sink},
     },
@@ -79,6 +80,14 @@ impl Shard {
             .dropped
             .of(DropReason::Closed)
             .add(waiting);
+        if let Some(client) = &stream.info.client {
+            let got = Got {
+                delivered,
+                filtered,
+                dropped: stream.counts.dropped,
+            };
+            self.shared.hub.clients.ended(client, got, self.now);
+        }
         self.log_closed(&stream, reason, delivered, filtered);
         self.release_feed(stream.feed);
         self.shared.hub.closed.notify_waiters();

@@ -65,6 +65,23 @@ pub fn parse(bytes: &[u8], max: usize) -> Parsed<'_> {
     }
 }
 
+/// The origin of the page that sent a request, of a head that may not be legal or not be whole. `None`
+/// if it is there twice.
+pub fn origin(bytes: &[u8]) -> Option<&str> {
+    let lines = bytes.split(|byte| *byte == b'\n').skip(1);
+    let lines = lines.map(<[u8]>::trim_ascii_end);
+    let mut found = lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            name.eq_ignore_ascii_case(b"origin")
+                .then(|| value[1..].trim_ascii())
+        });
+    let first = std::str::from_utf8(found.next()?).ok();
+    first.filter(|_| found.next().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +104,23 @@ mod tests {
         );
         assert_eq!(request.headers[1].value, b"7");
         assert_eq!(&whole[body..], b"rest");
+    }
+
+    #[test]
+    fn the_origin_is_found_in_a_head_that_cannot_be_read() {
+        let of = |head: &'static str| origin(head.as_bytes());
+        assert_eq!(
+            of("GET / HTTP/1.1\r\nX: \x01\r\nORIGIN: https://a.example \r\nY: cut"),
+            Some("https://a.example")
+        );
+        for none in [
+            "",
+            "Origin: https://a.example",
+            "GET / HTTP/1.1\r\n\r\nOrigin: https://a.example\r\n",
+            "GET / HTTP/1.1\r\nOrigin: a\r\norigin: b\r\n\r\n",
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -35,7 +35,11 @@ impl Shard {
     }
 
     /// Channels of a feed whose events are lost: none when it may be any; `None` when none is its.
-    fn concerned_by(&self, whose: &Whose, selectors: &[Selector]) -> Option<Vec<ChannelName>> {
+    pub(super) fn concerned_by(
+        &self,
+        whose: &Whose,
+        selectors: &[Selector],
+    ) -> Option<Vec<ChannelName>> {
         let Whose::These(channels) = whose else {
             return Some(Vec::new());
         };

@@ -5,7 +5,7 @@ use super::{
     feeds::Finished,
     poller::Token,
     retry::Retry,
-    stream::{Backlog, Then},
+    stream::{Backlog, ComingPage, Then},
 };
 use crate::{
     cursor::{Cursor, Place},
@@ -13,7 +13,7 @@ use crate::{
         Completeness, Origin, Page, Read, ReadError, Standings, cursor_of,
         gap::{self, Certainty, Gap},
     },
-    frame::{GapData, GapReason},
+    frame::GapData,
     hub::voice::Written,
     stats::LogOperation,
 };
@@ -34,7 +34,7 @@ impl Shard {
     /// is kept; should the page not reach up to now, it leaves again.
     pub(super) fn read(&mut self, index: u32, from: Standings, failures: u32) {
         if !cursor_of(&from).same_epochs(&self.through) {
-            return self.resume_again(index, &from);
+            return self.resume_again(index, from, failures);
         }
         self.join(index);
         let Some(stream) = self.stream(index) else {
@@ -62,17 +62,27 @@ impl Shard {
     }
 
     /// The log began a new epoch before the stream had read the old one: it goes on as one that comes
-    /// back with its cursor.
-    fn resume_again(&mut self, index: u32, from: &Standings) {
+    /// back with its cursor, as soon as the log knows what that means.
+    fn resume_again(&mut self, index: u32, from: Standings, failures: u32) {
         let Some(stream) = self.stream(index) else {
             return;
         };
         let feed = self.feeds.get(stream.feed);
         let (framing, joined) = (feed.key.framing, feed.standing(&self.through));
-        let cursor = Cursor::After(cursor_of(from));
-        let start = self.shared.log.resume(&cursor, &joined, Origin::Here);
+        let cursor = Cursor::After(cursor_of(&from));
+        let origin = Origin::Client(stream.opened);
+        let start = self.shared.log.resume(&cursor, &joined, origin);
         let bytes = stream.backlog.as_ref();
         let mut bytes = bytes.map_or_else(Vec::new, |backlog| backlog.waiting().to_vec());
+        if cursor_of(&start.from).is_past(&joined) {
+            let backlog = Backlog {
+                bytes,
+                ..Backlog::wait(from, failures + 1)
+            };
+            self.set_backlog(index, backlog);
+            let token = self.token_of(index);
+            return self.retries.add(self.now, failures, Retry::Read(token));
+        }
         if let Some(lost) = &start.lost {
             let cursor = cursor_of(&start.from).to_string();
             let key = &self.feeds.get(stream.feed).key;
@@ -124,13 +134,18 @@ impl Shard {
         let Some(backlog) = stream.backlog.as_ref() else {
             return;
         };
+        if backlog.page == ComingPage::Stale {
+            let from = backlog.from.clone();
+            self.leave(index);
+            return self.read(index, from, 0);
+        }
         let (feed_index, joined) = (stream.feed, stream.has_joined());
         let key = self.feeds.get(feed_index).key.clone();
         let mut cursor = cursor_of(&backlog.from);
         let mut bytes = backlog.waiting().to_vec();
         if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
-            self.shared.hub.stats.gaps.of(GapReason::Trimmed).add(1);
-            if let Some(frame) = key.gap(None, &trimmed(&gap)) {
+            self.shared.hub.stats.gaps.of(gap.reason).add(1);
+            if let Some(frame) = key.gap(None, &told(&gap)) {
                 bytes.extend_from_slice(frame.bytes(key.framing));
             }
         }
@@ -200,9 +215,9 @@ impl Shard {
     }
 }
 
-fn trimmed(gap: &Gap) -> GapData {
+fn told(gap: &Gap) -> GapData {
     GapData {
-        reason: GapReason::Trimmed,
+        reason: gap.reason,
         certain: gap.certainty == Certainty::Certain,
         after: gap.after.clone(),
         until: gap.until.clone(),

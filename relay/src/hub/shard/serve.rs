@@ -27,6 +27,9 @@ use std::{sync::Arc, time::Instant};
 
 /// Bytes that a subscriber may send after its request before it is taken for something else.
 const MAX_CHATTER: usize = 64 * 1024;
+/// Bytes that events are rendered into before feeds are served in between. Where each stream has a feed
+/// of its own (a subject's channel, a filter) one event is rendered as often as there are streams.
+const MAX_RENDERED: usize = 4 << 20;
 
 impl Shard {
     /// Appends an event to the feeds that want it.
@@ -41,6 +44,10 @@ impl Shard {
         let mut frames = Frames::default();
         let traced = self.traced(delivery);
         for index in concerned.iter().copied() {
+            self.keep_rendered_small();
+            if !self.feeds.contains(index) {
+                continue; // its last stream was closed meanwhile
+            }
             let feed = self.feeds.get_mut(index);
             if !feed.considers(delivery.place) {
                 continue;
@@ -75,6 +82,7 @@ impl Shard {
                     {
                         feed.trace(traced);
                     }
+                    self.rendered += frame.bytes(framing).len();
                 }
             }
             if ends {
@@ -84,6 +92,15 @@ impl Shard {
             self.mark_dirty(index);
         }
         self.concerned = concerned;
+    }
+
+    /// Sends what is rendered once it is much: what sockets do not take then counts as waiting, and gives
+    /// way past the process's bound for it.
+    fn keep_rendered_small(&mut self) {
+        if self.rendered > MAX_RENDERED {
+            self.serve(usize::MAX);
+            self.keep_to_memory();
+        }
     }
 
     /// Whether streams may get what a channel has: a pattern may match channels that are closed to
@@ -114,6 +131,9 @@ impl Shard {
                 // behind the others, so that none of them waits for a feed that is never done
                 self.dirty.push_back(index);
             }
+        }
+        if self.dirty.is_empty() {
+            self.rendered = 0;
         }
         self.dirty.is_empty()
     }

@@ -107,6 +107,8 @@ pub struct Backlog {
     pub from: Standings,
     /// How often that could not be read.
     pub failures: u32,
+    /// Whether the page that is being read may be used.
+    pub page: ComingPage,
     pub tail: Tail,
 }
 
@@ -122,6 +124,14 @@ pub enum Tail {
     },
     /// A gap event from an offset on, and what it begins after. It may still become wider.
     Gap { from: usize, after: Places },
+}
+
+/// Whether a page that is being read may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ComingPage {
+    Good,
+    /// It may have events that were purged since it was asked for.
+    Stale,
 }
 
 /// What a stream does when its backlog is sent.
@@ -147,6 +157,7 @@ impl Backlog {
             then,
             from: Standings::new(),
             failures: 0,
+            page: ComingPage::Good,
             tail: Tail::Fixed,
         }
     }

@@ -4,12 +4,14 @@ use crate::subject::*;
 use sse_relay::{
     cursor::EventId,
     event_log::{Gaps, gap::Certainty},
+    frame::GapReason,
 };
 use std::time::Duration;
 
 fn gap(certainty: Certainty, after: EventId, until: EventId, channels: &[&str]) -> Option<Gap> {
     Some(Gap {
         certainty,
+        reason: GapReason::Trimmed,
         after,
         until,
         channels: channels.iter().map(|text| name(text)).collect(),

@@ -27,6 +27,7 @@ enum Step {
     Append { channel: usize, sizes: Vec<usize> },
     Wait(u64),
     Sweep,
+    Purge(usize),
     Read(Reading),
 }
 
@@ -68,6 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => append,
         1 => (0..80u64).prop_map(Step::Wait),
         1 => Just(Step::Sweep),
+        1 => (0..CHANNELS.len()).prop_map(Step::Purge),
         4 => reading,
     ];
     prop::collection::vec(step, 1..60)
@@ -309,6 +311,10 @@ async fn run(
             Step::Sweep => {
                 subject.log.sweep().await;
                 model.note_forgotten(&subject).await;
+            }
+            Step::Purge(channel) => {
+                let purged = subject.log.purge(&anywhere(CHANNELS[channel])).await;
+                purged.unwrap();
             }
             Step::Read(reading) => read(&subject, &model, &reading).await,
         }

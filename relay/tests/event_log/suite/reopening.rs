@@ -13,12 +13,16 @@ use std::{
 };
 
 /// Whether there is anything to reopen. A log that keeps nothing has to say so.
-fn keeps(implementation: &dyn Implementation) -> bool {
+pub fn keeps(implementation: &dyn Implementation) -> bool {
     implementation.reopening() == Reopening::KeepsAll
 }
 
 /// Ends a log well and opens it again.
-async fn restart(implementation: &dyn Implementation, subject: Subject, limits: Limits) -> Subject {
+pub async fn restart(
+    implementation: &dyn Implementation,
+    subject: Subject,
+    limits: Limits,
+) -> Subject {
     subject.log.close().await.unwrap();
     let clock = subject.clock.clone();
     drop(subject);

@@ -102,6 +102,45 @@ impl Sentinels {
         });
     }
 
+    /// The replicas get nothing more from the primary, which goes on: who is connected stays so, and
+    /// nobody else is let in.
+    pub fn cut_replicas(&self) {
+        let primary = self.primary();
+        primary.cli(&["CONFIG", "SET", "requirepass", "nobody"]);
+        let all = ["-a", "nobody", "--no-auth-warning"];
+        primary.cli(&[&all[..], &["CLIENT", "KILL", "TYPE", "replica"]].concat());
+    }
+
+    /// Waits until the replicas have all that the primary has at this moment.
+    pub fn until_in_step(&self) {
+        let offset = |server: &Server, name: &str| {
+            let info = server.try_cli(&["INFO", "replication"])?;
+            let line = info.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<u64>().ok()
+        };
+        let primary = self.primary();
+        let at = until("the primary's offset", || {
+            offset(primary, "master_repl_offset:")
+        });
+        for replica in self
+            .servers
+            .iter()
+            .filter(|server| server.port != primary.port)
+        {
+            until("a replica in step", || {
+                (offset(replica, "slave_repl_offset:")? >= at).then_some(())
+            });
+        }
+    }
+
+    /// kill -9 of the primary; returns when another server is it.
+    pub fn kill_primary(&mut self) {
+        let port = self.primary().port;
+        let primary = self.servers.iter_mut().find(|server| server.port == port);
+        primary.expect("it is one of ours").kill();
+        self.until_other_than(port);
+    }
+
     fn ask(&self, port: u16, command: &[&str]) -> Option<String> {
         let output = Command::new("redis-cli")
             .args([

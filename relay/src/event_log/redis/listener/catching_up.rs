@@ -16,7 +16,7 @@ use crate::{
     },
     frame::GapReason,
 };
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Entries and bytes that are read at once.
 const ENTRIES: usize = 1000;
@@ -59,22 +59,40 @@ impl Listener {
             (Some(head), ended) => (head, ended),
             (None, ended) => (self.log.store.open(random_epoch()).await?, ended),
         };
-        (*self.log.ended.lock()).clone_from(&ended);
-        let (ours, seen) = {
-            let view = self.log.view.lock();
-            (view.epoch(), view.seen())
-        };
-        let Some(ours) = ours else {
+        self.log.ended.lock().set(&ended, began);
+        if !self.follow(&head, &ended).await? {
             self.begin(head.epoch, head.last);
             return Ok(());
-        };
-        match change(ours, seen, &head, &ended) {
-            Change::Same => self.tell_more_losses(&ended),
-            Change::Forked { fork, lost } => self.fork(ours, seen, &head, fork, lost).await?,
-            Change::Unknown => self.begin_unknown(&head, &ended),
         }
+        self.note_purges(head.purges);
         self.log.looked(began, &head);
         self.read_to(head.epoch, head.last).await
+    }
+
+    /// Goes from epoch to epoch, up to that of the head; false if it was in none.
+    async fn follow(&mut self, head: &Head, ended: &[EndedEpoch]) -> Result<bool, StoreError> {
+        // each step is one of them
+        for _ in 0..=ended.len() {
+            let (ours, seen) = {
+                let view = self.log.view.lock();
+                (view.epoch(), view.seen())
+            };
+            let Some(ours) = ours else {
+                return Ok(false);
+            };
+            match change(ours, seen, head, ended) {
+                Change::Forked { next, fork, lost } => {
+                    self.fork((ours, seen), next, fork, lost).await?;
+                }
+                Change::Same => {
+                    self.tell_more_losses(ended);
+                    return Ok(true);
+                }
+                Change::Unknown => break,
+            }
+        }
+        self.begin_unknown(head, ended);
+        Ok(true)
     }
 
     fn begin(&self, epoch: Epoch, id: EventId) {
@@ -93,9 +111,8 @@ impl Listener {
     /// Another epoch followed ours: what survived of ours is delivered first, then what is lost is told.
     async fn fork(
         &mut self,
-        ours: Epoch,
-        seen: EventId,
-        head: &Head,
+        (ours, seen): (Epoch, EventId),
+        next: Epoch,
         fork: EventId,
         lost: Option<EventId>,
     ) -> Result<(), StoreError> {
@@ -103,14 +120,14 @@ impl Listener {
             self.log.store.witness(ours, seen).await?;
         }
         self.read_to(ours, fork).await?;
-        self.begin(head.epoch, fork);
+        self.begin(next, fork);
         if let Some(lost) = lost {
             self.tell_loss(ours, fork, lost);
         }
-        self.watch = Some(Watch {
+        self.watches.push(Watch {
             ended: ours,
             told: lost.unwrap_or(fork),
-            until: Instant::now() + Duration::from_millis(WITNESS_TIME * 3),
+            until: Instant::now() + WITNESS_TIME * 3,
         });
         Ok(())
     }
@@ -131,21 +148,19 @@ impl Listener {
         });
     }
 
-    /// Another replica may have seen more of the epoch that ended.
+    /// Another replica may have seen more of an epoch that ended.
     fn tell_more_losses(&mut self, ended: &[EndedEpoch]) {
-        let Some(watch) = self.watch else {
-            return;
-        };
-        let of = ended.iter().find(|ended| ended.epoch == watch.ended);
-        if let Some(lost) = of.and_then(|ended| ended.lost)
-            && lost > watch.told
-        {
-            self.tell_loss(watch.ended, watch.told, lost);
-            self.watch = Some(Watch {
-                told: lost,
-                ..watch
-            });
+        let mut watches = std::mem::take(&mut self.watches);
+        for watch in &mut watches {
+            let of = ended.iter().find(|ended| ended.epoch == watch.ended);
+            if let Some(lost) = of.and_then(|ended| ended.lost)
+                && lost > watch.told
+            {
+                self.tell_loss(watch.ended, watch.told, lost);
+                watch.told = lost;
+            }
         }
+        self.watches = watches;
     }
 
     /// Nothing is known of our epoch: the log was flushed, and all that it has is new; or too many
@@ -210,7 +225,7 @@ impl Listener {
         view.pass(&missing.channel, missing.until);
         drop(view);
         self.tail.lost(Loss {
-            reason: GapReason::Trimmed,
+            reason: missing.cause.reason(),
             certain: missing.certainty == Certainty::Certain,
             partition: self.log.store.partition(),
             whose: Whose::These(vec![missing.channel.clone()]),

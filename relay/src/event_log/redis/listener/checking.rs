@@ -52,6 +52,7 @@ impl Listener {
             }
             Err(_) => return Vec::new(), // the canary tells of that
         };
+        self.note_purges(head.purges);
         self.log.looked(began, &head);
         let moved = match self.moved(head.last).await {
             Ok(moved) => moved,

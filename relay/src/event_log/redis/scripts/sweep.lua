@@ -1,6 +1,6 @@
 -- Brings one channel within its limits, and forgets it when nobody needs to know of it any more.
 --
--- KEYS 1 head   2 index   3 channels   4 names   5 the channel's stream
+-- KEYS 1 head   2 index   3 channels   4 names   5 the channel's stream   6 purges
 -- ARGV 1 channel   2 the time, empty for the server's
 --      3 most events, or empty   4 greatest age in ms, or empty   5 most bytes, or empty
 -- Answer: "kept" or "forgotten"
@@ -29,6 +29,7 @@ if age then
     call('ZREM', KEYS[2], channel)
     call('HDEL', KEYS[3], channel)
     call('ZREM', KEYS[4], channel)
+    call('HDEL', KEYS[6], channel)
     local forgotten = tonumber(call('HGET', KEYS[1], 'f') or '0')
     if kept.last > forgotten then
       call('HSET', KEYS[1], 'f', fmt('%.0f', kept.last))

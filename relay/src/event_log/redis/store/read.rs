@@ -10,13 +10,14 @@ use crate::{
     cursor::{EventId, Partition, Predecessor},
     event_log::{
         Completeness, Entry, Gaps, Read, Standing,
-        gap::{Certainty, Gap, Known, missing},
+        gap::{self, Certainty, Gap, Known, missing},
         merge::Part,
         redis::{
             entry::{Undecodable, decode_event, parse_stored, parse_stream_id},
             keys::channel_named,
         },
     },
+    frame::GapReason,
     redis::{Command, Reply},
 };
 use std::{
@@ -96,6 +97,15 @@ pub struct Collected {
     pub completeness: Completeness,
 }
 
+impl Cause {
+    pub fn reason(self) -> GapReason {
+        match self {
+            Cause::Purged => GapReason::Purged,
+            Cause::Trimmed | Cause::Damaged => GapReason::Trimmed,
+        }
+    }
+}
+
 /// What a channel misses.
 #[derive(Clone, Debug)]
 pub struct Missing {
@@ -108,6 +118,7 @@ pub struct Missing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
     Trimmed,
+    Purged,
     /// It is there and cannot be understood: to be told to whoever reads.
     Damaged,
 }
@@ -142,7 +153,8 @@ impl Store {
             let told = told.or((missing.cause == Cause::Damaged).then_some(after));
             if told.is_some_and(|told| missing.until > told) {
                 let what = (missing.certainty, missing.until);
-                Gap::add(&mut gap, from.after, what, Some(&missing.channel));
+                let reason = missing.cause.reason();
+                Gap::add(&mut gap, from.after, what, reason, Some(&missing.channel));
             }
         }
         if let Some(told) = told {
@@ -151,7 +163,8 @@ impl Store {
                 if let Some(what) =
                     missing(after, index.upto, known).filter(|(_, until)| *until > told)
                 {
-                    Gap::add(&mut gap, from.after, what, channel.as_ref());
+                    let reason = GapReason::Trimmed;
+                    Gap::add(&mut gap, from.after, what, reason, channel.as_ref());
                 }
             }
         }
@@ -316,12 +329,27 @@ impl Store {
                 count: count * 2,
             });
         }
+        self.name_purged(&mut gaps).await?;
         let (entries, completeness) = self.merge(&mut sources, bounds).await?;
         Ok(Collected {
             entries,
             missing: gaps,
             completeness,
         })
+    }
+
+    /// Tells what was purged from what was trimmed. Costs nothing where nothing is missing.
+    async fn name_purged(&self, gaps: &mut [Missing]) -> Result<(), StoreError> {
+        for gaps in gaps.chunks_mut(STREAMS) {
+            let channels: Vec<ChannelName> = gaps.iter().map(|gap| gap.channel.clone()).collect();
+            for (missing, purged) in gaps.iter_mut().zip(self.purged(&channels).await?) {
+                let purged = gap::reason(missing.until, purged) == GapReason::Purged;
+                if purged && missing.cause == Cause::Trimmed {
+                    missing.cause = Cause::Purged;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads so many entries of each of these streams after an id.

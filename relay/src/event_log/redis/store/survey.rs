@@ -226,6 +226,7 @@ impl Store {
                 self.keys.channels(),
                 self.keys.names(),
                 self.keys.stream(channel),
+                self.keys.purges(),
             ];
             let keys = keys.each_ref().map(|key| key.as_bytes());
             let arguments = arguments.each_ref().map(|argument| argument.as_bytes());

@@ -1,0 +1,63 @@
+//! The way in from outside by the Gateway API. Written byte for byte the same until the resource
+//! changes.
+
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::{Value, json};
+
+use crate::crd::Exposed;
+use crate::names::SERVICE_PORT;
+use crate::validate::{GatewayRoute, Valid};
+
+/// Its kind.
+#[must_use]
+pub fn kind() -> GroupVersionKind {
+    GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute")
+}
+
+pub fn build(valid: &Valid, route: &GatewayRoute) -> DynamicObject {
+    let names = &valid.names;
+    let parents: Vec<Value> = route
+        .gateway
+        .parent_refs
+        .iter()
+        .map(|parent| serde_json::to_value(parent).expect("plain data"))
+        .collect();
+    let exposed = route.exposed.iter().copied();
+    let (first, rest): (Vec<Exposed>, Vec<Exposed>) =
+        exposed.partition(|exposed| *exposed == Exposed::Subscribe);
+    let mut rules = Vec::new();
+    if !first.is_empty() {
+        let mut rule = rule(valid, &first);
+        if route.implementation.takes_timeouts() {
+            // without it some end every response after 15s
+            rule["timeouts"] = json!({ "request": "0s" });
+        }
+        rules.push(rule);
+    }
+    if !rest.is_empty() {
+        rules.push(rule(valid, &rest));
+    }
+    DynamicObject::new(&names.relay, &ApiResource::from_gvk(&kind()))
+        .within(&names.namespace)
+        .data(json!({ "spec": { "parentRefs": parents, "hostnames": route.gateway.hostnames, "rules": rules } }))
+}
+
+fn rule(valid: &Valid, exposed: &[Exposed]) -> Value {
+    let paths = exposed.iter().flat_map(|exposed| match exposed {
+        Exposed::Subscribe => &[("/v1/events", "PathPrefix")][..],
+        Exposed::Publish => &[("/v1/channels", "PathPrefix")],
+        Exposed::Observe => &[
+            ("/v1/clients", "PathPrefix"),
+            ("/v1/connections", "PathPrefix"),
+            ("/v1/status", "PathPrefix"),
+        ],
+        Exposed::Dashboard => &[("/", "Exact"), ("/v1/openapi.json", "Exact")],
+    });
+    let matches: Vec<Value> = paths
+        .map(|(path, kind)| json!({ "path": { "type": kind, "value": path } }))
+        .collect();
+    json!({
+        "matches": matches,
+        "backendRefs": [{ "name": valid.names.relay, "port": SERVICE_PORT }],
+    })
+}

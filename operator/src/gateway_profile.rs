@@ -1,0 +1,208 @@
+//! What each implementation of the Gateway API needs so that streams pass through it uncut.
+//!
+//! The route itself asks for requests without an end (`timeouts.request: 0s`); the rest is in policies
+//! of each implementation's own, or for its administrator.
+
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use relay_config::Timespan;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::controller_profile::{Idle, Profile, Severity, Wishes};
+
+/// A program that serves Gateways.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Implementation {
+    /// Envoy Gateway.
+    EnvoyGateway,
+    /// Google Kubernetes Engine.
+    Gke,
+    /// AWS Load Balancer Controller.
+    Aws,
+    /// Istio.
+    Istio,
+    /// Cilium.
+    Cilium,
+    /// Contour.
+    Contour,
+    /// Traefik.
+    Traefik,
+    /// Any other: an idle timeout of 60s is assumed.
+    Generic,
+}
+
+/// Longest time that the load balancers of AWS and Google drain for.
+const MAX_DRAIN: u64 = 3_600;
+
+impl Implementation {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::EnvoyGateway,
+        Self::Gke,
+        Self::Aws,
+        Self::Istio,
+        Self::Cilium,
+        Self::Contour,
+        Self::Traefik,
+        Self::Generic,
+    ];
+
+    /// As the resource writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EnvoyGateway => "envoy-gateway",
+            Self::Gke => "gke",
+            Self::Aws => "aws",
+            Self::Istio => "istio",
+            Self::Cilium => "cilium",
+            Self::Contour => "contour",
+            Self::Traefik => "traefik",
+            Self::Generic => "generic",
+        }
+    }
+
+    /// The one that says so in `GatewayClass.spec.controllerName`.
+    #[must_use]
+    pub fn of_class(controller: &str) -> Option<Self> {
+        match controller {
+            "gateway.envoyproxy.io/gatewayclass-controller" => Some(Self::EnvoyGateway),
+            "networking.gke.io/gateway" => Some(Self::Gke),
+            "gateway.k8s.aws/alb" => Some(Self::Aws),
+            "istio.io/gateway-controller" => Some(Self::Istio),
+            "io.cilium/gateway-controller" => Some(Self::Cilium),
+            "projectcontour.io/gateway-controller" => Some(Self::Contour),
+            "traefik.io/gateway-controller" => Some(Self::Traefik),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes timeouts in the route; one that does not may refuse a route that has them.
+    #[must_use]
+    pub const fn takes_timeouts(self) -> bool {
+        !matches!(self, Self::Aws | Self::Gke)
+    }
+
+    /// What it needs.
+    #[must_use]
+    pub fn profile(self, wishes: &Wishes<'_>) -> Profile {
+        let silent = |seconds| Profile::new(Idle::Of(Timespan::from_secs(seconds)));
+        match self {
+            Self::EnvoyGateway => envoy_gateway(wishes),
+            Self::Gke => gke(wishes),
+            Self::Aws => aws(wishes),
+            Self::Istio | Self::Traefik => Profile::new(Idle::Unlimited),
+            Self::Cilium => silent(300).note(
+                Severity::Advice,
+                "Cilium allows 1024 requests at once to a Service: for more streams its administrator raises `proxy-cluster-max-requests` and `proxy-cluster-max-connections`",
+            ),
+            Self::Contour => silent(300)
+                .on_service("projectcontour.io/max-connections", "100000", MANY)
+                .on_service("projectcontour.io/max-pending-requests", "100000", MANY)
+                .on_service("projectcontour.io/max-requests", "100000", MANY),
+            Self::Generic => silent(60),
+        }
+    }
+}
+
+const MANY: &str = "each stream is a request that stays; the default is 1024";
+
+/// No end and no silence is too long with the route's own `0s`; only the number of streams is short.
+fn envoy_gateway(wishes: &Wishes<'_>) -> Profile {
+    let mut profile = Profile::new(Idle::Unlimited);
+    let most = u32::MAX;
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy"),
+        json!({
+            "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": wishes.name }],
+            "circuitBreaker": { "maxConnections": most, "maxParallelRequests": most, "maxPendingRequests": most },
+            "loadBalancer": { "type": "LeastRequest" },
+            "timeout": { "http": { "requestTimeout": "0s" } },
+        }),
+    ));
+    profile
+}
+
+/// Its timeout is for the whole response, so it is raised to a day.
+fn gke(wishes: &Wishes<'_>) -> Profile {
+    let mut profile = Profile::new(Idle::Unlimited).note(
+        Severity::Advice,
+        "Google ends every stream after a day at the latest; clients resume by themselves",
+    );
+    let target = json!({ "group": "", "kind": "Service", "name": wishes.name });
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("networking.gke.io", "v1", "GCPBackendPolicy"),
+        json!({
+            "default": {
+                "timeoutSec": 86_400,
+                "connectionDraining": { "drainingTimeoutSec": wishes.drain_seconds.min(MAX_DRAIN) },
+            },
+            "targetRef": target,
+        }),
+    ));
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("networking.gke.io", "v1", "HealthCheckPolicy"),
+        json!({
+            "default": {
+                "checkIntervalSec": 10,
+                "timeoutSec": 5,
+                "config": { "type": "HTTP", "httpHealthCheck": { "port": 8080, "requestPath": "/health" } },
+            },
+            "targetRef": target,
+        }),
+    ));
+    profile
+}
+
+/// It streams; only its idle timeout is short, and belongs to the Gateway.
+fn aws(wishes: &Wishes<'_>) -> Profile {
+    let mut profile = Profile::new(Idle::Of(Timespan::from_secs(60))).note(
+        Severity::Advice,
+        "quiet streams are cut after 60s: the Gateway's LoadBalancerConfiguration can set the attribute `idle_timeout.timeout_seconds` to 4000",
+    );
+    let drain = wishes.drain_seconds.min(MAX_DRAIN).to_string();
+    let attribute = |key: &str, value: &str| json!({ "key": key, "value": value });
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("gateway.k8s.aws", "v1beta1", "TargetGroupConfiguration"),
+        json!({
+            "targetReference": { "name": wishes.name },
+            "defaultConfiguration": {
+                "targetType": "ip",
+                "healthCheckConfig": { "healthCheckInterval": 10, "healthCheckPath": "/health" },
+                "targetGroupAttributes": [
+                    attribute("deregistration_delay.timeout_seconds", &drain),
+                    attribute("load_balancing.algorithm.type", "least_outstanding_requests"),
+                    attribute("stickiness.enabled", "false"),
+                ],
+            },
+        }),
+    ));
+    profile
+}
+
+/// An object of a kind that only that implementation has, named like the relay.
+fn object(wishes: &Wishes<'_>, kind: &GroupVersionKind, spec: Value) -> DynamicObject {
+    DynamicObject::new(wishes.name, &ApiResource::from_gvk(kind))
+        .within(wishes.namespace)
+        .data(json!({ "spec": spec }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_called_as_the_resource_writes_it() {
+        for one in Implementation::ALL {
+            assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A relay with a Redis of its own: the real Redis, agent and relay, with what the operator wrote.
+
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
+use sse_relay_operator::desired::redis::{ACL, AGENT, NEXT, PASSWORD, PREVIOUS, SINCE};
+use sse_relay_operator::names::ROTATE;
+use tempfile::TempDir;
+
+use super::operator::{Operator, Served};
+use super::programs::{RelayProcess, free_port, relay_program};
+use super::server::{Process, Server, User};
+use super::{shared, until};
+
+fn managed(more: Value) -> Value {
+    json!({ "redis": { "managed": more } })
+}
+
+/// What Kubernetes would do with the pod of Redis: files of its Secret, the server, its agent.
+struct RedisPod {
+    folder: TempDir,
+    port: u16,
+    _server: Process,
+    _agent: Process,
+}
+
+impl RedisPod {
+    async fn start(live: &Served) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(at("data")).unwrap();
+        let map = live.api::<ConfigMap>().get("live-redis").await.unwrap();
+        let port = free_port();
+        let text = map.data.unwrap()["redis.conf"]
+            .replace("bind * -::*", "bind 127.0.0.1")
+            .replace("port 6379", &format!("port {port}"))
+            .replace("/etc/redis-users", &folder.path().display().to_string())
+            .replace("/data", &at("data"));
+        std::fs::write(at("redis.conf"), text).unwrap();
+        mount(live, folder.path()).await;
+        let words = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| (*word).to_owned()).collect()
+        };
+        let server = Process::start(
+            &words(&["redis-server", &at("redis.conf")]),
+            Path::new(&at("redis.log")),
+        );
+        let agent = Process::start(
+            &words(&[
+                &relay_program().display().to_string(),
+                "redis-agent",
+                "--users",
+                &at(ACL),
+                "--redis",
+                &format!("127.0.0.1:{port}"),
+                "--password-file",
+                &at(AGENT),
+                "--listen",
+                &format!("127.0.0.1:{}", free_port()),
+            ]),
+            Path::new(&at("agent.log")),
+        );
+        Self {
+            folder,
+            port,
+            _server: server,
+            _agent: agent,
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Whether Redis takes this password of the relay's user.
+    fn takes(&self, password: &str) -> bool {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli")
+            .args(["-p", &port, "--user", "relay", "PING"])
+            .env("REDISCLI_AUTH", password)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("PONG")
+    }
+
+    async fn until_takes(&self, password: &str, expected: bool) {
+        until("Redis has the users", async || {
+            (self.takes(password) == expected).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Files of the Secret, as the kubelet renews them.
+async fn mount(live: &Served, folder: &Path) {
+    for (key, value) in secret(live).await.data.unwrap() {
+        let new = folder.join(format!("{key}.new"));
+        std::fs::write(&new, value.0).unwrap();
+        std::fs::rename(new, folder.join(key)).unwrap();
+    }
+}
+
+async fn secret(live: &Served) -> Secret {
+    live.api::<Secret>().get("live-users").await.unwrap()
+}
+
+async fn value(live: &Served, key: &str) -> Option<String> {
+    let data = secret(live).await.data.unwrap();
+    let value = data.get(key)?;
+    Some(String::from_utf8(value.0.clone()).unwrap())
+}
+
+/// As if the step before had been made long ago, until `done` says that the next one was made. The
+/// Secret is changed only as it was looked at: the operator may write it at the same time, and must
+/// not be sent two steps further.
+async fn later<T>(live: &Served, what: &str, done: impl Fn(&Secret) -> Option<T>) -> T {
+    until(what, async || {
+        let there = secret(live).await;
+        if let Some(found) = done(&there) {
+            return Some(found);
+        }
+        let patch = json!({ "metadata": {
+            "resourceVersion": there.resource_version(),
+            "annotations": { SINCE: "2020-01-01T00:00:00Z" } } });
+        let patched = live
+            .api::<Secret>()
+            .patch("live-users", &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        match patched {
+            Err(kube::Error::Api(status)) if status.code == 409 => None,
+            other => other.map(|_| None).unwrap(),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_works_with_its_own_redis_while_its_password_is_replaced() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("redis-managed").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let spec = managed(json!({ "memory": "64Mi", "storage": { "size": "128Mi" } }));
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    live.deployment().await;
+    let condition = live
+        .says(
+            About::RedisHighlyAvailable,
+            Holds::False,
+            Reason::SingleServer,
+        )
+        .await;
+    assert!(
+        condition.message.contains("redis.external"),
+        "{condition:?}"
+    );
+    let redis = RedisPod::start(&live).await;
+    let first = value(&live, PASSWORD).await.unwrap();
+    redis.until_takes(&first, true).await;
+    assert!(!redis.takes("wrong") && !redis.takes(""));
+
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let relay = RelayProcess::start(
+        &live.configuration().await,
+        &[
+            ("SSE_RELAY_REDIS__URL", &url),
+            (
+                "SSE_RELAY_REDIS__CREDENTIALS__PASSWORD_FILE",
+                &redis.file(PASSWORD),
+            ),
+        ],
+    )
+    .await;
+    live.pod("live-1", relay.address).await;
+    live.says(About::RedisReady, Holds::True, Reason::AsAsked)
+        .await;
+
+    live.patch(json!({ "metadata": { "annotations": { ROTATE: "monday" } } }))
+        .await;
+    let next = until("a new password is announced", async || {
+        value(&live, NEXT).await
+    })
+    .await;
+    assert_eq!(value(&live, PASSWORD).await.unwrap(), first);
+    mount(&live, redis.folder.path()).await;
+    redis.until_takes(&next, true).await;
+    assert!(redis.takes(&first));
+
+    let has = |secret: &Secret, key: &str| secret.data.as_ref().unwrap().contains_key(key);
+    later(&live, "the relay is to use it", |secret| {
+        has(secret, PREVIOUS).then_some(())
+    })
+    .await;
+    assert_eq!(value(&live, PASSWORD).await.unwrap(), next);
+    mount(&live, redis.folder.path()).await;
+    assert!(redis.takes(&first) && redis.takes(&next));
+
+    later(&live, "the old one is forgotten", |secret| {
+        (!has(secret, PREVIOUS)).then_some(())
+    })
+    .await;
+    mount(&live, redis.folder.path()).await;
+    redis.until_takes(&first, false).await;
+    assert!(redis.takes(&next));
+    live.says(About::RedisReady, Holds::True, Reason::AsAsked)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_grows_while_its_pod_goes_on_and_never_shrinks() {
+    // one of its own: controllers would act in the namespaces of other tests too
+    let server = Server::start().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("grows").await;
+    let _controllers = server.controllers("statefulset-controller,garbage-collector-controller");
+    let class: StorageClass = serde_json::from_value(json!({
+        "metadata": { "name": "elastic" }, "provisioner": "example.com/none", "allowVolumeExpansion": true }))
+    .unwrap();
+    Api::<StorageClass>::all(client.clone())
+        .create(&PostParams::default(), &class)
+        .await
+        .unwrap();
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let spec = managed(json!({ "storage": { "size": "1Gi", "className": "elastic" } }));
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    let pods = live.api::<Pod>();
+    let pod = until("the pod is made", async || {
+        pods.get("live-redis-0").await.ok()
+    })
+    .await;
+    let claims = live.api::<PersistentVolumeClaim>();
+    let bound = json!({ "status": { "phase": "Bound" } });
+    claims
+        .patch_status(
+            "data-live-redis-0",
+            &PatchParams::default(),
+            &Patch::Merge(bound),
+        )
+        .await
+        .unwrap();
+    let sets = live.api::<StatefulSet>();
+    let set = sets.get("live-redis").await.unwrap();
+
+    let size = |size: &str| json!({ "spec": managed(json!({ "storage": { "size": size } })) });
+    live.patch(size("2Gi")).await;
+    until("the StatefulSet is made anew", async || {
+        let new = sets.get("live-redis").await.ok()?;
+        (new.uid() != set.uid()).then_some(())
+    })
+    .await;
+    let claim = claims.get("data-live-redis-0").await.unwrap();
+    let requests = claim.spec.unwrap().resources.unwrap().requests.unwrap();
+    assert_eq!(requests["storage"].0, "2Gi");
+    until("the pod belongs to the new one", async || {
+        let pod = pods.get("live-redis-0").await.ok()?;
+        let new = sets.get("live-redis").await.ok()?;
+        let owner = pod.owner_references().first()?.uid.clone();
+        (Some(owner) == new.uid()).then_some(())
+    })
+    .await;
+    let kept = pods.get("live-redis-0").await.unwrap();
+    assert_eq!(kept.uid(), pod.uid());
+
+    let said = live.try_patch(size("1Gi")).await.unwrap_err().to_string();
+    assert!(said.contains("a volume can grow, not shrink"), "{said}");
+}
