@@ -32,7 +32,7 @@ golden: toolchain ## Write generated and golden files anew (then look at the dif
 crds: toolchain ## Write the CustomResourceDefinition anew, into crds/
 	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test definition
 
-bench: toolchain ## Measure against the floor in one run; tables and charts in target/bench
+bench: toolchain servers ## Measure against the floor in one run; tables and charts in target/bench
 	$(CARGO) build --release --package relay-bench --package sse-relay
 	@target/release/relay-bench suite $(ARGS) || { code=$$?; test $$code -eq 3 || exit $$code; \
 	  echo "Nothing was lost; the table says which targets are not met yet."; }
@@ -42,6 +42,7 @@ soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times eac
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
 	$(CARGO) test --release --package sse-relay --test replicas -- --nocapture --ignored --test-threads=1
+	$(CARGO) test --release --package sse-relay --test running storm -- --nocapture --include-ignored
 
 image: toolchain ## Images of both programs: archives, and in docker or podman where there is one
 	$(CARGO) build --release --package sse-relay --package sse-relay-operator

@@ -21,6 +21,8 @@ pub struct Target {
     pub publish: Endpoint,
     /// Whose CPU and memory to weigh; without it neither is reported.
     pub tree: Option<Tree>,
+    /// The Redis that has its log.
+    pub redis: Option<Tree>,
 }
 
 /// What one run measured.
@@ -53,6 +55,7 @@ const GENERATOR_BOUND: f64 = 95.0;
 pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> {
     let (started, busy) = (Instant::now(), machine::busy());
     let (own_before, server_before) = (machine::own_cpu(), target.tree.map(Tree::cpu));
+    let redis_before = target.redis.map(Tree::cpu);
     let mut run = Run::default();
     match load {
         Load::Paced {
@@ -72,8 +75,12 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
                 rate,
                 events: (rate * seconds / shorten).ceil() as u32,
             };
-            let measured = publish(plan, pace, target.tree, &mut run)?;
+            let measured = publish(plan, pace, target, &mut run)?;
             run.put_load("", &measured);
+            if let (Some(redis), Pace::Open { events, .. }) = (measured.redis, pace) {
+                let each = redis.as_secs_f64() * 1e6 / f64::from(events);
+                run.put("redis_cpu_us_per_publish", each);
+            }
         }
         Load::Saturated {
             streams,
@@ -88,7 +95,7 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
                 };
                 let time = Duration::from_secs_f64(seconds / shorten);
                 let pace = Pace::Closed { outstanding, time };
-                let measured = publish(plan, pace, target.tree, &mut run)?;
+                let measured = publish(plan, pace, target, &mut run)?;
                 run.put_load(&format!("_w{outstanding}"), &measured);
             }
         }
@@ -115,7 +122,7 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
                     payload,
                     ..target.plan(1, streams)
                 };
-                let measured = publish(plan, pace, target.tree, &mut run)?;
+                let measured = publish(plan, pace, target, &mut run)?;
                 run.put_load(suffix, &measured);
             }
             let p99 = |suffix: &str| run.metrics[&format!("latency_p99_ms{suffix}")];
@@ -131,7 +138,9 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
         .zip(server_before)
         .map(|(tree, before)| tree.cpu().since(before));
     let all = machine::busy().saturating_sub(busy);
-    let ours = own + server.unwrap_or_default();
+    let redis = target.redis.zip(redis_before);
+    let redis = redis.map(|(redis, before)| redis.cpu().since(before));
+    let ours = own + server.unwrap_or_default() + redis.unwrap_or_default();
     run.others_percent = percent(all.saturating_sub(ours));
     if run.disturbed() {
         run.notes.push(format!(
@@ -146,24 +155,19 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
 struct Measured {
     outcome: Outcome,
     cpu: Option<Duration>,
+    /// That of its Redis.
+    redis: Option<Duration>,
 }
 
-fn publish(
-    plan: Plan,
-    pace: Pace,
-    tree: Option<Tree>,
-    run: &mut Run,
-) -> Result<Measured, LoadError> {
+fn publish(plan: Plan, pace: Pace, target: &Target, run: &mut Run) -> Result<Measured, LoadError> {
     let mut generator = Generator::new(plan)?;
     generator.open()?;
     generator.run_for(SETTLE)?;
-    let before = tree.map(Tree::cpu);
+    let used = [target.tree, target.redis].map(|tree| tree.map(|tree| (tree, tree.cpu())));
     let (started, own_before) = (Instant::now(), machine::own_cpu());
     generator.start(pace);
     generator.finish()?;
-    let cpu = tree
-        .zip(before)
-        .map(|(tree, before)| tree.cpu().since(before));
+    let [cpu, redis] = used.map(|tree| tree.map(|(tree, before)| tree.cpu().since(before)));
     let own = machine::own_cpu().saturating_sub(own_before);
     let busy = own.as_secs_f64() / started.elapsed().as_secs_f64() * 100.0;
     run.generator_percent = run.generator_percent.max(busy);
@@ -175,7 +179,11 @@ fn publish(
         ));
     }
     run.add_faults(&outcome);
-    Ok(Measured { outcome, cpu })
+    Ok(Measured {
+        outcome,
+        cpu,
+        redis,
+    })
 }
 
 fn idle(target: &Target, streams: u32, run: &mut Run) -> Result<(), LoadError> {

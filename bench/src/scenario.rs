@@ -92,10 +92,19 @@ pub struct Criterion {
     pub target: Option<f64>,
 }
 
+/// Where the relay has its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    InMemory,
+    /// In a Redis of its own that keeps nothing on disk, on the relay's core.
+    InRedis,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     pub id: &'static str,
     pub title: &'static str,
+    pub log: Log,
     pub load: Load,
     pub contenders: &'static [Contender],
     pub criteria: &'static [Criterion],
@@ -135,6 +144,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S1",
         title: "1 channel × 1,000 streams × 100 events/s",
+        log: Log::InMemory,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 1000,
@@ -152,6 +162,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S2",
         title: "1 channel × 5,000 streams × 20 events/s",
+        log: Log::InMemory,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 5000,
@@ -168,6 +179,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S4",
         title: "1,000 channels × 5 streams, 2,000 publishes/s",
+        log: Log::InMemory,
         load: Load::Paced {
             channels: 1000,
             streams_per_channel: 5,
@@ -182,8 +194,45 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        id: "S1-redis",
+        title: "S1 through Redis",
+        log: Log::InRedis,
+        load: Load::Paced {
+            channels: 1,
+            streams_per_channel: 1000,
+            rate: 100.0,
+            seconds: 5.0,
+            connections: 1,
+        },
+        contenders: BOTH,
+        criteria: &[
+            ratio("cpu_us_per_event", Some(1.15)),
+            ratio("latency_p99_ms", None),
+            value("redis_cpu_us_per_publish", None),
+        ],
+    },
+    Scenario {
+        id: "S4-redis",
+        title: "S4 through Redis",
+        log: Log::InRedis,
+        load: Load::Paced {
+            channels: 1000,
+            streams_per_channel: 5,
+            rate: 2000.0,
+            seconds: 5.0,
+            connections: 8,
+        },
+        contenders: BOTH,
+        criteria: &[
+            ratio("cpu_us_per_event", Some(1.5)),
+            ratio("latency_p99_ms", None),
+            value("redis_cpu_us_per_publish", Some(25.0)),
+        ],
+    },
+    Scenario {
         id: "S8",
         title: "1 channel × 100 streams × 20 events/s",
+        log: Log::InMemory,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 100,
@@ -200,6 +249,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S5",
         title: "saturation: 1,000 streams, W events outstanding, 64 publishing connections",
+        log: Log::InMemory,
         load: Load::Saturated {
             streams: 1000,
             connections: 64,
@@ -217,6 +267,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S3",
         title: "memory of 10,000 idle streams",
+        log: Log::InMemory,
         load: Load::Idle { streams: 10_000 },
         contenders: BOTH,
         criteria: &[value("pss_bytes_per_stream", Some(512.0))],
@@ -224,6 +275,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S6",
         title: "5,000 streams cut at once and back",
+        log: Log::InMemory,
         load: Load::Storm { streams: 5000 },
         contenders: BOTH,
         criteria: &[ratio("back_seconds", Some(1.2)), ratio("cpu_seconds", None)],
@@ -231,6 +283,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S7",
         title: "2,000 streams cut for 1 s at 50 events/s, resumed by Last-Event-ID",
+        log: Log::InMemory,
         load: Load::Resume {
             streams: 2000,
             rate: 50.0,
@@ -246,6 +299,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "slow",
         title: "1,000 streams × 25 events/s of 16 KiB, without and with one reader that stopped",
+        log: Log::InMemory,
         load: Load::Slow {
             streams: 1000,
             rate: 100.0,

@@ -12,7 +12,7 @@ use crate::machine::{self, Cores, Machine};
 use crate::measure::{self, Run, Target};
 use crate::process::{Process, ProcessError, Readiness, Tree, free_port};
 use crate::report::{ContenderResult, Results, ScenarioResult, markdown, svg};
-use crate::scenario::{Contender, Scenario};
+use crate::scenario::{Contender, Log, Scenario};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
@@ -201,19 +201,47 @@ fn run_once(
         QUIET_PATIENCE
     };
     let busy = machine::wait_until_quiet(patience);
-    let (target, process) = start(contender, options, core)?;
+    let log = match contender {
+        Contender::Relay => scenario.log,
+        Contender::Floor | Contender::FloorBatched => Log::InMemory,
+    };
+    let (target, processes) = start(contender, log, options, core)?;
     let shorten = if options.quick { QUICK } else { 1.0 };
     let mut run = measure::run(scenario.load, &target, shorten)?;
-    drop(process);
+    drop(processes);
     run.busy_before_percent = busy * 100.0;
     Ok(run)
 }
 
+/// What serves, and what has its log.
+type Processes = (Option<Process>, Option<Process>);
+
+/// A Redis that keeps nothing, and where it listens.
+fn start_redis(options: &Options, core: Option<usize>) -> Result<(Process, String), RunError> {
+    let port = free_port()?;
+    let arguments = [
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ];
+    let arguments = [&arguments[..], &["--appendonly", "no"]].concat();
+    let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+    let listens = Readiness::Accepts(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let log = options.out.join("redis.log");
+    let program = Path::new("redis-server"); // make bench installs it
+    let process = Process::start(program, &arguments, listens, core, &log)?;
+    Ok((process, format!("redis://127.0.0.1:{port}")))
+}
+
 fn start(
     contender: Contender,
+    log_in: Log,
     options: &Options,
     core: Option<usize>,
-) -> Result<(Target, Option<Process>), RunError> {
+) -> Result<(Target, Processes), RunError> {
     let port = free_port()?;
     let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let log = options
@@ -224,6 +252,10 @@ fn start(
             .iter()
             .map(|&word| word.to_owned())
             .collect::<Vec<_>>()
+    };
+    let redis = match log_in {
+        Log::InMemory => None,
+        Log::InRedis => Some(start_redis(options, core)?),
     };
     let (program, arguments, readiness) = match (contender, &options.subject) {
         (Contender::Floor | Contender::FloorBatched, _) => {
@@ -238,18 +270,21 @@ fn start(
             )
         }
         (Contender::Relay, Subject::Running { base, tree }) => {
-            return Ok((target(base, *tree)?, None));
+            return Ok((target(base, *tree)?, (None, None)));
         }
         (Contender::Relay, Subject::Program(program)) => {
             let admin = local(free_port()?);
             let listen = local(port).to_string();
-            let arguments = text(&[
+            let mut arguments = text(&[
                 "serve",
                 "--listen",
                 &listen,
                 "--admin-listen",
                 &admin.to_string(),
             ]);
+            if let Some((_, url)) = &redis {
+                arguments.extend(text(&["--redis-url", url]));
+            }
             (program.clone(), arguments, Readiness::Readyz(admin))
         }
         (Contender::Relay, Subject::Nothing) => {
@@ -258,10 +293,10 @@ fn start(
     };
     let process = Process::start(&program, &arguments, readiness, core, &log)?;
     let tree = Tree { root: process.id() };
-    Ok((
-        target(&format!("http://{}", local(port)), Some(tree))?,
-        Some(process),
-    ))
+    let redis = redis.map(|(redis, _)| redis);
+    let mut target = target(&format!("http://{}", local(port)), Some(tree))?;
+    target.redis = redis.as_ref().map(|redis| Tree { root: redis.id() });
+    Ok((target, (Some(process), redis)))
 }
 
 fn target(base: &str, tree: Option<Tree>) -> Result<Target, EndpointError> {
@@ -272,6 +307,7 @@ fn target(base: &str, tree: Option<Tree>) -> Result<Target, EndpointError> {
         subscribe,
         publish,
         tree,
+        redis: None,
     })
 }
 

@@ -46,7 +46,16 @@ pub struct Redis {
     /// Time for the answer to a command. Past it a publish is answered with 503, and the
     /// connection is made anew.
     pub command_timeout: Timespan,
+    /// So many replicas of Redis must have a publish before it is answered with success. They have
+    /// 40 % of `commandTimeout` for that; a publish that they do not have by then is in the log, and
+    /// is answered with 503 `not-replicated` and its id. None, unless it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub min_replicas_ack: Option<u32>,
 }
+
+/// More replicas than anybody has.
+pub(crate) const MAX_REPLICAS_ACK: u32 = 16;
 
 impl Default for Redis {
     fn default() -> Self {
@@ -59,6 +68,7 @@ impl Default for Redis {
             tls: None,
             connect_timeout: Timespan::from_secs(1),
             command_timeout: Timespan::from_secs(1),
+            min_replicas_ack: None,
         }
     }
 }

@@ -130,6 +130,7 @@ const RESTART: &[&str] = &[
     "redis.credentials.passwordFile",
     "redis.credentials.passwordVariable",
     "redis.credentials.username",
+    "redis.minReplicasAck",
     "redis.prefix",
     "redis.sentinel.credentials.passwordFile",
     "redis.sentinel.credentials.passwordVariable",

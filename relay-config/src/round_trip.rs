@@ -501,12 +501,18 @@ fn redis() -> BoxedStrategy<Redis> {
     });
     (
         (of(text()), of(sentinel), of(cluster), text()),
-        (of(redis_credentials()), of(tls), span(), span()),
+        (
+            of(redis_credentials()),
+            of(tls),
+            span(),
+            span(),
+            of(any::<u32>()),
+        ),
     )
         .prop_map(
             |(
                 (url, sentinel, cluster, prefix),
-                (credentials, tls, connect_timeout, command_timeout),
+                (credentials, tls, connect_timeout, command_timeout, min_replicas_ack),
             )| Redis {
                 url,
                 sentinel,
@@ -516,6 +522,7 @@ fn redis() -> BoxedStrategy<Redis> {
                 tls,
                 connect_timeout,
                 command_timeout,
+                min_replicas_ack,
             },
         )
         .boxed()

@@ -61,6 +61,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         path if path.starts_with("redis.tls.") => return json!("x.pem"),
         path if path.starts_with("redis.")
             && !path.contains("imeout")
+            && !path.ends_with("minReplicasAck")
             && !path.ends_with("database") =>
         {
             let example = schema["examples"].get(0).cloned();

@@ -10,4 +10,5 @@ pub mod options;
 pub mod publish;
 pub mod redis_acl;
 pub mod redis_agent;
+pub mod redis_move;
 pub mod token;

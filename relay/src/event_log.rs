@@ -9,6 +9,7 @@
 //! epoch of its own; nothing is ordered across them but by time, as far as clocks agree.
 
 pub mod gap;
+pub mod health;
 pub mod memory;
 pub mod merge;
 pub mod redis;
@@ -23,6 +24,7 @@ use crate::{
 };
 use futures_util::future::BoxFuture;
 use gap::Gap;
+use health::Health;
 use resume::Start;
 use smallvec::SmallVec;
 use std::{
@@ -58,6 +60,18 @@ pub struct IdempotencyKey {
     pub key: Box<str>,
     /// SHA-256 of the request.
     pub fingerprint: [u8; 32],
+}
+
+impl IdempotencyKey {
+    /// A key means nothing beyond its channel and the subject that used it. It holds no line end, and
+    /// is the last line of what the log keeps, so that no two scopes are taken for one.
+    pub fn of(subject: Option<&str>, key: &str, fingerprint: [u8; 32]) -> IdempotencyKey {
+        let key = match subject {
+            Some(subject) => format!("{subject}\n{key}").into(),
+            None => key.into(),
+        };
+        IdempotencyKey { key, fingerprint }
+    }
 }
 
 /// Longest `Idempotency-Key`, in bytes.
@@ -103,6 +117,9 @@ pub enum AppendError {
     /// Whether it was written is not known.
     #[error("the log did not answer: {0}")]
     OutcomeUnknown(String),
+    /// It was written, under these ids, but what holds it may fail and lose it.
+    #[error("it is in the log, but {why}")]
+    NotReplicated { places: Vec<Place>, why: String },
 }
 
 /// A part of the log's history.
@@ -285,6 +302,11 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// How long ago what the tail gets now was published, as far as this process can tell.
     fn lag(&self) -> Duration;
+
+    /// What is known of its servers and of the way to them. A log in this process is always well.
+    fn health(&self) -> Health {
+        Health::default()
+    }
 
     /// Channels may have other limits from here on. A log that is told them with each append has
     /// nothing to do.

@@ -34,13 +34,15 @@ enum Command {
     Listen(cli::listen::Args),
     /// Publish an event to a relay
     Publish(cli::publish::Args),
-    /// Say whether a configuration file is right, and what it amounts to
+    /// Say whether a configuration file and its Redis are right, and what it amounts to
     Check(cli::check::Args),
     /// Make tokens, and say what one allows
     #[command(subcommand)]
     Token(cli::token::Command),
     /// Print the rights that a user of Redis needs
     RedisAcl(cli::redis_acl::Args),
+    /// Move the log to another Redis
+    RedisMove(cli::redis_move::Args),
     /// Beside a Redis, apply its file of users whenever that changes
     RedisAgent(cli::redis_agent::Args),
     /// Write shell completions to standard output
@@ -61,9 +63,10 @@ fn main() -> ExitCode {
         Command::Demo(options) => serve(options, Demo::On),
         Command::Listen(args) => client(cli::listen::run(args)),
         Command::Publish(args) => client(cli::publish::run(args)),
-        Command::Check(args) => cli::check::run(&args),
+        Command::Check(args) => runtime().block_on(cli::check::run(&args)),
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),
+        Command::RedisMove(args) => runtime().block_on(cli::redis_move::run(&args)),
         Command::RedisAgent(args) => runtime().block_on(cli::redis_agent::run(args)),
         Command::Completions { shell } => {
             clap_complete::generate(

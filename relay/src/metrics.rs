@@ -8,8 +8,10 @@ pub use accept::Format;
 
 use crate::{
     clock::unix_millis,
+    event_log::health::Hearing,
     http::{App, Phase},
     label::{Label, labels},
+    redis::preflight::Severity,
     stats::{LATENCY_BOUNDS, Stats},
 };
 use exposition::{Histogram, Metric, Sample};
@@ -46,6 +48,15 @@ impl From<Phase> for State {
 fn of_relay(app: &App) -> Vec<Metric> {
     let totals = app.log.totals();
     let state = State::from(app.phase());
+    let health = app.log.health();
+    let found = |severity: Severity| {
+        let checked = health.checked.as_ref();
+        let findings = checked.map_or(&[][..], |checked| &checked.findings);
+        findings
+            .iter()
+            .filter(|found| found.severity == severity)
+            .count() as u64
+    };
     let queued = app.hub.queue_bytes.load(Ordering::Relaxed);
     let mut metrics = vec![
         Metric::info(
@@ -141,6 +152,24 @@ fn of_relay(app: &App) -> Vec<Metric> {
             "sse_relay_log_lag_seconds",
             "How long ago what streams get now was published.",
             app.log.lag().as_secs_f64(),
+        ),
+        Metric::gauge_of(
+            "sse_relay_log_hearing",
+            "1 for who hears what is published: this replica as all others, or the others alone.",
+            Hearing::ALL
+                .iter()
+                .map(|how| {
+                    Sample::labelled("hearing", how.label(), u64::from(*how == health.hearing))
+                })
+                .collect(),
+        ),
+        Metric::gauge_of(
+            "sse_relay_redis_findings",
+            "What is wrong at the log's servers; /checks on the admin port says what, and what to do.",
+            Severity::ALL
+                .iter()
+                .map(|severity| Sample::labelled("severity", severity.label(), found(*severity)))
+                .collect(),
         ),
     ];
     metrics.extend(of_stats(&app.hub.stats));

@@ -313,3 +313,24 @@ fn a_cookie_serves_only_pages_that_may_use_it() {
     let foreign = [BACKEND, "Origin: https://evil.example"];
     assert_eq!(publish(&relay, "orders.eu", &foreign).status, 201);
 }
+
+#[test]
+fn an_idempotency_key_belongs_to_the_subject_that_used_it() {
+    let token = |name: &str, subject: Option<&str>| json!({"name": name, "sha256": hash_of(&format!("{name}-secret")), "publish": ["**"], "subject": subject});
+    let auth = json!({"tokens": [token("one", Some("one")), token("other", Some("other")), token("nobody", None)]});
+    let relay = Relay::start_with(&[("SSE_RELAY_AUTH", &auth.to_string())], &[]);
+    let publish = |who: &str, body: &[u8]| {
+        let headers = [
+            &format!("Authorization: Bearer {who}-secret"),
+            "Idempotency-Key: k",
+            "Content-Type: text/plain",
+        ];
+        relay.request("POST", "/v1/channels/c/events", &headers, body)
+    };
+    for who in ["one", "other", "nobody"] {
+        assert_eq!(publish(who, b"x").status, 201, "{who} has not used it");
+        assert_eq!(publish(who, b"x").status, 200, "{who} has");
+        let reused = publish(who, b"y");
+        assert_eq!(told(&reused), (422, "idempotency-key-reused".to_owned()));
+    }
+}

@@ -16,5 +16,7 @@ mod attaching;
 mod epochs;
 #[path = "redis_log/keeping.rs"]
 mod keeping;
+#[path = "redis_log/roles.rs"]
+mod roles;
 #[path = "redis_log/watching.rs"]
 mod watching;

@@ -188,6 +188,7 @@ pub fn number(value: f64) -> String {
 pub fn metric(name: &str) -> String {
     let replaced = [
         ("cpu_us_per_event", "CPU per delivered event, µs"),
+        ("redis_cpu_us_per_publish", "CPU of Redis per publish, µs"),
         ("cpu_seconds", "CPU, s"),
         ("latency_scheduled_p99_ms", "p99 from the schedule, ms"),
         ("latency_scheduled_max_ms", "max from the schedule, ms"),

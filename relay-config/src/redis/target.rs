@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Redis, RedisCredentials, RedisTls};
+use super::{MAX_REPLICAS_ACK, Redis, RedisCredentials, RedisTls};
 use crate::timespan::Timespan;
 use crate::validate::Problem;
 
@@ -104,6 +104,13 @@ impl Redis {
             if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {
                 wrong.add(name, format!("must be {MIN_TIMEOUT} to {MAX_TIMEOUT}"));
             }
+        }
+        if let Some(count) = self.min_replicas_ack
+            && !(1..=MAX_REPLICAS_ACK).contains(&count)
+        {
+            let text =
+                format!("must be 1 to {MAX_REPLICAS_ACK}; leave it out to wait for no replica");
+            wrong.add("minReplicasAck", text);
         }
         let target = self.mode(&mut wrong);
         match target {

@@ -6,14 +6,17 @@
 
 pub mod appender;
 pub mod canary;
+pub mod checkup;
 pub mod entry;
 pub mod epochs;
 pub mod gate;
 pub mod hearing;
 pub mod keys;
 pub mod listener;
+pub mod moving;
 pub mod options;
 pub mod partition;
+pub mod replicated;
 pub mod ring;
 pub mod scripts;
 pub mod store;
@@ -22,6 +25,7 @@ pub mod view;
 use super::{
     AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Origin, Page, Publication,
     Purged, Read, ReadError, Standing, Tail,
+    health::{Health, Hearing},
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
 };
@@ -33,12 +37,14 @@ use crate::{
     redis::{CommandError, Redis},
 };
 use appender::{Appender, Novelty};
+use checkup::Checkup;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use gate::Gate;
 use listener::{Listener, Request};
 use options::RedisOptions;
 use parking_lot::Mutex;
 use partition::PartitionLog;
+use replicated::Replicated;
 use scripts::PurgeOutcome;
 use std::{
     convert::Infallible,
@@ -70,6 +76,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(10);
 struct Share {
     log: Arc<PartitionLog>,
     appender: Arc<Appender>,
+    replicated: Option<Replicated>,
     requests: mpsc::UnboundedSender<Request>,
     reads: Semaphore,
     /// Where the next sweep goes on.
@@ -82,6 +89,7 @@ pub struct RedisLog {
     options: Arc<RedisOptions>,
     totals: Mutex<LogTotals>,
     counted: Mutex<Option<Instant>>,
+    checkup: Arc<Checkup>,
     /// They end with the log.
     _tasks: JoinSet<()>,
     ended: Mutex<Option<oneshot::Receiver<Infallible>>>,
@@ -113,11 +121,12 @@ impl RedisLog {
     ) -> Result<RedisLog, StoreError> {
         let options = Arc::new(options);
         let (mut shares, mut tasks, mut disturbed) = (Vec::new(), JoinSet::new(), Vec::new());
+        let checkup = Arc::<Checkup>::default();
         let partitions = options.partitioning.all().iter();
         let logs: Vec<_> = partitions
-            .map(|partition| {
-                let log = PartitionLog::new(redis, partition, options.clone(), gate.clone());
-                Arc::new(log)
+            .map(|of| {
+                let (options, gate, checkup) = (options.clone(), gate.clone(), checkup.clone());
+                Arc::new(PartitionLog::new(redis, of, options, gate, checkup))
             })
             .collect();
         let keys = logs.iter().map(|log| log.store.keys().clone()).collect();
@@ -127,10 +136,17 @@ impl RedisLog {
             let (requests, requested) = mpsc::unbounded_channel();
             let flag = Arc::new(AtomicBool::new(false));
             disturbed.push(flag.clone());
+            let replicas = options.replicas.clone();
+            let replicated = replicas.map(|replicas| {
+                let (replicated, asking) = Replicated::new(log.store.keys(), replicas);
+                tasks.spawn(asking);
+                replicated
+            });
             let listener = Listener::new(log.clone(), tail.clone(), ears, requested, flag);
             shares.push((
                 Share {
                     appender: appender_of(&log),
+                    replicated,
                     log,
                     requests,
                     reads: Semaphore::new(READS),
@@ -148,6 +164,11 @@ impl RedisLog {
             }
             opened.push(share);
         }
+        if options.canary.is_some() {
+            let (prefix, partitioning) = (options.prefix.clone(), options.partitioning);
+            let checkup = checkup.clone();
+            tasks.spawn(checkup.keep(redis.clone(), prefix, partitioning));
+        }
         tasks.spawn(tell_condition(disturbed, tail));
         let (watch, ended) = watched(tasks);
         Ok(RedisLog {
@@ -155,6 +176,7 @@ impl RedisLog {
             options,
             totals: Mutex::default(),
             counted: Mutex::default(),
+            checkup,
             _tasks: watch,
             ended: Mutex::new(Some(ended)),
         })
@@ -261,7 +283,13 @@ impl RedisLog {
             epoch: span.epoch,
             id: EventId::new(span.first.get() + index as u64).unwrap_or(span.first),
         };
-        let places = (0..publication.events.len()).map(place).collect();
+        let places: Vec<Place> = (0..publication.events.len()).map(place).collect();
+        if let (Some(replicated), Some(last)) = (&share.replicated, places.last())
+            && let Err(why) = replicated.confirm(&span, last.id).await
+        {
+            let why = why.to_string();
+            return Err(AppendError::NotReplicated { places, why });
+        }
         Ok(match span.novelty {
             Novelty::New => Appended::New(places),
             Novelty::Repeat => Appended::Repeat(places),
@@ -657,6 +685,21 @@ impl EventLog for RedisLog {
             .iter()
             .map(|share| share.log.canary.lock().lag(now));
         lags.max().unwrap_or_default()
+    }
+
+    fn health(&self) -> Health {
+        let hears = |share: &Share| share.log.canary.lock().hearing();
+        Health {
+            hearing: match self
+                .shares
+                .iter()
+                .any(|share| hears(share) == Hearing::Alone)
+            {
+                true => Hearing::Alone,
+                false => Hearing::Shared,
+            },
+            checked: self.checkup.latest(),
+        }
     }
 
     fn sweep(&self) -> BoxFuture<'_, ()> {

@@ -167,10 +167,18 @@ fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartit
                 Verdict::OtherEpoch,
             ),
         },
-        // the client had no channel of this partition: it reads on from the moment where it stands
-        None => match epochs.moment_of(places) {
-            Some(id) => exact(id.min(joined.id)),
-            None => unknown(joined, Verdict::Unknown, GapReason::UnknownId),
+        None => match (
+            epochs.before_it_was_split(joined, places),
+            epochs.moment_of(places),
+        ) {
+            (Some((place, ended)), _) => (
+                at(place.id.min(ended.fork), Gaps::Report),
+                ended.lost_after(place),
+                Verdict::OtherEpoch,
+            ),
+            // the client had no channel of this partition: it reads on from the moment where it stands
+            (None, Some(id)) => exact(id.min(joined.id)),
+            (None, None) => unknown(joined, Verdict::Unknown, GapReason::UnknownId),
         },
     }
 }
@@ -198,6 +206,18 @@ impl Epochs<'_> {
         self.ended
             .iter()
             .find(|ended| ended.partition == place.partition && ended.epoch == place.epoch)
+    }
+
+    /// A log that was moved to more partitions has its ended epochs in all of them: a place of such an
+    /// epoch stands for the same id in each.
+    fn before_it_was_split(&self, joined: Place, places: &Places) -> Option<(Place, &EndedEpoch)> {
+        places.iter().find_map(|place| {
+            let place = Place {
+                partition: joined.partition,
+                ..place
+            };
+            Some((place, self.find(place)?))
+        })
     }
 
     /// The moment of the oldest place of a cursor, as an id, some skew of clocks before it; `None`
@@ -285,6 +305,20 @@ mod tests {
 
     fn after(epoch: u32, value: u64) -> Cursor {
         Cursor::After(Places::one(place(0, epoch, value)))
+    }
+
+    #[test]
+    fn a_cursor_of_a_log_that_was_split_is_exact_in_every_partition() {
+        let ended = [0, 1, 2].map(|partition| ended(partition, EpochLoss::UpTo(id(50))));
+        let joined: Places = (0..3).map(|partition| place(partition, 2, 90)).collect();
+        let epochs = Epochs {
+            heads: &joined,
+            ended: &ended,
+            ahead: Ahead::Elsewhere,
+        };
+        let start = resume(&after(1, 40), &joined, &epochs);
+        let from: Vec<u64> = start.from.iter().map(|at| at.after.id.get()).collect();
+        assert_eq!((from, start.lost), (vec![40, 40, 40], None));
     }
 
     fn ended(partition: u8, loss: EpochLoss) -> EndedEpoch {

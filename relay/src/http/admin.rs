@@ -1,14 +1,18 @@
 //! The admin port: probes and metrics. Never on the public port.
 
-use super::{App, Phase};
-use crate::metrics::{self, Format};
+use super::{App, Phase, time::format_millis};
+use crate::{
+    event_log::health::Hearing,
+    metrics::{self, Format},
+};
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// A delivery thread that does not answer within this is stuck.
@@ -18,6 +22,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/checks", get(checks))
         .route("/metrics", get(scrape))
         .with_state(app)
 }
@@ -37,11 +42,40 @@ async fn livez(State(app): State<Arc<App>>) -> Response {
 /// 200 while new streams should come here.
 async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.phase() {
+        Phase::Serving if app.log.health().hearing == Hearing::Alone => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this replica does not hear what is published, and others do\n",
+        )
+            .into_response(),
         Phase::Serving => "ready\n".into_response(),
         Phase::Announced | Phase::Draining => {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
         }
     }
+}
+
+/// What was found at the servers of the log, for who operates it.
+async fn checks(State(app): State<Arc<App>>) -> Json<Value> {
+    let health = app.log.health();
+    let redis = health.checked.map(|checked| {
+        let findings = checked.findings.iter().map(|found| {
+            json!({
+                "severity": found.severity.as_str(),
+                "reason": found.reason,
+                "message": found.message,
+            })
+        });
+        json!({
+            "checkedAt": format_millis(checked.at),
+            "findings": findings.collect::<Vec<_>>(),
+        })
+    });
+    Json(json!({
+        "replica": app.replica,
+        "hearing": health.hearing.as_str(),
+        "lagSeconds": app.log.lag().as_secs_f64(),
+        "redis": redis,
+    }))
 }
 
 async fn scrape(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {

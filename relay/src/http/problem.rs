@@ -45,6 +45,8 @@ pub enum Kind {
     TooManyTickets,
     Unavailable,
     OutcomeUnknown,
+    /// It is in the log, and may be lost with the server that has it.
+    NotReplicated,
     /// Other replicas, or Redis between them, cannot be reached.
     ReplicasUnavailable,
     /// Another replica did not say what it did.
@@ -98,6 +100,7 @@ impl Kind {
         Kind::TooManyTickets,
         Kind::Unavailable,
         Kind::OutcomeUnknown,
+        Kind::NotReplicated,
         Kind::ReplicasUnavailable,
         Kind::ReplicaSilent,
         Kind::Draining,
@@ -239,6 +242,11 @@ impl Kind {
                 S::SERVICE_UNAVAILABLE,
                 "the log did not answer; whether it published is not known",
             ),
+            Kind::NotReplicated => (
+                "not-replicated",
+                S::SERVICE_UNAVAILABLE,
+                "it is published, but not as safe as the configuration wants it",
+            ),
             Kind::ReplicasUnavailable => (
                 "replicas-unavailable",
                 S::SERVICE_UNAVAILABLE,
@@ -295,6 +303,8 @@ pub struct Problem {
     exceeded: Option<Exceeded>,
     /// Whose request it was, for the audit log.
     who: Option<Box<Who>>,
+    /// Ids of what was published all the same.
+    published: Vec<String>,
 }
 
 /// What an answer says of a denial, for the audit log.
@@ -313,6 +323,10 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids: Option<&'a [String]>,
 }
 
 impl Problem {
@@ -323,7 +337,13 @@ impl Problem {
             refusal: None,
             who: None,
             exceeded: None,
+            published: Vec::new(),
         }
+    }
+
+    /// Tells the ids of what was published all the same.
+    pub fn with_published(self, published: Vec<String>) -> Problem {
+        Problem { published, ..self }
     }
 
     /// What the client has too much of is its own fault, or nobody's.
@@ -367,6 +387,11 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             detail: &self.detail,
+            id: match &self.published[..] {
+                [id] => Some(id),
+                _ => None,
+            },
+            ids: Some(&self.published[..]).filter(|ids| ids.len() > 1),
         };
         serde_json::to_value(document).expect("a struct of text and a number")
     }

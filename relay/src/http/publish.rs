@@ -24,6 +24,7 @@ use crate::{
     grant::Right,
     limits::Publisher,
     stats::PublishOutcome,
+    subject::Subject,
     who::Who,
 };
 use axum::{
@@ -153,9 +154,9 @@ async fn accept(
     let bytes = bytes?;
     let unannounced = (bytes.len() as u64).saturating_sub(announced(headers));
     app.limits.charge(&publisher, 0, unannounced);
-    let idempotency = key.map(|key| IdempotencyKey {
-        key,
-        fingerprint: fingerprint(headers, &bytes),
+    let idempotency = key.map(|(subject, key)| {
+        let subject = subject.as_ref().map(Subject::as_str);
+        IdempotencyKey::of(subject, &key, fingerprint(headers, &bytes))
     });
     let to = Destination {
         channel: &channel,
@@ -235,7 +236,10 @@ fn one_at_a_time() -> Problem {
     )
 }
 
-type Admitted = (ChannelName, Limits, Format, Option<Box<str>>, Publisher);
+/// An `Idempotency-Key`, and whose it is.
+type Key = (Option<Subject>, Box<str>);
+
+type Admitted = (ChannelName, Limits, Format, Option<Key>, Publisher);
 
 /// Everything that can be decided before the body is read.
 fn admit(
@@ -264,6 +268,7 @@ fn admit(
         target,
     };
     let (format, key) = (format(headers)?, idempotency_key(headers)?);
+    let key = key.map(|key| (identity.grant.subject.clone(), key));
     let client = parts
         .extensions
         .get::<Client>()
@@ -501,15 +506,23 @@ fn refusal(error: AppendError) -> Problem {
         AppendError::TooManyChannels(_) => Kind::TooManyChannels,
         AppendError::Unavailable(_) => Kind::Unavailable,
         AppendError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
+        AppendError::NotReplicated { .. } => Kind::NotReplicated,
     };
     let remedy = match kind {
         Kind::Unavailable => "; retry in a moment",
         Kind::OutcomeUnknown => {
             "; retry with the same Idempotency-Key, or read the channel's history"
         }
+        Kind::NotReplicated => {
+            "; retry with the same Idempotency-Key to wait again, or take it as published"
+        }
         _ => "",
     };
-    Problem::new(kind, format!("{error}{remedy}"))
+    let published = match &error {
+        AppendError::NotReplicated { places, .. } => places.iter().map(Place::to_string).collect(),
+        _ => Vec::new(),
+    };
+    Problem::new(kind, format!("{error}{remedy}")).with_published(published)
 }
 
 /// Whether a channel goes on after an event that says `end`.

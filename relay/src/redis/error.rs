@@ -265,6 +265,8 @@ pub(super) fn from_server(code: &str, detail: Option<&str>) -> CommandError {
         return CommandError::NotExecuted { why, text };
     }
     let why = match code {
+        // the rights of who runs a script, for a command in it
+        "ERR" if text.contains("The user executing the script can't") => R::NoPermission,
         "OOM" => R::OutOfMemory,
         "NOPERM" => R::NoPermission,
         "NOAUTH" | "WRONGPASS" => R::NotAuthenticated,
@@ -350,6 +352,16 @@ mod tests {
             CommandError::Refused {
                 why: Refusal::NoPermission,
                 wrote: Wrote::Nothing,
+                ..
+            }
+        ));
+        let inside = "The user executing the script can't run this command or subcommand script: \
+                      0a1b, on @user_script:3.";
+        assert!(matches!(
+            from_server("ERR", Some(inside)),
+            CommandError::Refused {
+                why: Refusal::NoPermission,
+                wrote: Wrote::Perhaps,
                 ..
             }
         ));

@@ -8,20 +8,24 @@ use crate::{
         redis::{
             RedisLog, canary,
             gate::Gate,
-            options::{RedisOptions, Time},
+            options::{RedisOptions, Replicas, Time, partitioning},
         },
     },
     fleet::Fleet,
     hub::Hub,
-    partition::{Partition, Partitioning},
+    partition::Partitioning,
     redis::{Events, Redis},
     settings::Live,
 };
-use relay_config::{Config, RedisMode};
+use relay_config::Config;
 use std::{sync::Arc, time::Duration};
 
 /// Recent events that are kept in this process for clients that come back.
 const RING_BYTES: usize = 16 << 20;
+
+/// Of `redis.commandTimeout`, what replicas have to confirm a publish: it may have to wait for the end of
+/// the question before its own, and is answered within the timeout all the same.
+const ACK_SHARE: f64 = 0.4;
 
 pub async fn open(
     config: &Config,
@@ -31,13 +35,16 @@ pub async fn open(
     replica: &str,
 ) -> Result<(RedisLog, Arc<Fleet>, Events), ServeError> {
     let target = settings.target().map_err(|problems| wrong(&problems))?;
-    let partitioning = match target.mode {
-        RedisMode::Cluster { .. } => Partitioning::new(Partition::MAX),
-        RedisMode::Standalone { .. } | RedisMode::Sentinel { .. } => Some(Partitioning::SINGLE),
-    };
-    let partitioning = partitioning.expect("as many as there may be");
+    let partitioning = partitioning(&target.mode);
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
-    let options = options(config, live.clone(), settings.prefix.clone(), partitioning);
+    let mut options = options(config, live.clone(), settings.prefix.clone(), partitioning);
+    if let Some(min) = settings.min_replicas_ack {
+        options.replicas = Some(Replicas {
+            redis: Redis::start(settings).map_err(|problems| wrong(&problems))?,
+            min,
+            within: settings.command_timeout.std().mul_f64(ACK_SHARE),
+        });
+    }
     let gate = Arc::new(Gate::shut());
     let (fleet, events) = Fleet::new(
         &redis,
@@ -71,6 +78,7 @@ fn options(
         max_idempotency_keys: max_keys.div_ceil(partitioning.count()),
         ring_bytes: RING_BYTES,
         canary: Some(canary::EVERY),
+        replicas: None,
         time: Time::Server,
         retention: Arc::new(move |channel| {
             let retention = live.settings().config.effective(channel).retention;

@@ -97,6 +97,7 @@ impl InRedis {
             max_idempotency_keys: limits.max_idempotency_keys,
             ring_bytes: 10_000,
             canary: None,
+            replicas: None,
             time: Time::Given(Arc::new(move || clock.now())),
         }
     }

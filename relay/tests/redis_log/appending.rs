@@ -5,7 +5,7 @@ use sse_relay::{
     cursor::{EventId, Predecessor},
     event_log::redis::{
         entry::{Message, News},
-        scripts::Outcome,
+        scripts::{Answer, Outcome},
         store::{Attempt, StoreError},
     },
     partition::Partitioning,
@@ -87,6 +87,77 @@ async fn a_key_gives_its_outcome_again_within_its_window() {
     assert_eq!(again().await, repeat);
     fixture.forward(Duration::from_millis(1));
     assert!(matches!(again().await, Outcome::Appended { .. }));
+}
+
+#[tokio::test]
+async fn publishes_with_keys_go_together_and_each_has_an_outcome_of_its_own() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let part = |texts: &[&str], key, body| keyed("a", texts, key, body).portions.remove(0);
+    let before = keyed("a", &["0"], "old", 1);
+    let (old, _) = appended(&fixture.send(&before, Attempt::First).await.unwrap());
+    let mut batch = batch("a", &["1"]);
+    batch.portions.extend([
+        part(&["2", "3"], "new", 1),
+        part(&["0"], "old", 1),
+        part(&["x"], "old", 2),
+        part(&["2", "3"], "new", 1),
+        portion(&["4"]),
+    ]);
+    batch.ends = true;
+    let Answer::Settled(outcomes) = fixture.send_all(&batch, Attempt::First).await.unwrap() else {
+        panic!("it is settled");
+    };
+    let one = appended(&outcomes[0]).0;
+    let two = appended(&outcomes[1]);
+    assert_eq!(two, (after(one, 1), after(one, 2)));
+    let repeated = |first, last| Outcome::Repeated {
+        epoch: epoch(1),
+        first,
+        last,
+    };
+    assert_eq!(outcomes[2], repeated(old, old));
+    assert_eq!(outcomes[3], Outcome::KeyReused);
+    assert_eq!(
+        outcomes[4],
+        repeated(two.0, two.1),
+        "used in the same batch"
+    );
+    assert_eq!(appended(&outcomes[5]).0, after(one, 3));
+    let stream = fixture.stream("a").await;
+    let ids: Vec<EventId> = stream.iter().map(|(id, _)| *id).collect();
+    let four = [one, after(one, 1), after(one, 2), after(one, 3)];
+    assert_eq!(ids, [&[old][..], &four].concat());
+    for (pair, next) in stream.iter().zip(&stream[1..]) {
+        assert_eq!(next.1, Predecessor::Known(pair.0));
+    }
+    // the answer was lost: all of it is found again, and nothing is appended
+    let again = fixture.send_all(&batch, Attempt::Again(old)).await.unwrap();
+    let Answer::Settled(again) = again else {
+        panic!("it is settled");
+    };
+    assert_eq!(again[0], outcomes[0]);
+    assert_eq!(again[1], repeated(two.0, two.1));
+    assert_eq!(again[5], outcomes[5]);
+    assert_eq!(fixture.ids("a").await.len(), 5);
+    assert_eq!(fixture.append_outcome("a").await, Outcome::Ended);
+}
+
+fn after(id: EventId, count: u64) -> EventId {
+    EventId::new(id.get() + count).unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_of_repeats_writes_and_announces_nothing() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let batch = keyed("a", &["1"], "k", 1);
+    fixture.send(&batch, Attempt::First).await.unwrap();
+    let mut subscriber = Subscriber::new(&fixture, &[&keys().events("a")]);
+    let repeat = fixture.send(&batch, Attempt::First).await.unwrap();
+    assert!(matches!(repeat, Outcome::Repeated { .. }));
+    let (first, _) = fixture.append("a", &["2"]).await;
+    let (_, message) = subscriber.receive();
+    assert_eq!(Message::parse(&message).unwrap().first, first);
+    assert_eq!(fixture.ids("a").await.len(), 2);
 }
 
 #[tokio::test]
@@ -221,7 +292,7 @@ async fn a_log_of_other_partitions_or_another_layout_is_refused() {
     let outcome = eight
         .append(&session, &batch("a", &["x"]), Attempt::First, epoch(1))
         .await;
-    assert_eq!(outcome.unwrap(), Outcome::OtherPartitions(1));
+    assert_eq!(outcome.unwrap(), Answer::OtherPartitions(1));
     fixture
         .command("HSET", &["test:{dlj}:head", "v", "2"])
         .await;

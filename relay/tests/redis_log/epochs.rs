@@ -7,7 +7,7 @@ use crate::{
 use sse_relay::{
     cursor::EventId,
     event_log::redis::{
-        scripts::{Begun, Outcome},
+        scripts::{Answer, Begun, Outcome},
         store::{Attempt, MAX_ENDED_EPOCHS},
     },
 };
@@ -35,12 +35,9 @@ impl Fixture {
 
     /// What an append says that must say "recheck".
     async fn recheck(&self) -> String {
-        match self
-            .send(&batch("a", &["x"]), Attempt::First)
-            .await
-            .unwrap()
-        {
-            Outcome::Recheck { confirmed_on, .. } => confirmed_on,
+        let sent = self.send_all(&batch("a", &["x"]), Attempt::First).await;
+        match sent.unwrap() {
+            Answer::Recheck { confirmed_on, .. } => confirmed_on,
             other => panic!("{other:?}"),
         }
     }
@@ -113,7 +110,7 @@ async fn a_log_that_was_flushed_begins_a_new_life() {
         .store
         .append(&session, &batch("a", &["2"]), Attempt::First, epoch(8))
         .await;
-    assert!(matches!(outcome.unwrap(), Outcome::Appended { epoch: e, .. } if e == epoch(8)));
+    assert!(matches!(only(outcome.unwrap()), Outcome::Appended { epoch: e, .. } if e == epoch(8)));
 }
 
 #[tokio::test]

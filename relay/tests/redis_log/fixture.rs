@@ -11,8 +11,8 @@ use sse_relay::{
             entry::{Part, encode_event, parse_stored, parse_stream_id},
             keys::Keys,
             options::{RedisOptions, Time},
-            scripts::Outcome,
-            store::{Attempt, Batch, Store, StoreError},
+            scripts::{Answer, Outcome},
+            store::{Attempt, Batch, Portion, Store, StoreError},
         },
     },
     partition::Partitioning,
@@ -69,6 +69,7 @@ impl Fixture {
             max_idempotency_keys: 1000,
             ring_bytes: 0,
             canary: None,
+            replicas: None,
             time: Time::Given(Arc::new(move || now.load(Ordering::SeqCst))),
         };
         change(&mut options);
@@ -104,7 +105,12 @@ impl Fixture {
             .fetch_sub(by.as_millis() as u64, Ordering::SeqCst);
     }
 
+    /// Sends a batch of one portion.
     pub async fn send(&self, batch: &Batch, attempt: Attempt) -> Result<Outcome, StoreError> {
+        Ok(only(self.send_all(batch, attempt).await?))
+    }
+
+    pub async fn send_all(&self, batch: &Batch, attempt: Attempt) -> Result<Answer, StoreError> {
         let session = self.session().await;
         self.store.append(&session, batch, attempt, epoch(1)).await
     }
@@ -158,24 +164,32 @@ pub fn name(text: &str) -> ChannelName {
 pub fn batch(channel: &str, texts: &[&str]) -> Batch {
     Batch {
         channel: name(channel),
-        events: texts
-            .iter()
-            .map(|text| encode_event(&Event::text(text), Part::Begins))
-            .collect(),
+        portions: vec![portion(texts)],
         ends: false,
+    }
+}
+
+pub fn portion(texts: &[&str]) -> Portion {
+    let encode = |text: &&str| encode_event(&Event::text(text), Part::Begins);
+    Portion {
+        events: texts.iter().map(encode).collect(),
         idempotency: None,
         token: rand::random(),
     }
 }
 
-pub fn keyed(channel: &str, texts: &[&str], key: &str, body: u8) -> Batch {
-    Batch {
-        idempotency: Some(IdempotencyKey {
-            key: key.into(),
-            fingerprint: [body; 32],
-        }),
-        ..batch(channel, texts)
+/// What became of a batch of one portion.
+pub fn only(answer: Answer) -> Outcome {
+    match answer {
+        Answer::Settled(mut outcomes) if outcomes.len() == 1 => outcomes.remove(0),
+        other => panic!("{other:?}"),
     }
+}
+
+pub fn keyed(channel: &str, texts: &[&str], key: &str, body: u8) -> Batch {
+    let mut batch = batch(channel, texts);
+    batch.portions[0].idempotency = Some(IdempotencyKey::of(None, key, [body; 32]));
+    batch
 }
 
 pub fn appended(outcome: &Outcome) -> (EventId, EventId) {

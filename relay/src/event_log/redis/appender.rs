@@ -3,7 +3,7 @@
 
 use super::{
     entry::{Part, encode_event},
-    store::Batch,
+    store::{Batch, Portion},
 };
 use crate::{
     channel::ChannelName,
@@ -45,9 +45,11 @@ pub enum Novelty {
     Repeat,
 }
 
+/// What became of a batch: of the whole, or of each of its portions.
+pub type Sent = Result<Vec<Result<Span, AppendError>>, AppendError>;
+
 /// Sends one batch to the log.
-pub type Send =
-    dyn Fn(Batch) -> BoxFuture<'static, Result<Span, AppendError>> + std::marker::Send + Sync;
+pub type Send = dyn Fn(Batch) -> BoxFuture<'static, Sent> + std::marker::Send + Sync;
 
 /// A publish that waits.
 struct Job {
@@ -129,9 +131,8 @@ impl Appender {
     async fn drain(&self, channel: ChannelName, first: Job) {
         let mut group = vec![first];
         while !group.is_empty() {
-            let (batch, jobs) = Job::join(channel.clone(), group);
-            let result = (self.send)(batch).await;
-            Job::answer(jobs, &result);
+            let (batch, waiting) = join(channel.clone(), group);
+            answer(waiting, (self.send)(batch).await);
             group = self.next_group(&channel);
         }
         if self.waiting.lock().lanes.is_empty() {
@@ -189,8 +190,6 @@ enum Company {
     Any,
     /// It ends its channel: nothing may follow it.
     Last,
-    /// It has an outcome of its own to be remembered.
-    Alone,
 }
 
 /// How many of these, from the first on, go together.
@@ -198,13 +197,13 @@ fn group_size(shapes: impl Iterator<Item = Shape>) -> usize {
     let (mut count, mut events, mut bytes) = (0, 0, 0);
     for shape in shapes {
         let fits = events + shape.events <= MAX_EVENTS && bytes + shape.bytes <= MAX_BYTES;
-        if count > 0 && (!fits || shape.with == Company::Alone) {
+        if count > 0 && !fits {
             break;
         }
         count += 1;
         events += shape.events;
         bytes += shape.bytes;
-        if shape.with != Company::Any {
+        if shape.with == Company::Last {
             break;
         }
     }
@@ -239,47 +238,58 @@ impl Job {
         Shape {
             events: self.events.len(),
             bytes: self.bytes,
-            with: match (&self.idempotency, self.ends) {
-                (Some(_), _) => Company::Alone,
-                (None, true) => Company::Last,
-                (None, false) => Company::Any,
+            with: match self.ends {
+                true => Company::Last,
+                false => Company::Any,
             },
         }
     }
+}
 
-    /// One batch of them all, and who waits for it with how many events.
-    #[allow(clippy::type_complexity)]
-    fn join(
-        channel: ChannelName,
-        group: Vec<Job>,
-    ) -> (
-        Batch,
-        Vec<(usize, oneshot::Sender<Result<Span, AppendError>>)>,
-    ) {
-        let mut batch = Batch {
-            channel,
-            events: Vec::new(),
-            ends: false,
-            idempotency: None,
-            token: rand::random(),
-        };
-        let mut answers = Vec::with_capacity(group.len());
-        for job in group {
-            answers.push((job.events.len(), job.answer));
-            batch.events.extend(job.events);
-            batch.ends |= job.ends;
-            batch.idempotency = job.idempotency;
+/// Who waits for a portion: those whose publishes it has, in order, each with how many events.
+type Waiters = Vec<(usize, oneshot::Sender<Result<Span, AppendError>>)>;
+
+/// One batch of them all. A publish with a key is a portion of its own, since it has an outcome of its
+/// own to be remembered; those without that follow each other are one.
+fn join(channel: ChannelName, group: Vec<Job>) -> (Batch, Vec<Waiters>) {
+    let mut batch = Batch {
+        channel,
+        portions: Vec::new(),
+        ends: false,
+    };
+    let mut waiting: Vec<Waiters> = Vec::new();
+    for job in group {
+        batch.ends |= job.ends;
+        let waiter = (job.events.len(), job.answer);
+        match (batch.portions.last_mut(), waiting.last_mut()) {
+            (Some(portion), Some(waiters))
+                if portion.idempotency.is_none() && job.idempotency.is_none() =>
+            {
+                portion.events.extend(job.events);
+                waiters.push(waiter);
+            }
+            _ => {
+                batch.portions.push(Portion {
+                    events: job.events,
+                    idempotency: job.idempotency,
+                    token: rand::random(),
+                });
+                waiting.push(vec![waiter]);
+            }
         }
-        (batch, answers)
     }
+    (batch, waiting)
+}
 
-    /// Tells each publish of a group its part of the result. Ids of one batch follow each other.
-    fn answer(
-        jobs: Vec<(usize, oneshot::Sender<Result<Span, AppendError>>)>,
-        result: &Result<Span, AppendError>,
-    ) {
+/// Tells each publish its part of the result. Ids of one portion follow each other.
+fn answer(waiting: Vec<Waiters>, sent: Sent) {
+    let results = match sent {
+        Ok(results) => results,
+        Err(error) => vec![Err(error); waiting.len()],
+    };
+    for (waiters, result) in waiting.into_iter().zip(results) {
         let mut before = 0;
-        for (events, answer) in jobs {
+        for (events, answer) in waiters {
             let result = result.clone().map(|span| Span {
                 first: EventId::new(span.first.get() + before).unwrap_or(span.first),
                 ..span
@@ -306,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn publishes_go_together_within_bounds_and_keyed_ones_alone() {
-        use Company::{Alone, Any, Last};
+    fn publishes_go_together_within_bounds() {
+        use Company::{Any, Last};
         let size = |shapes: &[Shape]| group_size(shapes.iter().copied());
         assert_eq!(size(&[]), 0);
         assert_eq!(size(&[shape(1, 10, Any); 100]), 64);
@@ -317,9 +327,6 @@ mod tests {
             1,
             "a large one goes alone"
         );
-        let keyed = shape(1, 1, Alone);
-        assert_eq!(size(&[keyed, keyed]), 1);
-        assert_eq!(size(&[shape(1, 1, Any), keyed, shape(1, 1, Any)]), 1);
         assert_eq!(
             size(&[shape(1, 1, Any), shape(1, 1, Last), shape(1, 1, Any)]),
             2
@@ -330,7 +337,7 @@ mod tests {
     #[allow(clippy::type_complexity)]
     fn gated() -> (
         Arc<Appender>,
-        mpsc::UnboundedReceiver<(Batch, oneshot::Sender<Result<Span, AppendError>>)>,
+        mpsc::UnboundedReceiver<(Batch, oneshot::Sender<Sent>)>,
     ) {
         let (sent, received) = mpsc::unbounded_channel();
         let send = move |batch: Batch| {
@@ -350,6 +357,23 @@ mod tests {
         }
     }
 
+    fn keyed(key: &str) -> Publication {
+        Publication {
+            idempotency: Some(IdempotencyKey::of(None, key, [0; 32])),
+            ..publication(&[key])
+        }
+    }
+
+    /// An answer to a batch of one portion.
+    fn only(span: Span) -> Sent {
+        Ok(vec![Ok(span)])
+    }
+
+    fn sizes(batch: &Batch) -> Vec<usize> {
+        let portions = batch.portions.iter();
+        portions.map(|portion| portion.events.len()).collect()
+    }
+
     fn span(first: u64) -> Span {
         Span {
             epoch: Epoch::from_random(1),
@@ -367,16 +391,54 @@ mod tests {
         };
         let first = publish(&["1"]);
         let (batch, answer) = calls.recv().await.unwrap();
-        assert_eq!(batch.events.len(), 1);
+        assert_eq!(sizes(&batch), [1]);
         let (second, third) = (publish(&["2", "3"]), publish(&["4"]));
         tokio::time::sleep(Duration::from_millis(1)).await; // both wait by then
-        answer.send(Ok(span(10))).unwrap();
+        answer.send(only(span(10))).unwrap();
         assert_eq!(first.await.unwrap(), Ok(span(10)));
         let (batch, answer) = calls.recv().await.unwrap();
-        assert_eq!(batch.events.len(), 3);
-        answer.send(Ok(span(20))).unwrap();
+        assert_eq!(sizes(&batch), [3]);
+        answer.send(only(span(20))).unwrap();
         assert_eq!(second.await.unwrap(), Ok(span(20)));
         assert_eq!(third.await.unwrap(), Ok(span(22)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keyed_publishes_go_together_too_and_each_has_an_outcome_of_its_own() {
+        let (appender, mut calls) = gated();
+        let publish = |publication: Publication| {
+            let appender = appender.clone();
+            tokio::spawn(async move { appender.append(&publication).await })
+        };
+        let first = publish(publication(&["1"]));
+        let (_, answer) = calls.recv().await.unwrap();
+        let mut others = Vec::new();
+        for publication in [
+            keyed("a"),
+            keyed("b"),
+            publication(&["2"]),
+            publication(&["3"]),
+        ] {
+            others.push(publish(publication));
+            tokio::time::sleep(Duration::from_millis(1)).await; // it waits by then
+        }
+        answer.send(only(span(10))).unwrap();
+        assert_eq!(first.await.unwrap(), Ok(span(10)));
+        let (batch, answer) = calls.recv().await.unwrap();
+        assert_eq!(sizes(&batch), [1, 1, 2]);
+        let results = vec![Ok(span(20)), Err(AppendError::KeyReused), Ok(span(21))];
+        answer.send(Ok(results)).unwrap();
+        let mut answers = Vec::new();
+        for other in others {
+            answers.push(other.await.unwrap());
+        }
+        let expected = [
+            Ok(span(20)),
+            Err(AppendError::KeyReused),
+            Ok(span(21)),
+            Ok(span(22)),
+        ];
+        assert_eq!(answers, expected);
     }
 
     #[tokio::test]
@@ -398,10 +460,10 @@ mod tests {
             matches!(refused, Err(AppendError::Unavailable(_))),
             "{refused:?}"
         );
-        answer.send(Ok(span(1))).unwrap();
+        answer.send(only(span(1))).unwrap();
         tokio::spawn(async move {
             while let Some((_, answer)) = calls.recv().await {
-                answer.send(Ok(span(1))).unwrap();
+                answer.send(only(span(1))).unwrap();
             }
         });
         for publish in publishes {
@@ -426,7 +488,7 @@ mod tests {
         let mut closing = Box::pin(appender.close());
         assert!(futures_util::FutureExt::now_or_never(closing.as_mut()).is_none());
         assert!(appender.append(&publication(&["y"])).await.is_err());
-        answer.send(Ok(span(1))).unwrap();
+        answer.send(only(span(1))).unwrap();
         closing.await;
         assert!(publish.await.unwrap().is_ok());
     }

@@ -5,6 +5,7 @@ use super::entry::{Message, Undecodable};
 use crate::{
     channel::ChannelName,
     event::{Data, Event},
+    event_log::health::Hearing,
 };
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,23 @@ use std::time::{Duration, Instant};
 pub const EVERY: Duration = Duration::from_secs(1);
 /// A canary that has not come back after this says that the log is not as it should be.
 pub const LATE: Duration = Duration::from_millis(2500);
+/// Canaries of others that count as news of how they are.
+pub const RECENT: Duration = Duration::from_secs(3);
+/// A replica is alone when so many of its canaries in a row went out before the one before them came
+/// back, while those of another did come back. It is more of them than [`RECENT`] covers, so that a fault
+/// of all is not taken for one of whoever looks first.
+const ALONE: u32 = 6;
+/// Ends the text of a canary that is sent while none is out.
+const WELL: &str = "well";
+const WAITING: &str = "waiting";
+
+/// What recent canaries of other replicas say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Others {
+    /// At least one hears its own.
+    Well,
+    NotKnownToBeWell,
+}
 
 /// The canaries of one replica in one partition.
 #[derive(Debug)]
@@ -22,6 +40,8 @@ pub struct Canary {
     /// The oldest that is still out, and when it was sent.
     out: Option<(u64, Instant)>,
     lag: Duration,
+    /// How many were sent in a row while one was out and another replica was well.
+    alone: u32,
 }
 
 impl Canary {
@@ -31,16 +51,54 @@ impl Canary {
             number: 0,
             out: None,
             lag: Duration::ZERO,
+            alone: 0,
         }
     }
 
     /// The next one to be sent.
     pub fn send(&mut self, now: Instant) -> Event {
         self.number += 1;
+        let how = match self.out {
+            None => WELL,
+            Some(_) => WAITING,
+        };
         self.out.get_or_insert((self.number, now));
         Event {
-            data: Some(Data::text(&format!("{:x} {}", self.name, self.number))),
+            data: Some(Data::text(&format!(
+                "{:x} {} {how}",
+                self.name, self.number
+            ))),
             ..Event::default()
+        }
+    }
+
+    /// Whether the last one was sent while one before it was out: then it is to be found out how other
+    /// replicas are.
+    pub fn is_waiting(&self) -> bool {
+        self.out.is_some_and(|(oldest, _)| oldest < self.number)
+    }
+
+    /// Whether a canary is another replica's that hears its own.
+    pub fn is_of_another_that_is_well(&self, canary: &Event) -> bool {
+        let text = canary.data.as_ref().map_or("", Data::as_str);
+        let mut words = text.split(' ');
+        let name = words.next().map(|name| u64::from_str_radix(name, 16));
+        name.is_some_and(|name| name.is_ok_and(|name| name != self.name))
+            && words.nth(1) == Some(WELL)
+    }
+
+    /// After each that was sent, what was found of the others.
+    pub fn note(&mut self, others: Others) {
+        self.alone = match others {
+            Others::Well if self.is_waiting() => self.alone.saturating_add(1),
+            Others::Well | Others::NotKnownToBeWell => 0,
+        };
+    }
+
+    pub fn hearing(&self) -> Hearing {
+        match self.alone {
+            ALONE.. => Hearing::Alone,
+            _ => Hearing::Shared,
         }
     }
 
@@ -54,7 +112,8 @@ impl Canary {
         let partition = crate::cursor::Partition::ONLY;
         for entry in message.publishes(partition, channel)?.iter().flatten() {
             let text = entry.event.data.as_ref().map_or("", Data::as_str);
-            let Some((name, number)) = text.split_once(' ') else {
+            let mut words = text.split(' ');
+            let (Some(name), Some(number)) = (words.next(), words.next()) else {
                 continue;
             };
             let ours = u64::from_str_radix(name, 16) == Ok(self.name);
@@ -122,6 +181,39 @@ mod tests {
         arrive(&mut canary, &first, at(5));
         assert_eq!(canary.lag(at(900)), Duration::from_millis(5));
         assert!(!canary.is_late(at(60_000)), "none is out");
+    }
+
+    #[test]
+    fn a_replica_is_alone_only_while_another_hears_what_it_does_not() {
+        let start = Instant::now();
+        let (mut canary, mut other) = (Canary::new(1), Canary::new(2));
+        let well = other.send(start);
+        assert!(canary.is_of_another_that_is_well(&well));
+        assert!(!other.is_of_another_that_is_well(&well), "its own");
+        assert!(!canary.is_of_another_that_is_well(&other.send(start)));
+        assert!(
+            !canary.is_of_another_that_is_well(&Event::text("2 7")),
+            "of an older release"
+        );
+        canary.send(start);
+        assert!(!canary.is_waiting(), "the first is on its way");
+        for _ in 0..ALONE {
+            assert_eq!(canary.hearing(), Hearing::Shared);
+            canary.send(start);
+            canary.note(Others::Well);
+        }
+        assert_eq!(canary.hearing(), Hearing::Alone);
+        canary.send(start);
+        canary.note(Others::NotKnownToBeWell);
+        assert_eq!(canary.hearing(), Hearing::Shared, "all share the fault");
+        for _ in 0..ALONE {
+            canary.send(start);
+            canary.note(Others::Well);
+        }
+        let back = canary.send(start);
+        arrive(&mut canary, &back, start);
+        canary.note(Others::Well);
+        assert_eq!(canary.hearing(), Hearing::Shared, "one came back");
     }
 
     #[test]

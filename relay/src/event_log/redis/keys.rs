@@ -71,6 +71,11 @@ impl Keys {
         self.named("outcomes")
     }
 
+    /// What is written before a question to replicas (`replicated`).
+    pub fn asked(&self) -> String {
+        self.named("asked")
+    }
+
     /// The stream of a channel's events.
     pub fn stream(&self, channel: &str) -> String {
         self.with_channel("s:", channel)

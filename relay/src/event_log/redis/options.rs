@@ -1,8 +1,13 @@
 //! What a log in Redis is given.
 
 use crate::{
-    clock::unix_millis, cursor::UnixMillis, event_log::Retention, partition::Partitioning,
+    clock::unix_millis,
+    cursor::{Partition, UnixMillis},
+    event_log::Retention,
+    partition::Partitioning,
+    redis::Redis,
 };
+use relay_config::RedisMode;
 use std::{sync::Arc, time::Duration};
 
 /// Where the time of an append comes from.
@@ -50,9 +55,32 @@ pub struct RedisOptions {
     pub max_idempotency_keys: usize,
     /// Bytes of recent events that are kept in this process for clients that come back.
     pub ring_bytes: usize,
-    /// How often a canary is published in each partition, if at all.
+    /// How often a canary is published in each partition. Without it the log does nothing by itself,
+    /// nor are its servers looked at.
     pub canary: Option<Duration>,
+    /// Replicas of Redis that must have a publish before it is answered, if any.
+    pub replicas: Option<Replicas>,
     pub time: Time,
+}
+
+/// How many replicas of Redis confirm a publish.
+#[derive(Clone)]
+pub struct Replicas {
+    /// Connections for this alone.
+    pub redis: Redis,
+    pub min: u32,
+    /// The time they have for it.
+    pub within: Duration,
+}
+
+/// How many partitions a log of this kind has.
+pub fn partitioning(mode: &RedisMode) -> Partitioning {
+    match mode {
+        RedisMode::Cluster { .. } => {
+            Partitioning::new(Partition::MAX).expect("as many as there may be")
+        }
+        RedisMode::Standalone { .. } | RedisMode::Sentinel { .. } => Partitioning::SINGLE,
+    }
 }
 
 /// A limit as the scripts want it: empty for none. What does not fit a double exactly is none.

@@ -1,23 +1,24 @@
 //! One partition: its store, what this process knows of it, and how a batch gets into it.
 
 use super::{
-    appender::{Novelty, Span},
-    canary::Canary,
+    appender::{Novelty, Sent, Span},
+    canary::{Canary, Others, RECENT},
+    checkup::Checkup,
     entry::{Part, encode_event},
     epochs::Ended,
     gate::Gate,
     keys::CANARY,
     options::RedisOptions,
     ring::Ring,
-    scripts::Outcome,
-    store::{Attempt, Batch, Head, Store, StoreError},
+    scripts::{Answer, Outcome},
+    store::{Attempt, Batch, Head, Portion, Store, StoreError},
     view::View,
 };
 use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition, Place},
     event_log::AppendError,
-    redis::{CommandError, Lost, Redis, Session, Wrote},
+    redis::{CommandError, Lost, Redis, Session, Wrote, preflight},
 };
 use parking_lot::Mutex;
 use std::{
@@ -47,11 +48,13 @@ pub struct PartitionLog {
     /// Epochs that ended, as Redis last told.
     pub ended: Mutex<Ended>,
     pub canary: Mutex<Canary>,
-    /// Epochs that cursors named and this process does not know, and when it first heard of them.
     /// When Redis was last asked for its epochs, and answered.
     looked: Mutex<Option<Look>>,
     /// Since when there is no usable connection.
     down: Mutex<Option<Instant>>,
+    /// Why Redis refused the last append, if it did.
+    refused: Mutex<Option<&'static str>>,
+    checkup: Arc<Checkup>,
     /// Rings when the head should be looked at: something of another epoch was seen.
     pub look: Notify,
     pub gate: Arc<Gate>,
@@ -67,6 +70,7 @@ impl PartitionLog {
         partition: Partition,
         options: Arc<RedisOptions>,
         gate: Arc<Gate>,
+        checkup: Arc<Checkup>,
     ) -> PartitionLog {
         let ring_bytes = options.ring_bytes / options.partitioning.count();
         PartitionLog {
@@ -76,6 +80,8 @@ impl PartitionLog {
             canary: Mutex::new(Canary::new(rand::random())),
             looked: Mutex::default(),
             down: Mutex::default(),
+            refused: Mutex::default(),
+            checkup,
             look: Notify::new(),
             gate,
         }
@@ -102,14 +108,15 @@ impl PartitionLog {
         look.epoch != place.epoch || look.last < place.id
     }
 
-    /// Appends a batch, or says why it was not, within about a second.
-    pub async fn send(&self, batch: &Batch) -> Result<Span, AppendError> {
+    /// Appends a batch, or says why it was not, within about a second; if it was, what became of each of
+    /// its portions.
+    pub async fn send(&self, batch: &Batch) -> Sent {
         let since = self.view.lock().known();
         let deadline = Instant::now() + PATIENCE;
         let mut attempt = Attempt::First;
         loop {
             let error = match self.try_send(batch, attempt, deadline).await {
-                Ok(Outcome::Recheck {
+                Ok(Answer::Recheck {
                     epoch,
                     confirmed_on,
                 }) => match self.begin_epoch(epoch, &confirmed_on).await {
@@ -122,9 +129,20 @@ impl PartitionLog {
                     }
                     Err(error) => error,
                 },
-                Ok(outcome) => return self.settle(outcome, batch),
+                Ok(Answer::OtherPartitions(theirs)) => {
+                    let why = self.store.other_partitions(theirs).to_string();
+                    return Err(AppendError::Unavailable(why));
+                }
+                Ok(Answer::Settled(outcomes)) => {
+                    *self.refused.lock() = None;
+                    let outcomes = outcomes.into_iter();
+                    return Ok(outcomes
+                        .map(|outcome| self.settle(outcome, batch))
+                        .collect());
+                }
                 Err(error) => error,
             };
+            self.note_refusal(&error);
             attempt = match after(&error, attempt, since) {
                 Next::Again(attempt) if Instant::now() + PAUSE < deadline => attempt,
                 Next::Again(attempt) => return Err(given_up(attempt, error.to_string())),
@@ -139,7 +157,7 @@ impl PartitionLog {
         batch: &Batch,
         attempt: Attempt,
         deadline: Instant,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let session = self.session(deadline).await?;
         let began = Instant::now();
         let outcome = self
@@ -195,6 +213,24 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// What Redis refuses for good is logged when it begins, with what to do.
+    fn note_refusal(&self, error: &StoreError) {
+        let StoreError::Command(why @ CommandError::Refused { .. }) = error else {
+            return;
+        };
+        let before = self.refused.lock().replace(why.reason());
+        if before != Some(why.reason()) {
+            tracing::error!(
+                event = "log.append_refused",
+                partition = self.store.partition().get(),
+                reason = why.reason(),
+                "publishes are refused: {why}; {}",
+                preflight::remedy(why)
+            );
+            self.checkup.look_soon();
+        }
+    }
+
     fn settle(&self, outcome: Outcome, batch: &Batch) -> Result<Span, AppendError> {
         match outcome {
             Outcome::Appended { epoch, first, last } => {
@@ -224,26 +260,51 @@ impl PartitionLog {
             Outcome::NotFound => Err(AppendError::OutcomeUnknown(
                 "its answer was lost, and too much was published since to find it".into(),
             )),
-            Outcome::OtherPartitions(theirs) => Err(AppendError::Unavailable(
-                self.store.other_partitions(theirs).to_string(),
-            )),
-            Outcome::Recheck { .. } => Err(AppendError::Unavailable(
-                "Redis has just become another primary".into(),
-            )),
         }
     }
 
-    /// Publishes a canary: the same script, user and way as for every other event.
+    /// Publishes a canary: the same script, user and way as for every other event. If one before it has
+    /// not come back, looks whether other replicas hear theirs.
     pub async fn send_canary(&self) -> Result<(), AppendError> {
+        let sent = self.publish_canary().await;
+        let others = match &sent {
+            Ok(at) if self.canary.lock().is_waiting() => self.others(*at).await,
+            Ok(_) | Err(_) => Others::NotKnownToBeWell,
+        };
+        self.canary.lock().note(others);
+        sent.map(drop)
+    }
+
+    /// How other replicas are that sent a canary before this one.
+    async fn others(&self, at: EventId) -> Others {
+        let millis = u64::try_from(RECENT.as_millis()).expect("a few seconds");
+        let since = EventId::before(at.unix_millis().saturating_sub(millis));
+        let Ok(recent) = self.store.canaries_after(since).await else {
+            return Others::NotKnownToBeWell;
+        };
+        let canary = self.canary.lock();
+        match recent
+            .iter()
+            .any(|event| canary.is_of_another_that_is_well(event))
+        {
+            true => Others::Well,
+            false => Others::NotKnownToBeWell,
+        }
+    }
+
+    async fn publish_canary(&self) -> Result<EventId, AppendError> {
         let event = self.canary.lock().send(Instant::now());
         let batch = Batch {
             channel: ChannelName::canary(),
-            events: vec![encode_event(&event, Part::Begins)],
+            portions: vec![Portion {
+                events: vec![encode_event(&event, Part::Begins)],
+                idempotency: None,
+                token: rand::random(),
+            }],
             ends: false,
-            idempotency: None,
-            token: rand::random(),
         };
-        self.send(&batch).await.map(drop)
+        let mut sent = self.send(&batch).await?;
+        sent.pop().expect("one was sent").map(|span| span.first)
     }
 }
 
@@ -271,6 +332,7 @@ fn after(error: &StoreError, attempt: Attempt, since: EventId) -> Next {
         }
         StoreError::OtherPartitions { .. }
         | StoreError::OtherLayout(_)
+        | StoreError::Moved
         | StoreError::OtherEpoch => Next::GiveUp(given_up(attempt, error.to_string())),
     }
 }

@@ -25,7 +25,18 @@ script!(WITNESS, "witness.lua");
 script!(SWEEP, "sweep.lua");
 script!(PURGE, "purge.lua");
 
-/// What became of an append.
+/// What became of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Each of its publishes, in order.
+    Settled(Vec<Outcome>),
+    /// Nothing was written: the primary is not the one that the epoch was confirmed on.
+    Recheck { epoch: Epoch, confirmed_on: String },
+    /// The log has another number of partitions.
+    OtherPartitions(u64),
+}
+
+/// What became of a publish.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The events are in the log.
@@ -46,10 +57,6 @@ pub enum Outcome {
     Ended,
     /// The partition holds as many channels as it may.
     TooManyChannels,
-    /// Nothing was written: the primary is not the one that the epoch was confirmed on.
-    Recheck { epoch: Epoch, confirmed_on: String },
-    /// The log has another number of partitions.
-    OtherPartitions(u64),
     /// Too much came after a first attempt to find it.
     NotFound,
 }
@@ -83,8 +90,31 @@ fn strange() -> Undecodable {
     Undecodable::Damaged("a script's answer has another shape")
 }
 
+impl Answer {
+    pub fn parse(reply: &Reply) -> Result<Answer, Undecodable> {
+        let [status, epoch, rest @ ..] = reply.list().unwrap_or_default() else {
+            return Err(strange());
+        };
+        match (status.text(), rest) {
+            (Some("settled"), outcomes) => {
+                let outcomes = outcomes.iter().map(Outcome::parse);
+                Ok(Answer::Settled(outcomes.collect::<Result<_, _>>()?))
+            }
+            (Some("recheck"), [_, confirmed_on]) => Ok(Answer::Recheck {
+                epoch: parse_epoch(epoch)?,
+                confirmed_on: confirmed_on.text().ok_or_else(strange)?.to_owned(),
+            }),
+            (Some("partitions"), [theirs, _]) => {
+                let theirs = theirs.integer().and_then(|n| u64::try_from(n).ok());
+                Ok(Answer::OtherPartitions(theirs.ok_or_else(strange)?))
+            }
+            _ => Err(strange()),
+        }
+    }
+}
+
 impl Outcome {
-    pub fn parse(reply: &Reply) -> Result<Outcome, Undecodable> {
+    fn parse(reply: &Reply) -> Result<Outcome, Undecodable> {
         let [status, epoch, a, b] = reply.list().unwrap_or_default() else {
             return Err(strange());
         };
@@ -101,14 +131,6 @@ impl Outcome {
             Some("conflict") => Outcome::KeyReused,
             Some("ended") => Outcome::Ended,
             Some("full") => Outcome::TooManyChannels,
-            Some("recheck") => Outcome::Recheck {
-                epoch: parse_epoch(epoch)?,
-                confirmed_on: b.text().ok_or_else(strange)?.to_owned(),
-            },
-            Some("partitions") => {
-                let theirs = a.integer().and_then(|n| u64::try_from(n).ok());
-                Outcome::OtherPartitions(theirs.ok_or_else(strange)?)
-            }
             Some("unknown") => Outcome::NotFound,
             _ => return Err(strange()),
         })
@@ -183,20 +205,26 @@ mod tests {
     fn answers_of_another_shape_are_refused() {
         let text = |text: &'static str| Reply::Bytes(text.into());
         let reply = |texts: &[&'static str]| Reply::List(texts.iter().copied().map(text).collect());
+        let settled = |outcome| Reply::List(vec![text("settled"), text("5"), outcome]);
+        let good = settled(reply(&["ok", "5", "100", "101"]));
         assert!(matches!(
-            Outcome::parse(&reply(&["ok", "5", "100", "101"])),
-            Ok(Outcome::Appended { .. })
+            Answer::parse(&good),
+            Ok(Answer::Settled(outcomes)) if matches!(outcomes[..], [Outcome::Appended { .. }])
         ));
         for strange in [
             Reply::Nil,
-            text("ok"),
-            reply(&["ok", "5", "100"]),
-            reply(&["ok", "5", "x", "101"]),
-            reply(&["ok", "-5", "100", "101"]),
-            reply(&["perhaps", "5", "100", "101"]),
-            reply(&["ok", "5", "100", "9007199254740992"]),
+            text("settled"),
+            reply(&["settled"]),
+            reply(&["recheck", "5", "1"]),
+            reply(&["partitions", "5", "x", ""]),
+            settled(text("ok")),
+            settled(reply(&["ok", "5", "100"])),
+            settled(reply(&["ok", "5", "x", "101"])),
+            settled(reply(&["ok", "-5", "100", "101"])),
+            settled(reply(&["perhaps", "5", "100", "101"])),
+            settled(reply(&["ok", "5", "100", "9007199254740992"])),
         ] {
-            assert!(Outcome::parse(&strange).is_err(), "{strange:?}");
+            assert!(Answer::parse(&strange).is_err(), "{strange:?}");
         }
     }
 }

@@ -10,12 +10,13 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Begun, Outcome, PurgeOutcome, parse_count, parse_epoch, parse_id},
+    scripts::{self, Answer, Begun, PurgeOutcome, parse_count, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition, UnixMillis},
     event_log::{IdempotencyKey, Retention},
+    partition::Partitioning,
     redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
 };
 use std::{fmt::Write, sync::Arc, time::Duration};
@@ -24,14 +25,18 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 pub const MAX_ENDED_EPOCHS: usize = 16;
 /// What is kept of canaries.
 const OF_CANARIES: Retention = Retention {
-    events: 1,
+    events: CANARIES,
     age: Duration::from_secs(60),
     bytes: usize::MAX,
 };
 /// Names that one command carries.
 const NAMES: usize = 1000;
 /// The layout of keys that this release reads and writes.
-const LAYOUT: &str = "1";
+pub const LAYOUT: &str = "1";
+/// What stands for the number of partitions in a log that was moved away: no release appends to it.
+pub const MOVED: u64 = 0;
+/// Canaries that are kept, for who looks which replicas are well.
+const CANARIES: usize = 64;
 
 /// Why an operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,8 +54,33 @@ pub enum StoreError {
         "the log in Redis has layout {0}, which this release does not know: use the release that wrote it, or another `redis.prefix`"
     )]
     OtherLayout(String),
+    #[error(
+        "the log was moved to another Redis by `sse-relay redis-move`, or is just being moved: configure `redis` for \
+         the new one, and wait until the move has ended"
+    )]
+    Moved,
     #[error("the log is in another epoch")]
     OtherEpoch,
+}
+
+impl StoreError {
+    /// Why a log of this layout and with so many partitions is not one for this relay.
+    pub fn of_another_log(layout: &str, theirs: u64, ours: Partitioning) -> Option<StoreError> {
+        if layout != LAYOUT {
+            return Some(StoreError::OtherLayout(layout.to_owned()));
+        }
+        (theirs != ours.count() as u64).then(|| StoreError::other_partitions(theirs, ours))
+    }
+
+    fn other_partitions(theirs: u64, ours: Partitioning) -> StoreError {
+        match theirs {
+            MOVED => StoreError::Moved,
+            _ => StoreError::OtherPartitions {
+                theirs,
+                ours: ours.count(),
+            },
+        }
+    }
 }
 
 /// The head of a partition.
@@ -77,16 +107,22 @@ pub struct EndedEpoch {
     pub at: UnixMillis,
 }
 
-/// Events of one channel that one call appends.
+/// Publishes of one channel that one call appends, in order.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub channel: ChannelName,
+    pub portions: Vec<Portion>,
+    /// Whether the last event ends the channel.
+    pub ends: bool,
+}
+
+/// Events that are appended together or not at all.
+#[derive(Clone, Debug)]
+pub struct Portion {
     /// As [`super::entry::encode_event`] writes them.
     pub events: Vec<Vec<u8>>,
-    /// Whether the last one ends the channel.
-    pub ends: bool,
     pub idempotency: Option<IdempotencyKey>,
-    /// Tells this batch from all others.
+    /// Tells this one from all others.
     pub token: u64,
 }
 
@@ -150,13 +186,10 @@ impl Store {
         else {
             return Err(Undecodable::Damaged("the head has another shape").into());
         };
-        if layout.text() != Some(LAYOUT) {
-            return Err(StoreError::OtherLayout(
-                layout.text().unwrap_or("?").to_owned(),
-            ));
-        }
-        if partitions.text() != Some(&self.count) {
-            return Err(self.other_partitions(partitions.integer().unwrap_or(0).unsigned_abs()));
+        let theirs = partitions.integer().unwrap_or(i64::MAX).unsigned_abs();
+        let (layout, ours) = (layout.text().unwrap_or("?"), self.options.partitioning);
+        if let Some(error) = StoreError::of_another_log(layout, theirs, ours) {
+            return Err(error);
         }
         Ok(Head {
             epoch: parse_epoch(of)?,
@@ -179,10 +212,7 @@ impl Store {
     }
 
     pub fn other_partitions(&self, theirs: u64) -> StoreError {
-        StoreError::OtherPartitions {
-            theirs,
-            ours: self.options.partitioning.count(),
-        }
+        StoreError::other_partitions(theirs, self.options.partitioning)
     }
 
     /// The head; `None` when there is none (any more).
@@ -221,17 +251,23 @@ impl Store {
         batch: &Batch,
         attempt: Attempt,
         fresh: Epoch,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let keys = self.append_keys(batch);
         let head = self.append_arguments(session, batch, attempt, fresh);
         let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+        let events = batch.portions.iter().flat_map(|portion| &portion.events);
         let arguments: Vec<&[u8]> = head
             .iter()
             .map(String::as_bytes)
-            .chain(batch.events.iter().map(Vec::as_slice))
+            .chain(events.map(Vec::as_slice))
             .collect();
         let reply = session.script(&scripts::APPEND, &keys, &arguments).await?;
-        Ok(Outcome::parse(&reply)?)
+        match Answer::parse(&reply)? {
+            Answer::Settled(outcomes) if outcomes.len() != batch.portions.len() => {
+                Err(Undecodable::Damaged("a script's answer has another length").into())
+            }
+            answer => Ok(answer),
+        }
     }
 
     fn append_keys(&self, batch: &Batch) -> Vec<String> {
@@ -242,7 +278,11 @@ impl Store {
             self.keys.names(),
             self.keys.stream(batch.channel.as_str()),
         ];
-        if batch.idempotency.is_some() {
+        if batch
+            .portions
+            .iter()
+            .any(|portion| portion.idempotency.is_some())
+        {
             keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
         }
         keys
@@ -258,8 +298,7 @@ impl Store {
     ) -> Vec<String> {
         let (channel, options) = (batch.channel.as_str(), &self.options);
         let retention = self.retention(channel);
-        let key = batch.idempotency.as_ref();
-        vec![
+        let mut arguments = vec![
             fresh.get().to_string(),
             session.replication_id().as_str().to_owned(),
             options.time.argument(),
@@ -272,18 +311,26 @@ impl Store {
             millis(retention.age),
             limit(retention.bytes),
             millis(options.longest_age.saturating_mul(2)),
-            format!("{:x}", batch.token),
             match attempt {
                 Attempt::First => String::new(),
                 Attempt::Again(since) => since.get().to_string(),
             },
             u8::from(batch.ends).to_string(),
-            // a key means nothing beyond its channel, whose name cannot contain a line end
-            key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
-            key.map_or_else(String::new, |key| hex(&key.fingerprint)),
             millis(options.idempotency_window),
             options.max_idempotency_keys.to_string(),
-        ]
+            batch.portions.len().to_string(),
+        ];
+        for portion in &batch.portions {
+            let key = portion.idempotency.as_ref();
+            arguments.extend([
+                portion.events.len().to_string(),
+                format!("{:x}", portion.token),
+                // a key means nothing beyond its channel, whose name cannot contain a line end
+                key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
+                key.map_or_else(String::new, |key| hex(&key.fingerprint)),
+            ]);
+        }
+        arguments
     }
 
     /// Ends `old`, unless somebody else was first. `seen` is the highest id of it that this replica

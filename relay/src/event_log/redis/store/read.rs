@@ -4,10 +4,11 @@
 //! by what is asked for, not by how much there is: each changed channel is read a few entries at a
 //! time, and read on when those are used up.
 
-use super::{Store, StoreError, next, parse_head, survey::score_of};
+use super::{CANARIES, Store, StoreError, next, parse_head, survey::score_of};
 use crate::{
     channel::{ChannelName, Selector},
     cursor::{EventId, Partition, Predecessor},
+    event::Event,
     event_log::{
         Completeness, Entry, Gaps, Read, Standing,
         gap::{self, Certainty, Gap, Known, missing},
@@ -18,7 +19,7 @@ use crate::{
         },
     },
     frame::GapReason,
-    redis::{Command, Reply},
+    redis::{Command, CommandError, Refusal, Reply},
 };
 use std::{
     cmp::Reverse,
@@ -338,6 +339,14 @@ impl Store {
         })
     }
 
+    /// Canaries after an id.
+    pub async fn canaries_after(&self, after: EventId) -> Result<Vec<Event>, StoreError> {
+        let canary = ChannelName::canary();
+        let slices = self.slices(&[(&canary, after, CANARIES)]).await?;
+        let entries = slices.into_iter().flat_map(|slice| slice.entries);
+        Ok(entries.map(|entry| entry.event.clone()).collect())
+    }
+
     /// Tells what was purged from what was trimmed. Costs nothing where nothing is missing.
     async fn name_purged(&self, gaps: &mut [Missing]) -> Result<(), StoreError> {
         for gaps in gaps.chunks_mut(STREAMS) {
@@ -371,14 +380,14 @@ impl Store {
                 .collect();
             let mut replies = self.primary.pipeline(&commands).await?.into_iter();
             for (channel, after, count) in asked {
-                let reply = next(&mut replies)?;
-                slices.push(parse_slice(
-                    &reply,
-                    self.partition,
-                    channel,
-                    *after,
-                    *count,
-                )?);
+                slices.push(match next(&mut replies) {
+                    Ok(reply) => parse_slice(&reply, self.partition, channel, *after, *count),
+                    Err(StoreError::Command(CommandError::Refused {
+                        why: Refusal::WrongType,
+                        ..
+                    })) => no_stream(channel),
+                    Err(error) => return Err(error),
+                });
             }
         }
         Ok(slices)
@@ -462,7 +471,7 @@ fn parse_slice(
     channel: &ChannelName,
     after: EventId,
     count: usize,
-) -> Result<Slice, Undecodable> {
+) -> Slice {
     let items = reply.list().unwrap_or_default();
     let mut slice = Slice {
         entries: Vec::with_capacity(items.len()),
@@ -477,9 +486,15 @@ fn parse_slice(
             .first()
             .and_then(Reply::bytes)
             .and_then(|id| parse_stream_id(id));
-        let id = id.ok_or(Undecodable::Damaged(
-            "a stream under our prefix has ids of another kind",
-        ))?;
+        let Some(id) = id else {
+            // no event of ours: the predecessors of ours tell whether one is missing
+            tracing::error!(
+                event = "log.damaged",
+                %channel,
+                "the channel's stream has an entry that the relay did not write; it is left out"
+            );
+            continue;
+        };
         match parse_entry(parts, partition, channel, id) {
             Ok(entry) => {
                 if slice.entries.is_empty() {
@@ -513,7 +528,24 @@ fn parse_slice(
         }
     }
     debug_assert!(slice.read_to.is_none_or(|id| id > after));
-    Ok(slice)
+    slice
+}
+
+/// What remains of a channel whose stream is something else now: all of it is missing, and the other
+/// channels go on.
+fn no_stream(channel: &ChannelName) -> Slice {
+    tracing::error!(
+        event = "log.damaged",
+        %channel,
+        "the channel's key holds something else; its events count as missing until it is deleted"
+    );
+    Slice {
+        entries: Vec::new(),
+        known: None,
+        damaged: None,
+        read_to: None,
+        more: false,
+    }
 }
 
 fn parse_entry(
@@ -541,7 +573,6 @@ fn parse_entry(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
     use crate::event_log::redis::entry::{Part, encode_event};
 
     fn entry(counter: u64, predecessor: &str, event: &[u8]) -> Reply {
@@ -567,7 +598,6 @@ mod tests {
             EventId::ZERO,
             10,
         )
-        .unwrap()
     }
 
     #[test]
@@ -596,18 +626,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_another_program_is_an_error() {
-        let channel = ChannelName::parse("c").unwrap();
-        let item = Reply::List(vec![Reply::Bytes("5-0".into()), Reply::List(Vec::new())]);
-        assert!(
-            parse_slice(
-                &Reply::List(vec![item]),
-                Partition::ONLY,
-                &channel,
-                EventId::ZERO,
-                10
-            )
-            .is_err()
-        );
+    fn entries_of_another_program_are_left_out_and_ours_are_read() {
+        let good = encode_event(&Event::text("x"), Part::Begins);
+        let other = Reply::List(vec![Reply::Bytes("5-0".into()), Reply::List(Vec::new())]);
+        let taken = slice(vec![other.clone(), entry(1, "0", &good), other]);
+        assert_eq!(taken.entries.len(), 1);
+        assert_eq!(taken.read_to, Some(id(1)));
     }
 }
