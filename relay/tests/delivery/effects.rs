@@ -1,5 +1,5 @@
 //! What a changed configuration does, one kind of setting after the other, while events are published: each
-//! change has its effect on newcomers, and not one stream is lost that may stay. (Routes are not there yet.)
+//! change has its effect on newcomers, and not one stream is lost that may stay.
 
 use super::{
     client::{Request, Subscriber},
@@ -8,7 +8,7 @@ use super::{
 use relay_config::Algorithm;
 use rustix::process::Signal;
 use serde_json::json;
-use sse_relay::auth::jwt::sign::SigningKey;
+use sse_relay::auth::{hash_of, jwt::sign::SigningKey};
 use std::{
     cell::Cell,
     fs,
@@ -24,6 +24,7 @@ use tokio::{
 
 const OLD: &str = "0123456789abcdef0123456789abcdef";
 const NEW: &str = "fedcba9876543210fedcba9876543210";
+const BACKEND: &str = "a token that stays";
 
 /// A Secret as Kubernetes mounts it: a link to the version that holds.
 struct Mount(PathBuf);
@@ -49,9 +50,10 @@ impl Mount {
 }
 
 fn document(mount: &Mount, more: &str) -> String {
-    let secret = mount.0.join("secret");
+    let (secret, backend) = (mount.0.join("secret"), hash_of(BACKEND));
     format!(
         "auth:\n  anonymous: {{publish: ['**'], subscribe: ['public.**']}}\n  \
+         tokens: [{{name: backend, sha256: {backend}, subscribe: ['**']}}]\n  \
          jwt: [{{name: users, keys: [{{secretFile: {secret:?}}}], grant: {{subscribe: ['**'], manage: [observe]}}}}]\n{more}\n"
     )
 }
@@ -198,14 +200,15 @@ async fn each_setting_has_its_effect_under_load_and_not_one_stream_is_lost() {
     let begin = document(&mount, "logging: {level: error}");
     fs::write(folder.path().join("config.yaml"), begin).unwrap();
     let relay = Rc::new(Relay::start_in(folder).await);
-    let old = token(OLD);
-    let mut kept = Vec::new();
+    let (old, backend) = (token(OLD), format!("Bearer {BACKEND}"));
+    let (mut kept, mut going) = (Vec::new(), Vec::new());
     for _ in 0..10 {
         kept.push(open(&relay, "public.x", &[]).await);
-        // their token is good, though its key goes: they end with it
-        kept.push(open(&relay, "private.x", &[("authorization", &*old)]).await);
+        kept.push(open(&relay, "private.x", &[("authorization", &*backend)]).await);
+        // the key of their token is taken away on the way
+        going.push(open(&relay, "private.x", &[("authorization", &*old)]).await);
     }
-    assert!(kept.iter().all(|stream| stream.status == 200));
+    assert!(kept.iter().chain(&going).all(|stream| stream.status == 200));
     let (last, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
     let local = LocalSet::new();
     let publishing = local.spawn_local({
@@ -233,6 +236,11 @@ async fn each_setting_has_its_effect_under_load_and_not_one_stream_is_lost() {
                 let numbers: Vec<u32> = numbers.map(|data| data.parse().unwrap()).collect();
                 assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
                 assert_eq!(stream.end, None);
+            }
+            for stream in &mut going {
+                let rest = timeout(PATIENCE, stream.rest()).await.expect("it ends");
+                let end = rest.last().expect("it is told why");
+                assert_eq!((&*end.kind, &*end.data), ("end", r#"{"reason":"revoked"}"#));
             }
         })
         .await;
