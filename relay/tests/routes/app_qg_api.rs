@@ -1,6 +1,6 @@
 //! `examples/routes/app-qg-api.yaml`.
 
-use super::example::{Example, last, text, without_ids};
+use super::example::{Example, events_until, last, text, without_ids};
 use serde_json::{Value, json};
 
 const FRONT: &str = "Authorization: Bearer front";
@@ -47,7 +47,7 @@ fn events_are_named_wrapped_and_chosen_by_their_names() {
     ] {
         example.publish("qg", &json!({"event": name, "data": data}));
     }
-    let event = chosen.body_until("\n\n");
+    let event = events_until(&mut chosen, "\n\n");
     let text = without_ids(&event);
     assert!(text.starts_with("event: new_incident\ndata: {\"event\": \"new_incident\", \"data\": {\"declared_by\": null, \"incident\": {\"id\": \"\\u00e9\"}}, \"timestamp\": \"20"), "{text}");
     let both = all.body_until("new_incident\n");

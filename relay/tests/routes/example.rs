@@ -106,3 +106,14 @@ pub fn without_ids(blocks: &str) -> String {
     let lines = blocks.split_inclusive('\n');
     lines.filter(|line| !line.starts_with("id: ")).collect()
 }
+
+/// Blocks until a text came in one, without heartbeats, which come when they are due.
+pub fn events_until(stream: &mut Connection, text: &str) -> String {
+    let mut events = String::new();
+    while !events.contains(text) {
+        let blocks = stream.body_until("\n\n");
+        let blocks = blocks.split_inclusive("\n\n");
+        events.extend(blocks.filter(|block| !block.contains("event: heartbeat\n")));
+    }
+    events
+}

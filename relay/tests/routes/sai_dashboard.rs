@@ -1,6 +1,6 @@
 //! `examples/routes/sai-dashboard.yaml`.
 
-use super::example::{Example, last, text, without_ids};
+use super::example::{Example, events_until, last, text, without_ids};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -65,21 +65,21 @@ fn events_come_to_all_to_one_user_and_to_one_client() {
     let example = start(&[]);
     let mut ann = example.stream(STREAM, &[]);
     let mut ben = example.stream("/dashboard/api/events", &["Authorization: Bearer ben"]);
-    let hello = ann.body_until("real-time updates\"}\n\n");
+    let hello = events_until(&mut ann, "real-time updates\"}\n\n");
     let client = data(&hello)["clientId"].as_str().unwrap().to_owned();
-    ben.body_until("real-time updates\"}\n\n");
+    events_until(&mut ben, "real-time updates\"}\n\n");
     let event = json!({"event": "execution:new", "data": {"execution": {"id": 1}}}).to_string();
     example.post("/v1/channels/sai/events", "application/json", &event);
-    let got = ann.body_until("}}\n\n");
+    let got = events_until(&mut ann, "}}\n\n");
     assert_eq!(
         without_ids(&got),
         "event: execution:new\ndata: {\"execution\":{\"id\":1}}\n\n"
     );
-    ben.body_until("}}\n\n");
+    events_until(&mut ben, "}}\n\n");
     let to_user = json!({"event": "system:health", "data": "for ben"}).to_string();
     example.post("/v1/subjects/ben/events", "application/json", &to_user);
     assert_eq!(
-        without_ids(&ben.body_until("\n\n")),
+        without_ids(&events_until(&mut ben, "\n\n")),
         "event: system:health\ndata: for ben\n\n"
     );
     let to_client = json!({"event": "health:test", "data": "line 1\nline 2"}).to_string();
@@ -87,7 +87,7 @@ fn events_come_to_all_to_one_user_and_to_one_client() {
     let sent = example.post(&target, "application/json", &to_client);
     assert_eq!(sent.json()["delivered"], true);
     assert_eq!(
-        ann.body_until("\n\n"),
+        events_until(&mut ann, "\n\n"),
         "event: health:test\ndata: line 1\ndata: line 2\n\n"
     );
 }
