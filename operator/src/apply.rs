@@ -7,7 +7,7 @@ mod trouble;
 
 pub use trouble::{Part, Trouble, classify};
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
@@ -47,6 +47,8 @@ pub struct Owner<'a> {
     pub names: &'a Names,
     /// Its UID: an object belongs to it if it says so by this.
     pub uid: &'a str,
+    /// The versions of its Secrets that its objects were made from.
+    pub versions: &'a BTreeMap<String, Option<String>>,
     /// Kinds of others that it had objects of when it was last looked at.
     pub before: Vec<GroupVersionKind>,
 }
@@ -228,6 +230,11 @@ async fn one(
         if !belongs(there, owner.uid) {
             return Err(Trouble::taken(object, there));
         }
+        if changed_since(owner, object, there) {
+            // somebody has changed a token or a password: what was made from the former one must not
+            // put it back. The change itself wakes the next look
+            return Ok(());
+        }
         if kind(object) == "StatefulSet" && storage::grows(client, object, there).await? {
             applied.written += 1;
             return Ok(());
@@ -237,6 +244,12 @@ async fn one(
             return Ok(());
         }
     }
+    let mut object = object.clone();
+    if kind(&object) == "Secret" {
+        // also between this look and the write
+        object.metadata.resource_version = there.and_then(ResourceExt::resource_version);
+    }
+    let object = &object;
     let (written, by) = write(&api, object)
         .await
         .map_err(|e| classify(object, &e))?;
@@ -249,6 +262,12 @@ async fn one(
     }
     keep(applied, object, &written);
     Ok(())
+}
+
+/// Whether a Secret of the operator's own making is another than when it was read.
+fn changed_since(owner: &Owner<'_>, object: &DynamicObject, there: &DynamicObject) -> bool {
+    let read = owner.versions.get(&object.name_any());
+    kind(object) == "Secret" && read.is_some_and(|version| *version != there.resource_version())
 }
 
 fn keep(applied: &mut Applied, object: &DynamicObject, there: &DynamicObject) {

@@ -23,6 +23,9 @@ pub struct Resolved {
     pub gateway: GatewayFound,
     /// Each key of a Secret or ConfigMap that the resource names.
     pub keys: BTreeMap<Key, Found>,
+    /// The versions of the Secrets that the operator makes, as they were read; `None` for one that was
+    /// not there.
+    pub versions: BTreeMap<String, Option<String>>,
     /// The generated tokens: those that are there, new ones for those that are not.
     pub generated: Generated,
     /// The version and image that the relay stays at while the resource does not name them.

@@ -1,5 +1,6 @@
 //! `render`: the objects of a resource, without a cluster.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -77,6 +78,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             name,
             before: None,
         }),
+        versions: BTreeMap::new(),
         gateway: GatewayFound::Forbidden { before: None },
         keys: references(&relay.spec)
             .into_iter()

@@ -21,7 +21,7 @@ use crate::crd::{Pinned, SseRelay, SseRelayStatus};
 use crate::desired::desired;
 use crate::metrics::Outcome;
 use crate::names::{OPERATOR, PAUSED, owner};
-use crate::resolve::resolve;
+use crate::resolve::{Resolved, resolve};
 use crate::rotation::SETTLED;
 use crate::status::{
     Rollout, Waits, Went, not_accepted, rollout, status, transitions, without_observed,
@@ -97,7 +97,12 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         }
     };
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
-    let applied = apply(&context.client, &owned_by(relay, &valid), &objects).await;
+    let applied = apply(
+        &context.client,
+        &owned_by(relay, &valid, &resolved),
+        &objects,
+    )
+    .await;
     let mut foreign = foreign_kinds(&objects);
     if !applied.troubles.is_empty() {
         // what could not be removed must be found again
@@ -117,10 +122,11 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     Ok((outcome, if changing { after(SETTLED) } else { action }))
 }
 
-fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid) -> Owner<'a> {
+fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid, resolved: &'a Resolved) -> Owner<'a> {
     Owner {
         names: &valid.names,
         uid: relay.metadata.uid.as_deref().unwrap_or_default(),
+        versions: &resolved.versions,
         before: before_kinds(relay)
             .iter()
             .filter_map(|text| foreign_kind(text))

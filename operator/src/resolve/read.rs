@@ -29,11 +29,28 @@ pub async fn resolve(
 ) -> Result<Resolved, kube::Error> {
     let names = Names::of(relay);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &names.namespace);
+    let mut made = BTreeMap::new();
+    made.insert(names.tokens(), secrets.get_opt(&names.tokens()).await?);
+    if relay
+        .spec
+        .redis
+        .as_ref()
+        .is_some_and(|redis| redis.managed.is_some())
+    {
+        made.insert(names.users(), secrets.get_opt(&names.users()).await?);
+    }
     Ok(Resolved {
         class: class(client, relay).await?,
         gateway: gateway(client, relay).await?,
         keys: keys(client, relay, &names).await?,
-        generated: generated(&secrets, relay, &names).await?,
+        versions: made
+            .iter()
+            .map(|(name, secret)| {
+                let version = secret.as_ref().and_then(ResourceExt::resource_version);
+                (name.clone(), version)
+            })
+            .collect(),
+        generated: generated(&made, relay, &names),
         pinned,
     })
 }
@@ -89,30 +106,26 @@ async fn read(client: &Client, names: &Names, key: &Key) -> Result<Held, kube::E
 }
 
 /// The tokens of the generated Secret; new ones for keys that are not there or hold no token.
-async fn generated(
-    secrets: &Api<Secret>,
+fn generated(
+    made: &BTreeMap<String, Option<Secret>>,
     relay: &SseRelay,
     names: &Names,
-) -> Result<Generated, kube::Error> {
-    let managed = relay.spec.redis.as_ref();
-    let managed = managed.and_then(|redis| redis.managed.as_ref());
-    let users = match managed {
-        Some(_) => secrets.get_opt(&names.users()).await?,
-        None => None,
-    };
+) -> Generated {
+    let made = |name: String| made.get(&name).and_then(Option::as_ref);
+    let users = made(names.users());
     let wanted = relay.annotations().get(ROTATE).map(String::as_str);
-    let secret = secrets.get_opt(&names.tokens()).await?;
-    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    let data = made(names.tokens()).and_then(|secret| secret.data.clone());
+    let data = data.unwrap_or_default();
     let token = |key: &str| {
         let there = data.get(key).and_then(|bytes| Token::read(&bytes.0).ok());
         there.unwrap_or_else(|| Token::from_random(rand::random()))
     };
-    Ok(Generated {
+    Generated {
         publish: token(PUBLISH),
         subscribe: token(SUBSCRIBE),
         manage: token(MANAGE),
-        redis: redis_users(users.as_ref(), wanted, Timestamp::now()),
-    })
+        redis: redis_users(users, wanted, Timestamp::now()),
+    }
 }
 
 /// The users as the Secret has them, one step further if it is time for that. What cannot be read
