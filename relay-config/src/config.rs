@@ -18,6 +18,7 @@ use crate::process::{Demo, Drain, Logging};
 use crate::proxies::Proxies;
 use crate::redis::Redis;
 use crate::revocations::Revocations;
+use crate::routes::Route;
 use crate::tcp::Tcp;
 use crate::tickets::Tickets;
 use crate::tls::Tls;
@@ -77,6 +78,8 @@ pub struct Config {
     /// Rules for channels. For each field the first matching rule that sets it wins; without
     /// one, the defaults of the rest of this document hold.
     pub channels: Vec<ChannelRule>,
+    /// Paths of other systems, which the relay serves as those did.
+    pub routes: Vec<Route>,
     /// What one event may contain.
     pub event: EventLimits,
     /// How long repeated publishes with the same `Idempotency-Key` are recognised.
@@ -120,6 +123,7 @@ impl Default for Config {
             retention: Retention::default(),
             max_log_bytes: ByteSize::from_mib(1024),
             channels: Vec::new(),
+            routes: Vec::new(),
             event: EventLimits::default(),
             idempotency: Idempotency::default(),
             heartbeat: Heartbeat::default(),

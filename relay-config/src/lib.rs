@@ -37,10 +37,12 @@ mod reload;
 mod revocations;
 #[cfg(test)]
 mod round_trip;
+mod routes;
 mod schema;
 mod service_links;
 mod shape;
 mod tcp;
+mod template;
 mod tickets;
 mod timespan;
 mod tls;
@@ -80,8 +82,14 @@ pub use redis::{
 };
 pub use reload::Changes;
 pub use revocations::Revocations;
+pub use routes::{
+    BeatWhen, Charset, Dialect, DialectFarewell, DialectHeartbeat, FarewellWhen, FilledKey,
+    FilterValues, FrameField, JsonStyle, LineEnd, Refusal, RefusedFor, Repeated, Route, RouteCors,
+    RouteCredentials, RouteFilter, RoutePath, RoutePathError, RouteStatus,
+};
 pub use schema::schema;
 pub use tcp::Tcp;
+pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};
 pub use tickets::{TicketBinding, Tickets};
 pub use timespan::{Timespan, TimespanError};
 pub use tls::{ClientAuth, Tls, TlsVersion};

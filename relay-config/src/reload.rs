@@ -88,6 +88,7 @@ const LIVE: &[&str] = &[
     "retention.bytes",
     "retention.events",
     "revocations.keep",
+    "routes",
     "stream.connectedEvent",
     "stream.maxAge",
     "stream.maxChannels",

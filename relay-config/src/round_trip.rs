@@ -1,6 +1,7 @@
 //! Any configuration, written as YAML and read back, is the same.
 
 mod protection;
+mod routes;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -548,7 +549,7 @@ prop_compose! {
     // boxed, since all of a configuration's strategies in one value overflow a test's stack
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
-        (environment, max_log_bytes, channels) in (text(), bytes(), vec(rule(), 0..4)),
+        (environment, max_log_bytes, channels, routes) in (text(), bytes(), vec(rule(), 0..4), vec(routes::route(), 0..2).boxed()),
         ((data, retention, event, idempotency), redis) in (log().boxed(), of(redis())),
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
@@ -563,7 +564,7 @@ prop_compose! {
         Config {
             listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
-            auth, cors, proxies, limits, max_log_bytes, channels, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }
     }
 }

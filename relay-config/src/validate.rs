@@ -7,6 +7,7 @@ mod forward;
 mod jwt;
 mod limits;
 mod proxies;
+mod routes;
 mod traces;
 mod unix_sockets;
 
@@ -86,6 +87,7 @@ impl Config {
         for (index, rule) in self.channels.iter().enumerate() {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
         }
+        routes::check(&mut problems, self);
         self.check_events(&mut problems);
         self.check_stream(&mut problems);
         self.check_http(&mut problems);

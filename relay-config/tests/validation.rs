@@ -256,3 +256,142 @@ fn a_directory_that_cannot_be_written_as_text_is_refused() {
     let found = config.validate().unwrap_err();
     assert_eq!(found[0].path, "data.dir");
 }
+
+fn route_problems(route: &str) -> Vec<String> {
+    let yaml = format!("routes:\n  - {}", route.replace('\n', "\n    "));
+    match Config::from_sources(Some(("test", &yaml)), &std::collections::BTreeMap::new()) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+#[test]
+fn a_route_with_everything_is_right() {
+    let route = r#"
+paths: ["/live/{room}", "/room={room}"]
+channels: ["rooms.{room}", "news.*"]
+filters: [{parameter: kinds, value: "${data.kind|type|''}", values: one, repeated: last}]
+credentials: {scheme: Token, queryParameter: token}
+cors: off
+charset: unnamed
+overflow: dropOldest
+lifetime: 5m
+dialect:
+  lineEnd: crlf
+  lineEndFrom: "${data.sep}"
+  json: spacedAscii
+  greeting: [[{data: ""}], [{event: hello}, {json: '{"id": ${client.id}, "kinds": ${filter.kinds|["all"]}}'}]]
+  event: [{id: "${id}"}, {event: "${type}"}, {json: "${data}", fill: [{key: sent, json: "${time:isoformat}"}]}]
+  heartbeat: {interval: 5s, when: idle, frame: [{event: beat}, {json: '{"n": ${clients}}'}]}
+  gap: [{id: "${id}"}, {event: gap}, {json: '{"reason": ${reason}}'}]
+  end: [{event: over}, {data: "${channel}"}]
+  farewell: {when: draining, frame: [{event: bye}, {data: "${reason}"}, {retry: "${retry}"}]}
+refusals: [{problem: unauthenticated, reason: expired, status: 401, json: '{"detail": ${detail}}'}]"#;
+    assert_eq!(route_problems(route.trim_start()), [""; 0]);
+    let status =
+        "paths: [/a]\nchannels: [a]\nstatus: {paths: [/a/status], json: '{\"n\": ${clients}}'}";
+    assert_eq!(route_problems(status), [""; 0]);
+}
+
+#[test]
+fn what_is_wrong_with_a_route_is_said_where_it_is() {
+    let simple = "paths: [/a]\nchannels: [a]\n";
+    for (route, at, says) in [
+        (
+            "paths: []\nchannels: [a]".into(),
+            "routes[0].paths",
+            "1 to 8",
+        ),
+        (
+            "paths: [/v1/x]\nchannels: [a]".into(),
+            "routes[0].paths[0]",
+            "relay's own",
+        ),
+        (
+            "paths: [/a, /a]\nchannels: [a]".into(),
+            "routes[0].paths[1]",
+            "each path once",
+        ),
+        (
+            "paths: ['/{r}', /a]\nchannels: ['{r}']".into(),
+            "routes[0].channels[0]",
+            "not every path",
+        ),
+        (
+            "paths: [/a]\nchannels: ['a*']".into(),
+            "routes[0].channels[0]",
+            "`*`",
+        ),
+        (
+            "paths: [/a]\nchannels: []".into(),
+            "routes[0].channels",
+            "is empty",
+        ),
+        (
+            format!("{simple}filters: [{{parameter: k, value: '${{id}}'}}]"),
+            "routes[0].filters[0].value",
+            "means nothing here",
+        ),
+        (
+            format!("{simple}credentials: {{scheme: 'a b'}}"),
+            "routes[0].credentials.scheme",
+            "one word",
+        ),
+        (
+            format!("{simple}overflow: coalesce"),
+            "routes[0].overflow",
+            "coalesceBy",
+        ),
+        (
+            format!("{simple}dialect: {{event: []}}"),
+            "routes[0].dialect.event",
+            "is empty",
+        ),
+        (
+            format!("{simple}dialect: {{event: [{{id: a, data: b}}]}}"),
+            "routes[0].dialect.event[0]",
+            "exactly one",
+        ),
+        (
+            format!("{simple}dialect: {{event: [{{data: '${{client.id}}'}}]}}"),
+            "routes[0].dialect.event[0].data",
+            "known here are data",
+        ),
+        (
+            format!("{simple}dialect: {{event: [{{data: x, fill: [{{key: k, json: '1'}}]}}]}}"),
+            "routes[0].dialect.event[0].fill",
+            "without `json`",
+        ),
+        (
+            format!("{simple}dialect: {{greeting: [[{{json: '${{filter.x}}'}}]]}}"),
+            "routes[0].dialect.greeting[0][0].json",
+            "no parameter",
+        ),
+        (
+            format!("{simple}dialect: {{heartbeat: {{interval: 1h}}}}"),
+            "routes[0].dialect.heartbeat.interval",
+            "1s to 10m",
+        ),
+        (
+            format!("{simple}status: {{paths: [/a], json: '{{}}'}}"),
+            "routes[0].status.paths[0]",
+            "each path once",
+        ),
+        (
+            "paths: ['/{c}']\nchannels: ['{c}']\nstatus: {paths: [/s], json: '{}'}".into(),
+            "routes[0].status",
+            "depend on the path",
+        ),
+        (
+            format!("{simple}refusals: [{{problem: any, status: 200, json: '{{}}'}}]"),
+            "routes[0].refusals[0].status",
+            "400 to 599",
+        ),
+    ] {
+        let problems = route_problems(&route);
+        let found = problems
+            .iter()
+            .any(|line| line.contains(&format!("{at}: ")) && line.contains(says));
+        assert!(found, "{route}\n{at}: {says}\n{problems:?}");
+    }
+}

@@ -10,6 +10,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
     match path {
         "listen" | "adminListen" => return json!("127.0.0.1:1"),
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
+        "routes" => return json!([{"paths": ["/a"], "channels": ["a"]}]),
         "cors.origins" => return json!(["https://a.example"]),
         "proxies.trusted" => return json!(["10.0.0.0/8"]),
         "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),

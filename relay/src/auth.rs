@@ -102,7 +102,7 @@ impl Authenticator {
     /// of its connection; a certificate that no rule knows is none.
     pub fn credential<'a>(
         &self,
-        parts: Parts<'a, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
+        parts: Parts<'a, '_, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
     ) -> Credential<'a> {
         let certificate = parts.certificate;
         match (self.carriers.credential(parts), &self.rules, certificate) {

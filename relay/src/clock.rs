@@ -13,3 +13,8 @@ pub fn unix_millis() -> UnixMillis {
 pub fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }
+
+/// Now, in UTC.
+pub fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

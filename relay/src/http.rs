@@ -25,6 +25,7 @@ mod publish;
 mod purge;
 mod query;
 mod revocations;
+pub mod routes;
 mod selection;
 pub mod server;
 mod status;
@@ -210,7 +211,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(of(&deciding()))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .route(HEALTH, get(status::health))
-        .fallback(not_found)
+        .fallback(routes::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(one_host))
         .layer(middleware::map_response_with_state(app.clone(), finish))
@@ -329,13 +330,6 @@ fn hostless() -> Problem {
     Problem::new(
         Kind::InvalidHeader,
         "an HTTP/1.1 request has the header Host exactly once",
-    )
-}
-
-async fn not_found() -> Problem {
-    Problem::new(
-        Kind::NotFound,
-        "the API is under /v1 (see /v1/openapi.json), the dashboard at /",
     )
 }
 

@@ -10,6 +10,7 @@ pub mod parting;
 pub mod select;
 pub mod shard;
 pub mod sink;
+pub mod voice;
 
 use crate::{
     channel::{ChannelName, Selector},
@@ -56,6 +57,8 @@ pub struct Hub {
     queued: Vec<AtomicUsize>,
     /// Streams that are open and wait for the log, to begin.
     pub waiting: AtomicUsize,
+    /// Feeds whose streams are written as a route says.
+    pub voices: AtomicUsize,
     /// What named receivers got in streams that have ended.
     pub clients: Clients,
     /// Rings when a stream has closed.
@@ -78,6 +81,7 @@ impl Hub {
             queue_bytes: AtomicUsize::new(0),
             queued: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             waiting: AtomicUsize::new(0),
+            voices: AtomicUsize::new(0),
             clients: Clients::default(),
             closed: Notify::new(),
             stats,
@@ -289,6 +293,7 @@ impl Tail for Hub {
         let shards = self.interest.read().of(&first.channel);
         if shards != 0 {
             let appended = Instant::now();
+            let voiced = self.voices.load(Ordering::Relaxed) > 0;
             let deliveries: Vec<Delivery> = entries
                 .iter()
                 .map(|entry| {
@@ -302,6 +307,7 @@ impl Tail for Hub {
                         entry: entry.clone(),
                         place,
                         frame,
+                        renditions: voiced.then(Arc::default),
                         appended,
                     }
                 })

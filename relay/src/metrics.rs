@@ -184,6 +184,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         delivered,
         delivered_bytes,
         filtered,
+        unwritten,
         dropped,
         gaps,
         opened,
@@ -255,6 +256,11 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "sse_relay_events_filtered",
             "Events that a stream's own filter left out.",
             filtered,
+        ),
+        Metric::counter(
+            "sse_relay_events_unwritten",
+            "Events that the dialect of a stream's route had nothing to say of, counted once for each stream.",
+            unwritten,
         ),
         Metric::family(
             "sse_relay_events_dropped",

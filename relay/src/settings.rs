@@ -7,6 +7,7 @@ use crate::{
         cors::Cors,
         forwarded::Proxies,
     },
+    route::{RouteError, Routes},
 };
 use relay_config::Config;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Settings {
     pub auth: Arc<Authenticator>,
     pub cors: Cors,
     pub proxies: Proxies,
+    pub routes: Arc<Routes>,
 }
 
 /// Why a configuration, right by itself, cannot be served with.
@@ -28,27 +30,36 @@ pub enum SettingsError {
     NotLoopback(#[from] NotLoopback),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    Routes(#[from] RouteError),
 }
 
 impl Settings {
     /// Of a configuration that was validated. Reads the files with keys that it names.
     pub fn new(config: Config) -> Result<Settings, SettingsError> {
         let auth = Authenticator::new(config.auth.as_ref())?;
-        Settings::with(config, auth)
+        let routes = Routes::new(&config.routes)?;
+        Settings::with(config, auth, routes)
     }
 
     /// Those that take the place of these. What was fetched for these is kept where it still holds.
     pub fn renewed(&self, config: Config) -> Result<Settings, SettingsError> {
         let auth = self.auth.renewed(config.auth.as_ref())?;
-        Settings::with(config, auth)
+        let routes = self.routes.renewed(&config.routes)?;
+        Settings::with(config, auth, routes)
     }
 
-    fn with(config: Config, auth: Authenticator) -> Result<Settings, SettingsError> {
+    fn with(
+        config: Config,
+        auth: Authenticator,
+        routes: Routes,
+    ) -> Result<Settings, SettingsError> {
         Ok(Settings {
             openness: Openness::of(&config)?,
             auth: Arc::new(auth),
             cors: Cors::new(&config.cors),
             proxies: Proxies::new(&config.proxies),
+            routes: Arc::new(routes),
             config: Arc::new(config),
         })
     }

@@ -298,6 +298,8 @@ pub struct Stats {
     pub delivered: Counter,
     pub delivered_bytes: Counter,
     pub filtered: Counter,
+    /// Events that a route's dialect had nothing to say of, once for each stream that wanted them.
+    pub unwritten: Counter,
     pub dropped: Family<DropReason>,
     pub gaps: Family<GapReason>,
     pub opened: Family<Verdict>,

@@ -7,6 +7,8 @@
 mod servers;
 mod support;
 
+#[path = "fleet/counting.rs"]
+mod counting;
 #[path = "fleet/cut_off.rs"]
 mod cut_off;
 #[path = "fleet/limits.rs"]

@@ -26,6 +26,8 @@ mod faults;
 mod findings;
 #[path = "replicas/fleet.rs"]
 mod fleet;
+#[path = "replicas/many.rs"]
+mod many;
 #[path = "replicas/network.rs"]
 mod network;
 #[path = "replicas/outage.rs"]

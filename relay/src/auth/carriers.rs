@@ -3,7 +3,7 @@
 use super::credential::{Credential, MAX_TOKEN};
 use crate::tls::client_certificate::ClientCertificate;
 use percent_encoding::percent_decode_str;
-use relay_config::Auth;
+use relay_config::{Auth, RouteCredentials};
 use std::borrow::Cow;
 
 /// Where a request may carry a token besides the header `Authorization`.
@@ -23,7 +23,7 @@ enum Foreign {
 }
 
 /// The parts of a request that may carry a token.
-pub struct Parts<'a, A, C> {
+pub struct Parts<'a, 'r, A, C> {
     /// The values of all headers `Authorization` and `Cookie`.
     pub authorization: A,
     pub cookies: C,
@@ -31,6 +31,8 @@ pub struct Parts<'a, A, C> {
     pub query: Option<&'a str>,
     /// What the client of its connection has shown, and an authority has vouched for.
     pub certificate: Option<&'a ClientCertificate>,
+    /// Where the route of its path lets it carry a token besides.
+    pub route: Option<&'r RouteCredentials>,
 }
 
 impl Carriers {
@@ -53,14 +55,23 @@ impl Carriers {
     /// The one credential of a request. The same token twice is one; two are none.
     pub fn credential<'a>(
         &self,
-        parts: Parts<'a, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
+        parts: Parts<'a, '_, impl Iterator<Item = &'a [u8]>, impl Iterator<Item = &'a [u8]>>,
     ) -> Credential<'a> {
         let mut cookies = parts.cookies.peekable();
         let has_cookies = cookies.peek().is_some();
         let found = [
-            Credential::from_headers(parts.authorization),
+            Credential::from_headers(
+                parts.authorization,
+                parts.route.and_then(|route| route.scheme.as_deref()),
+            ),
             self.of_cookies(cookies),
-            self.of_query(parts.query.unwrap_or_default()),
+            of_query(
+                parts.query.unwrap_or_default(),
+                parts
+                    .route
+                    .and_then(|route| route.query_parameter.as_deref())
+                    .or(self.parameter.as_deref()),
+            ),
         ];
         let mut found = found.into_iter().filter(|one| *one != Credential::None);
         let Some(first) = found.next() else {
@@ -101,22 +112,22 @@ impl Carriers {
             _ => Credential::Malformed,
         }
     }
+}
 
-    fn of_query<'a>(&self, query: &'a str) -> Credential<'a> {
-        let Some(wanted) = &self.parameter else {
-            return Credential::None;
-        };
-        let mut values = query
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix(&**wanted)?.strip_prefix('='));
-        match (values.next(), values.next()) {
-            (None, _) => Credential::None,
-            (Some(_), Some(_)) => Credential::Several,
-            (Some(value), None) => match decode(value) {
-                Some(token) if (1..=MAX_TOKEN).contains(&token.len()) => Credential::Query(token),
-                _ => Credential::Malformed,
-            },
-        }
+fn of_query<'a>(query: &'a str, parameter: Option<&str>) -> Credential<'a> {
+    let Some(wanted) = parameter else {
+        return Credential::None;
+    };
+    let mut values = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='));
+    match (values.next(), values.next()) {
+        (None, _) => Credential::None,
+        (Some(_), Some(_)) => Credential::Several,
+        (Some(value), None) => match decode(value) {
+            Some(token) if (1..=MAX_TOKEN).contains(&token.len()) => Credential::Query(token),
+            _ => Credential::Malformed,
+        },
     }
 }
 
@@ -153,6 +164,7 @@ mod tests {
             cookies: cookies.iter().map(|value| value.as_bytes()),
             query: Some(query),
             certificate: None,
+            route: None,
         })
     }
 
@@ -170,6 +182,7 @@ mod tests {
             cookies: [&b"sse=a"[..]].into_iter(),
             query: Some("token=a"),
             certificate: None,
+            route: None,
         });
         assert!(
             none == Credential::None,
@@ -189,6 +202,7 @@ mod tests {
                 cookies: [cookie.as_bytes()].into_iter(),
                 query: None,
                 certificate: None,
+                route: None,
             })
         };
         assert!(of("session=1") == Credential::Foreign && of("session=1").is_ambient());

@@ -49,19 +49,24 @@ impl<'a> Credential<'a> {
         )
     }
 
-    /// Of the values of all `Authorization` headers: at most one may be there.
-    pub fn from_headers(mut values: impl Iterator<Item = &'a [u8]>) -> Credential<'a> {
+    /// Of the values of all `Authorization` headers: at most one may be there. Another scheme may mean
+    /// the same as `Bearer`.
+    pub fn from_headers(
+        mut values: impl Iterator<Item = &'a [u8]>,
+        scheme: Option<&str>,
+    ) -> Credential<'a> {
         match (values.next(), values.next()) {
             (None, _) => Credential::None,
-            (Some(value), None) => Credential::from_header(value),
+            (Some(value), None) => Credential::from_header(value, scheme),
             (Some(_), Some(_)) => Credential::Malformed,
         }
     }
 
-    fn from_header(value: &'a [u8]) -> Credential<'a> {
+    fn from_header(value: &'a [u8], other: Option<&str>) -> Credential<'a> {
         let token = std::str::from_utf8(value).ok().and_then(|text| {
             let (scheme, token) = text.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+            let known = scheme.eq_ignore_ascii_case("bearer") || Some(scheme) == other;
+            known.then(|| token.trim())
         });
         match token {
             Some(token) if (1..=MAX_TOKEN).contains(&token.len()) => Credential::Bearer(token),
@@ -78,6 +83,7 @@ mod tests {
     fn one_bearer_header_is_a_credential_and_anything_else_is_not() {
         let of = |values: &[&'static str]| match Credential::from_headers(
             values.iter().map(|value| value.as_bytes()),
+            Some("Token"),
         ) {
             Credential::None => "none".to_owned(),
             Credential::Bearer(token) => token.to_owned(),
@@ -86,8 +92,10 @@ mod tests {
         assert_eq!(of(&[]), "none");
         assert_eq!(of(&["Bearer abc"]), "abc");
         assert_eq!(of(&["bearer  abc "]), "abc");
+        assert_eq!(of(&["Token abc"]), "abc");
         for wrong in [
             &["Basic abc"][..],
+            &["token abc"],
             &["Bearer"],
             &["Bearer "],
             &["abc"],
@@ -96,6 +104,8 @@ mod tests {
             assert_eq!(of(wrong), "malformed", "{wrong:?}");
         }
         let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
-        assert!(Credential::from_headers([long.as_bytes()].into_iter()) == Credential::Malformed);
+        assert!(
+            Credential::from_headers([long.as_bytes()].into_iter(), None) == Credential::Malformed
+        );
     }
 }

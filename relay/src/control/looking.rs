@@ -48,6 +48,7 @@ impl Control {
             after,
             limit: limit.saturating_add(1),
             streams,
+            dialect: None,
         };
         streams_of(self.hub.list(query).await, limit, SystemTime::now())
     }

@@ -64,6 +64,16 @@ pub struct EndedEpoch {
     pub loss: EpochLoss,
     /// What epochs that came after it have lost.
     pub later: Option<Loss>,
+    /// Who may not have heard of its own loss, though in the epoch after it already.
+    pub unheard: Option<Unheard>,
+}
+
+/// Cursors of the epoch that followed another one, up to an id: they were told while it was not known
+/// yet all that the other one had lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unheard {
+    pub by: Epoch,
+    pub until: EventId,
 }
 
 /// What is missing of later epochs: after a place, and up to another one, or, without one, nobody can
@@ -81,6 +91,15 @@ impl Loss {
         Loss {
             until: other.until.or(self.until),
             ..self
+        }
+    }
+
+    fn told(self) -> Lost {
+        Lost {
+            reason: GapReason::Epoch,
+            certain: self.until.is_some(),
+            after: Places::one(self.after),
+            until: self.until.map_or(Places::default(), Places::one),
         }
     }
 }
@@ -155,15 +174,19 @@ fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartit
     };
     let exact = |id: EventId| (at(id, Gaps::Report), None, Verdict::Exact);
     match places.in_partition(joined.partition) {
-        Some(place) if place.epoch == joined.epoch => match epochs.ahead {
-            Ahead::Forgotten => exact(place.id.min(joined.id)),
-            Ahead::Elsewhere => exact(place.id),
-        },
+        Some(place) if place.epoch == joined.epoch => {
+            let id = match epochs.ahead {
+                Ahead::Forgotten => place.id.min(joined.id),
+                Ahead::Elsewhere => place.id,
+            };
+            let lost = epochs.unheard_at(place).map(Loss::told);
+            (at(id, Gaps::Report), lost, Verdict::Exact)
+        }
         Some(place) => match epochs.find(place) {
             None => unknown(joined, Verdict::OtherEpoch, GapReason::Epoch),
             Some(ended) => (
                 at(place.id.min(ended.fork), Gaps::Report),
-                ended.lost_after(place),
+                ended.lost_after(place, epochs.unheard_at(place)),
                 Verdict::OtherEpoch,
             ),
         },
@@ -173,7 +196,7 @@ fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartit
         ) {
             (Some((place, ended)), _) => (
                 at(place.id.min(ended.fork), Gaps::Report),
-                ended.lost_after(place),
+                ended.lost_after(place, None),
                 Verdict::OtherEpoch,
             ),
             // the client had no channel of this partition: it reads on from the moment where it stands
@@ -208,6 +231,27 @@ impl Epochs<'_> {
             .find(|ended| ended.partition == place.partition && ended.epoch == place.epoch)
     }
 
+    /// What the epoch before lost, of which who stands at a place may not have heard.
+    fn unheard_at(&self, place: Place) -> Option<Loss> {
+        let concerns = |ended: &&EndedEpoch| {
+            let by = ended.unheard.filter(|unheard| unheard.by == place.epoch);
+            ended.partition == place.partition && by.is_some_and(|by| place.id <= by.until)
+        };
+        let ended = self.ended.iter().find(concerns)?;
+        let EpochLoss::UpTo(newest) = ended.loss else {
+            return None;
+        };
+        let at = |id| Place {
+            epoch: ended.epoch,
+            id,
+            ..place
+        };
+        (newest > ended.fork).then(|| Loss {
+            after: at(ended.fork),
+            until: Some(at(newest)),
+        })
+    }
+
     /// A log that was moved to more partitions has its ended epochs in all of them: a place of such an
     /// epoch stands for the same id in each.
     fn before_it_was_split(&self, joined: Place, places: &Places) -> Option<(Place, &EndedEpoch)> {
@@ -236,24 +280,13 @@ impl Epochs<'_> {
 
 impl EndedEpoch {
     /// What a reader who stands at a place of the epoch misses of it, and of those after it.
-    fn lost_after(&self, place: Place) -> Option<Lost> {
-        let own = self.own_loss(place);
-        let after = match (own, self.later) {
-            (Some(own), _) => own.after,
-            (None, Some(later)) => later.after,
-            (None, None) => return None,
-        };
-        let until = [own, self.later]
+    fn lost_after(&self, place: Place, before: Option<Loss>) -> Option<Lost> {
+        let losses = [before, self.own_loss(place), self.later];
+        losses
             .into_iter()
             .flatten()
-            .reduce(Loss::and)?
-            .until;
-        Some(Lost {
-            reason: GapReason::Epoch,
-            certain: until.is_some(),
-            after: Places::one(after),
-            until: until.map_or(Places::default(), Places::one),
-        })
+            .reduce(Loss::and)
+            .map(Loss::told)
     }
 
     fn own_loss(&self, place: Place) -> Option<Loss> {
@@ -329,6 +362,7 @@ mod tests {
             fork: fork.id,
             loss,
             later: None,
+            unheard: None,
         }
     }
 
@@ -439,6 +473,38 @@ mod tests {
         let both = of(EpochLoss::UpTo(id(55)));
         assert_eq!(both.after, Places::one(place(0, 1, 50)));
         assert_eq!(both.until, Places::one(place(0, 2, 90)));
+    }
+
+    #[test]
+    fn who_came_to_an_epoch_before_all_was_known_of_the_last_one_is_told_again() {
+        let joined = Places::one(place(0, 2, 900));
+        let of = |loss, at| {
+            let ended = [EndedEpoch {
+                unheard: Some(Unheard {
+                    by: Epoch::from_random(2),
+                    until: id(80),
+                }),
+                ..ended(0, loss)
+            }];
+            let epochs = Epochs {
+                heads: &joined,
+                ended: &ended,
+                ahead: Ahead::Elsewhere,
+            };
+            resume(&after(2, at), &joined, &epochs)
+        };
+        let start = of(EpochLoss::UpTo(id(55)), 80);
+        assert_eq!((from(&start), start.verdict), (id(80), Verdict::Exact));
+        let lost = start.lost.unwrap();
+        assert!(lost.certain);
+        assert_eq!(lost.after, Places::one(place(0, 1, 50)));
+        assert_eq!(lost.until, Places::one(place(0, 1, 55)));
+        assert_eq!(of(EpochLoss::UpTo(id(55)), 81).lost, None, "that one heard");
+        assert_eq!(
+            of(EpochLoss::UpTo(id(50)), 80).lost,
+            None,
+            "nothing is lost"
+        );
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub async fn run(app: Arc<App>, fleet: Arc<Fleet>) {
         match fleet.beat(&app).await {
             Ok(()) => {
                 fleet.stats.fleet_beats.of(BeatOutcome::Done).add(1);
+                fleet.count_routes(&app).await;
                 if !well {
                     tracing::info!(
                         event = "fleet.back",
@@ -90,6 +91,19 @@ impl Fleet {
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
         self.tell_of_tickets(app).await
+    }
+
+    /// How many streams the other replicas have of each route. What cannot be learned now stays as it
+    /// was.
+    async fn count_routes(&self, app: &App) {
+        let routes = app.settings().routes.clone();
+        if routes.is_empty() {
+            return;
+        }
+        if let Ok(told) = self.vitals().await {
+            let others = told.iter().filter(|(id, ..)| **id != *self.me);
+            routes.count_elsewhere(others.map(|(.., vitals)| &vitals.routes));
+        }
     }
 
     /// Tells the others that this replica ends, so that they need not wait until its lease does.

@@ -1,6 +1,7 @@
 //! What a replica says of itself in each beat. Pure.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Fields of another release are left alone, and those that it does not have are their defaults.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Vitals {
     pub dropped: u64,
     pub queue_bytes: u64,
     pub queue_limit_bytes: u64,
+    /// Streams of each route, by its first path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<String, u64>,
 }
 
 impl Vitals {

@@ -256,8 +256,9 @@ pub async fn share(State(app): State<Arc<App>>, request: Request, next: Next) ->
 }
 
 async fn answer(app: &App, request: Request, next: Next) -> Response {
-    let cors = &app.settings().cors;
-    if !cors.is_on() {
+    let settings = app.settings();
+    let cors = &settings.cors;
+    if !cors.is_on() || settings.routes.are_silent_at(request.uri().path()) {
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN).cloned();

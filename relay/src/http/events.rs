@@ -6,6 +6,7 @@ use super::{
     identity::{self, Identified, Shown},
     limited,
     problem::{Kind, Problem},
+    routes,
     server::Arrival,
     subscribe::{Answer, Intent, Subscribe},
 };
@@ -14,6 +15,7 @@ use crate::{
     hub::{
         inbox::Command,
         open::{Transport, retry},
+        shard::content_type,
         sink::Pipe,
     },
 };
@@ -24,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, Version, header};
+use relay_config::Charset;
 use std::sync::Arc;
 
 /// What a request asks for, wherever its connection is.
@@ -34,6 +37,7 @@ pub fn subscribe<'a, B>(
     framing: Framing,
 ) -> Subscribe<'a> {
     let headers = request.headers();
+    let route = app.settings().routes.find(request.uri().path());
     Subscribe {
         query: request.uri().query().unwrap_or_default(),
         last_event_id: headers.get("last-event-id").map(HeaderValue::as_bytes),
@@ -41,7 +45,13 @@ pub fn subscribe<'a, B>(
             .get(header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok()),
         caller: caller(request),
-        credential: identity::credential_of(app, Shown::of(request), request.uri().query()),
+        credential: identity::credential_of(
+            app,
+            Shown::of(request),
+            request.uri().query(),
+            route.as_ref().map(|asked| asked.route.credentials()),
+        ),
+        route,
         client,
         transport: match request.version() {
             Version::HTTP_2 => Transport::Http2,
@@ -66,32 +76,38 @@ pub async fn events(
         return turn_away(&app, &request);
     }
     let asked = subscribe(&app, &request, client, Framing::Bare);
+    let route = asked.route.as_ref().map(|asked| asked.route.clone());
+    let charset = asked.charset();
     let identity = match request.extensions().get::<Identified>() {
         Some(Identified(known)) => known.clone(),
         None => asked.identify(&app, request.headers()).await,
     };
     match asked.answer(&app, identity).await {
-        Answer::Refused(problem) if limited::comes_back(&app, &request) => {
+        Answer::Refused(problem)
+            if limited::comes_back(&app, &request) && limited::passes(&problem) =>
+        {
             limited::unless_it_passes(&app, problem)
         }
-        Answer::Refused(problem) => problem.into_response(),
+        Answer::Refused(problem) => routes::refuse(route.as_ref(), problem),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
-        Answer::Open(_) if request.method() == Method::HEAD => stream_response(Body::empty()),
+        Answer::Open(_) if request.method() == Method::HEAD => {
+            stream_response(Body::empty(), charset)
+        }
         Answer::Open(opening) => {
             let inbox = app.hub.inbox(arrival.shard).clone();
             let (pipe, body) = Pipe::new(inbox.clone(), arrival.parting);
             inbox.send(Command::Carry(pipe, opening));
-            stream_response(Body::new(body))
+            stream_response(Body::new(body), charset)
         }
     }
 }
 
-fn stream_response(body: Body) -> Response {
+fn stream_response(body: Body, charset: Charset) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        HeaderValue::from_static(content_type(charset)),
     );
     headers.insert(
         header::CACHE_CONTROL,
@@ -105,18 +121,20 @@ fn stream_response(body: Body) -> Response {
 /// ends (WHATWG HTML 9.2.3); programs get the real status.
 fn turn_away(app: &App, request: &Request) -> Response {
     if !limited::comes_back(app, request) {
-        return Problem::new(
+        let route = app.settings().routes.find(request.uri().path());
+        let problem = Problem::new(
             Kind::Draining,
             "open the stream again; another replica will answer",
-        )
-        .into_response();
+        );
+        return routes::refuse(route.as_ref().map(|asked| &asked.route), problem);
     }
     farewell(retry(&app.config().stream))
 }
 
 /// A stream that only says when to come back, in milliseconds.
 pub fn farewell(retry: u32) -> Response {
-    stream_response(Body::from(
-        Frame::retry(retry).bytes(Framing::Bare).to_vec(),
-    ))
+    stream_response(
+        Body::from(Frame::retry(retry).bytes(Framing::Bare).to_vec()),
+        Charset::Named,
+    )
 }

@@ -23,6 +23,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
+use relay_config::RouteCredentials;
 use std::sync::Arc;
 
 /// What a request shows of its sender besides its query.
@@ -59,11 +60,16 @@ fn certificate(extensions: &http::Extensions) -> Option<&ClientCertificate> {
 
 /// The credential that a request carries, but for its query.
 fn credential<'a>(app: &App, shown: Shown<'a>) -> Credential<'a> {
-    credential_of(app, shown, None)
+    credential_of(app, shown, None, None)
 }
 
 /// The credential of a subscribe, whose query may carry it too.
-pub fn credential_of<'a>(app: &App, shown: Shown<'a>, query: Option<&'a str>) -> Credential<'a> {
+pub fn credential_of<'a>(
+    app: &App,
+    shown: Shown<'a>,
+    query: Option<&'a str>,
+    route: Option<&RouteCredentials>,
+) -> Credential<'a> {
     let values = |name| {
         let values = shown.headers.get_all(name).iter();
         values.map(http::HeaderValue::as_bytes)
@@ -73,6 +79,7 @@ pub fn credential_of<'a>(app: &App, shown: Shown<'a>, query: Option<&'a str>) ->
         cookies: values(header::COOKIE),
         query,
         certificate: shown.certificate,
+        route,
     })
 }
 
@@ -80,7 +87,9 @@ pub fn credential_of<'a>(app: &App, shown: Shown<'a>, query: Option<&'a str>) ->
 pub fn shows_something<B>(app: &App, request: &http::Request<B>) -> bool {
     let query = request.uri().query();
     let ticket = query.is_some_and(|query| query.contains("ticket="));
-    ticket || credential_of(app, Shown::of(request), query) != Credential::None
+    let route = app.settings().routes.find(request.uri().path());
+    let route = route.as_ref().map(|asked| asked.route.credentials());
+    ticket || credential_of(app, Shown::of(request), query, route) != Credential::None
 }
 
 /// A page of another origin does not use what a browser sends by itself (CSRF), unless the

@@ -20,6 +20,11 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
         && request.headers().contains_key("sec-fetch-mode")
 }
 
+/// Whether a refusal passes by itself.
+pub fn passes(problem: &Problem) -> bool {
+    problem.exceeded().is_some() || problem.kind == Kind::AuthUnavailable
+}
+
 /// Whether a request shows a credential and comes from where too many were refused: then nobody looks at
 /// it.
 pub fn shows_too_often<B>(
@@ -35,7 +40,8 @@ pub fn shows_too_often<B>(
 pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
     let client = request.extensions().get::<Client>();
     let exceeded = shows_too_often(app, request, client.copied().unwrap_or_default())?;
-    let is_stream = request.uri().path() == "/v1/events";
+    let path = request.uri().path();
+    let is_stream = path == "/v1/events" || app.settings().routes.find(path).is_some();
     Some(if is_stream && comes_back(app, request) {
         later(app, exceeded)
     } else {

@@ -50,6 +50,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use relay_config::RouteCredentials;
 use rewind::Rewind;
 use std::{
     convert::Infallible,
@@ -68,6 +69,9 @@ use tokio::{
 };
 use tower::ServiceExt;
 use wire::Wire;
+
+/// The relay's own path of streams.
+const EVENTS: &str = "/v1/events";
 
 /// Which shard's thread serves the request, and what its connection says when it ends.
 #[derive(Clone, Debug)]
@@ -217,7 +221,8 @@ impl Context {
             .split_once('?')
             .unwrap_or((request.target, ""));
         let settings = self.app.settings();
-        let stays = path == "/v1/events"
+        let route = settings.routes.find(path);
+        let stays = (path == EVENTS || route.is_some())
             && request.method == "GET"
             && request.minor == 1
             // a fragment is no part of the query; hyper takes it off
@@ -243,7 +248,13 @@ impl Context {
             last_event_id: headers.last_event_id,
             user_agent: headers.user_agent,
             caller: headers.caller,
-            credential: self.credential(request, query, certificate),
+            credential: self.credential(
+                request,
+                query,
+                certificate,
+                route.as_ref().map(|asked| asked.route.credentials()),
+            ),
+            route: route.clone(),
             client,
             transport: Transport::Http11,
             framing: Framing::Chunked,
@@ -260,6 +271,7 @@ impl Context {
         request: &'a head::Request<'_>,
         query: &'a str,
         certificate: Option<&'a ClientCertificate>,
+        route: Option<&RouteCredentials>,
     ) -> Credential<'a> {
         let values = |name: &'static str| {
             let named =
@@ -272,6 +284,7 @@ impl Context {
             cookies: values("cookie"),
             query: Some(query),
             certificate,
+            route,
         })
     }
 
@@ -565,11 +578,15 @@ impl ConnectionService {
         })
     }
 
+    fn is_stream(&self, path: &str) -> bool {
+        path == EVENTS || self.context.app.settings().routes.find(path).is_some()
+    }
+
     /// Whether a request may become a stream on its own socket.
     fn may_take_over(&self, request: &hyper::Request<Incoming>) -> bool {
         request.method() == Method::GET
             && request.version() == Version::HTTP_11
-            && request.uri().path() == "/v1/events"
+            && self.is_stream(request.uri().path())
             && super::says_its_host_once(request)
             && self.context.app.phase() != Phase::Draining
     }

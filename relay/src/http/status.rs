@@ -58,6 +58,7 @@ pub fn vitals(app: &App) -> Vitals {
         dropped: stats.dropped.iter().map(|(_, n)| n).sum(),
         queue_bytes: app.hub.queue_bytes.load(Ordering::Relaxed) as u64,
         queue_limit_bytes: app.config().stream.max_memory.get(),
+        routes: app.settings().routes.census(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         tickets::Redeemed,
     },
     cursor::Cursor,
+    dialect::Ids,
     event::legal_attribute_name,
     event_log::{Origin, cursor_of},
     filter::Filter,
@@ -25,15 +26,17 @@ use crate::{
     hub::{
         feed::FeedKey,
         open::{Greeting, Notices, Opening, StreamInfo, Transport},
+        voice::Voice,
     },
     limits::Exceeded,
+    route::Asked,
     stats::TicketUse,
     subject::Subject,
     who::Who,
 };
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use relay_config::{Access, ChannelPattern, Config, HeartbeatAs};
+use relay_config::{Access, ChannelPattern, Charset, Config, HeartbeatAs};
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -52,6 +55,8 @@ pub struct Subscribe<'a> {
     pub transport: Transport,
     pub framing: Framing,
     pub intent: Intent,
+    /// What its path means, if it is one of another system.
+    pub route: Option<Asked>,
 }
 
 /// What becomes of an answer that says yes.
@@ -219,19 +224,13 @@ impl Subscribe<'_> {
             Evidence::Ticket(_) => &identity.grant.subscribe[..],
             _ => &[],
         };
-        let wanted = Wanted::parse(self.query, &settings.config, granted)?;
+        let wanted = match &self.route {
+            None => Wanted::parse(self.query, &settings.config, granted)?,
+            Some(asked) => Wanted::of_route(self.query, asked, &settings.config)?,
+        };
         identity::may_subscribe(&identity, &wanted.selectors)?;
         let filter = identity::readable(&identity, &wanted.filter)?;
-        let cursor = match self.last_event_id {
-            Some(id) if !id.is_empty() => std::str::from_utf8(id)
-                .ok()
-                .and_then(Cursor::from_last_event_id)
-                .or(Some(Cursor::Unknown)),
-            _ => wanted
-                .last_event_id
-                .as_deref()
-                .and_then(Cursor::from_last_event_id),
-        };
+        let cursor = self.cursor(wanted.last_event_id.as_deref());
         let number = app.hub.next_number();
         let selectors = with_subject(wanted.selectors, identity.grant.subject.as_ref());
         let filter = Arc::new(filter);
@@ -241,7 +240,9 @@ impl Subscribe<'_> {
                 selectors: selectors.clone(),
                 filter: filter.clone(),
                 framing: self.framing,
+                voice: wanted.voice.clone(),
             },
+            charset: self.charset(),
             cursor: cursor.or(wanted.from).unwrap_or(Cursor::Latest),
             heartbeat: wanted.heartbeat,
             greeting: wanted.greeting,
@@ -264,15 +265,46 @@ impl Subscribe<'_> {
                 opened: SystemTime::now(),
                 channels: selectors,
                 filter,
+                voice: wanted.voice,
             },
             permit: None,
         };
         Ok((opening, identity))
     }
 
+    /// Where the client says that it stands. What a route's clients come back with may be another's.
+    fn cursor(&self, parameter: Option<&str>) -> Option<Cursor> {
+        let ids = self.route.as_ref().map(|asked| asked.route.dialect.ids);
+        let cursor = match self.last_event_id {
+            Some(id) if !id.is_empty() => std::str::from_utf8(id)
+                .ok()
+                .and_then(Cursor::from_last_event_id)
+                .or(Some(Cursor::Unknown)),
+            _ => parameter.and_then(Cursor::from_last_event_id),
+        };
+        match ids {
+            None | Some(Ids::Ours) => cursor,
+            Some(Ids::Some) => cursor.filter(|cursor| *cursor != Cursor::Unknown),
+            Some(Ids::None) => None,
+        }
+    }
+
+    /// What the answer says of its characters.
+    pub fn charset(&self) -> Charset {
+        let route = self.route.as_ref();
+        route.map_or(Charset::Named, |asked| asked.route.charset())
+    }
+
     /// Lines of the head of an answer that the shard writes.
     fn lines(&self, app: &App) -> Box<[u8]> {
-        let mut lines = app.settings().cors.lines(self.caller.origin).into_vec();
+        let silent = self
+            .route
+            .as_ref()
+            .is_some_and(|asked| asked.route.is_silent());
+        let mut lines = match silent {
+            true => Vec::new(),
+            false => app.settings().cors.lines(self.caller.origin).into_vec(),
+        };
         if let Some(hsts) = hardening::hsts(app, self.client) {
             lines.extend_from_slice(b"strict-transport-security: ");
             lines.extend_from_slice(hsts.as_bytes());
@@ -331,6 +363,7 @@ struct Wanted {
     notices: Notices,
     client: Option<Box<str>>,
     ticket: Given,
+    voice: Option<Voice>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -357,6 +390,7 @@ impl Wanted {
             notices: Notices::None,
             client: None,
             ticket: Given::No,
+            voice: None,
         };
         for (name, value) in query::parse(text)? {
             wanted.take(&name, value, config)?;
@@ -368,6 +402,35 @@ impl Wanted {
         }
         if wanted.selectors.is_empty() {
             return Err(bad("name at least one channel: /v1/events?channel=NAME"));
+        }
+        Ok(wanted)
+    }
+
+    /// What a path of another system asks for. Parameters that it does not know mean nothing to it.
+    fn of_route(text: &str, asked: &Asked, config: &Config) -> Result<Wanted, Problem> {
+        let route = &asked.route;
+        let chosen = route.wanted(&query::parse(text)?);
+        let max = config.stream.max_filter_values;
+        if chosen.size() > max {
+            return Err(bad(format!("a filter has at most {max} values")));
+        }
+        let mut wanted = Wanted {
+            selectors: BTreeSet::new(),
+            filter: Filter::default(),
+            last_event_id: None,
+            from: None,
+            heartbeat: config.heartbeat.r#as,
+            greeting: Greeting::None,
+            notices: Notices::None,
+            client: None,
+            ticket: Given::No,
+            voice: Some(Voice {
+                dialect: route.dialect.clone(),
+                wanted: Arc::new(chosen),
+            }),
+        };
+        for channel in &asked.channels {
+            wanted.select(channel, config)?;
         }
         Ok(wanted)
     }

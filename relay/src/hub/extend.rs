@@ -138,6 +138,7 @@ mod tests {
             opened: SystemTime::UNIX_EPOCH,
             channels: Arc::new([Selector::parse("orders.*").unwrap()]),
             filter: Arc::new(filter),
+            voice: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! A feed is one contiguous log of frames, already framed for the wire. A stream is an absolute
 //! offset into it; the feed keeps bytes only while a stream is behind.
 
+use super::voice::Voice;
 use crate::{
     channel::Selector,
     cursor::{Place, Places},
@@ -22,6 +23,8 @@ pub struct FeedKey {
     pub selectors: Arc<[Selector]>,
     pub filter: Arc<Filter>,
     pub framing: Framing,
+    /// Where a route says how its streams are written.
+    pub voice: Option<Voice>,
 }
 
 impl FeedKey {

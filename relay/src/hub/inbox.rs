@@ -9,6 +9,7 @@ use super::{
 use crate::{
     channel::ChannelName,
     cursor::Place,
+    dialect::{Dialect, Renditions},
     event_log::{Condition, Entry, Loss, Purge},
     frame::Frame,
     settings::Settings,
@@ -32,6 +33,8 @@ pub struct Delivery {
     pub place: Place,
     /// For streams of its partition alone: its place is their cursor.
     pub frame: Frame,
+    /// What it is in the dialects of routes, where somebody may want to know.
+    pub renditions: Option<Arc<Renditions>>,
     pub appended: Instant,
 }
 
@@ -79,6 +82,8 @@ pub struct ListQuery {
     pub after: u64,
     pub limit: usize,
     pub streams: StreamSelector,
+    /// Only streams of this route.
+    pub dialect: Option<Arc<Dialect>>,
 }
 
 /// A stream as `GET /v1/connections` shows it.

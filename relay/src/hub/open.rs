@@ -9,7 +9,7 @@ use crate::{
     limits::Permit,
     who::Who,
 };
-use relay_config::HeartbeatAs;
+use relay_config::{Charset, HeartbeatAs};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::Arc,
@@ -28,6 +28,8 @@ pub struct Opening {
     pub notices: Notices,
     /// When the grant that allowed it ends.
     pub expires: Option<UnixMillis>,
+    /// What the answer's head says of its characters, where the shard writes it.
+    pub charset: Charset,
     /// Lines of the answer's head that are this request's own, where the shard writes the head.
     pub head: Box<[u8]>,
     pub info: StreamInfo,
@@ -77,6 +79,8 @@ pub struct StreamInfo {
     /// What it receives, the channel of its subject included.
     pub channels: std::sync::Arc<[Selector]>,
     pub filter: std::sync::Arc<crate::filter::Filter>,
+    /// How it is written, and what it chose, where a route says so.
+    pub voice: Option<super::voice::Voice>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

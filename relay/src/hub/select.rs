@@ -100,6 +100,7 @@ mod tests {
             opened: SystemTime::UNIX_EPOCH,
             channels: Arc::new([Selector::parse("orders.*").unwrap()]),
             filter: Arc::default(),
+            voice: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod end;
 mod expiry;
 mod extend;
 mod feeds;
+mod frames;
 pub mod head;
 mod held;
 mod notices;
@@ -27,8 +28,9 @@ mod slow;
 mod stream;
 mod tick;
 mod traced;
+mod voices;
 
-pub use attach::stream_head;
+pub use attach::{content_type, stream_head};
 
 use super::{
     Hub,

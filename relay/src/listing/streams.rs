@@ -132,6 +132,7 @@ mod tests {
                 opened: SystemTime::UNIX_EPOCH,
                 channels: std::iter::repeat_n(Selector::parse(channel).unwrap(), 3000).collect(),
                 filter: Arc::default(),
+                voice: None,
             }),
             cursor: None,
             queue_bytes: 0,

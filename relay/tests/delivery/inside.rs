@@ -87,6 +87,7 @@ impl Moody {
                 fork: EventId::ZERO,
                 loss: EpochLoss::UpTo(head.id),
                 later: None,
+                unheard: None,
             }));
         *log = fresh(self.partitioning, self.hub.clone(), 3_600_000);
     }

@@ -9,7 +9,7 @@ use crate::{
 };
 use sse_relay::cursor::Place;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -89,9 +89,13 @@ impl Load {
 
     /// Ends publishers once they have done enough, then subscribers, and counts.
     pub fn settle(self) -> Vec<Count> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.acknowledged.load(Ordering::SeqCst) < self.enough {
-            assert!(Instant::now() < deadline, "nothing is published any more");
+        let (mut before, mut moved) = (0, Instant::now());
+        loop {
+            match self.acknowledged.load(Ordering::SeqCst) {
+                now if now >= self.enough => break,
+                now if now > before => (before, moved) = (now, Instant::now()),
+                _ => assert!(moved.elapsed() < PATIENCE, "nothing is published any more"),
+            }
             std::thread::sleep(PACE);
         }
         self.stop.store(true, Ordering::SeqCst);
@@ -167,7 +171,15 @@ fn subscribe(
         };
         let wanted = all.iter().filter(|sent| selects(channels, sent.channel));
         let told = |sent: &&Sent| !is_told(&subscriber.gaps, sent.at);
-        subscriber.events.len() >= wanted.filter(told).count() || Instant::now() > *deadline
+        let wanted: Vec<&Sent> = wanted.filter(told).collect();
+        let has_all = || {
+            let seen = subscriber.events.iter().map(|(_, data)| data.as_str());
+            let seen: HashSet<&str> = seen.collect();
+            wanted
+                .iter()
+                .all(|sent| seen.contains(sent.data().as_str()))
+        };
+        subscriber.events.len() >= wanted.len() && has_all() || Instant::now() > *deadline
     });
     subscriber
 }

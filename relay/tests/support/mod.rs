@@ -317,6 +317,33 @@ impl Connection {
         std::mem::take(&mut self.read)
     }
 
+    /// The next chunk of a chunked body; empty at its end.
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let line = self.until("\r\n");
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("a length");
+        while self.read.len() < length + 2 {
+            assert!(self.more(), "the chunk ended early");
+        }
+        let mut chunk: Vec<u8> = self.read.drain(..length + 2).collect();
+        assert_eq!(chunk.split_off(length), b"\r\n");
+        chunk
+    }
+
+    /// Chunks until a text came, and all that they held.
+    pub fn body_until(&mut self, text: &str) -> String {
+        let mut body = Vec::new();
+        while !body.windows(text.len()).any(|part| part == text.as_bytes()) {
+            let chunk = self.chunk();
+            let so_far = String::from_utf8_lossy(&body);
+            assert!(
+                !chunk.is_empty(),
+                "it ended without {text:?}, with {so_far:?}"
+            );
+            body.extend_from_slice(&chunk);
+        }
+        String::from_utf8(body).expect("UTF-8")
+    }
+
     pub fn head(&mut self) -> Answer {
         let head = self.until("\r\n\r\n");
         let mut lines = head.trim_end().split("\r\n");

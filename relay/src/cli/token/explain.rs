@@ -66,7 +66,7 @@ pub fn judge(config: &Config, token: &str) -> Result<Verdict, String> {
     }
     // as a request would carry it, so that what is too long for one is found
     let carried = format!("Bearer {token}");
-    let credential = Credential::from_headers([carried.as_bytes()].into_iter());
+    let credential = Credential::from_headers([carried.as_bytes()].into_iter(), None);
     let now = unix_millis();
     let identity = runtime.block_on(authenticator.identify(&credential, &headers, now));
     Ok(match identity {

@@ -568,6 +568,7 @@ impl State {
                     fork,
                     loss: EpochLoss::Unknown,
                     later: None,
+                    unheard: None,
                 });
                 let surplus = self.ended.len().saturating_sub(MAX_ENDED_EPOCHS);
                 self.ended.drain(..surplus);

@@ -7,7 +7,7 @@
 use super::store::{EndedEpoch, Head};
 use crate::{
     cursor::{Epoch, EventId, Partition, Place, UnixMillis},
-    event_log::resume::{self, EpochLoss, Loss},
+    event_log::resume::{self, EpochLoss, Loss, Unheard},
 };
 use std::{
     collections::HashMap,
@@ -17,6 +17,9 @@ use std::{
 /// Replicas report what they saw of an ended epoch within this. Before it, nobody says that nothing is
 /// missing.
 pub const WITNESS_TIME: Duration = Duration::from_secs(3);
+/// Live streams are told for so long of what is reported later. Cursors that are as young in the next
+/// epoch may be those of clients that were away just then.
+pub const WATCHED: Duration = WITNESS_TIME.saturating_mul(3);
 /// Clocks of Redis and of this process differ by less than this, in milliseconds.
 const SKEW: UnixMillis = 60_000;
 
@@ -80,8 +83,7 @@ impl Ended {
 
     fn is_fresh(&self, ended: &EndedEpoch, (now, unix): (Instant, UnixMillis)) -> bool {
         let known = self.known_since.get(&ended.epoch);
-        ended.lost.is_none()
-            && unix < ended.at.saturating_add(SKEW)
+        unix < ended.at.saturating_add(SKEW)
             && known.is_some_and(|since| now.saturating_duration_since(*since) < WITNESS_TIME)
     }
 
@@ -120,8 +122,20 @@ impl Ended {
                     .into_iter()
                     .filter_map(|later| lost_of(partition, later, loss(later)))
                     .reduce(Loss::and),
+                unheard: Some(unheard(ended)),
             }
         })
+    }
+}
+
+/// Ids are moments of Redis' clock, as the end is; but they never go back when that does.
+fn unheard(ended: &EndedEpoch) -> Unheard {
+    let newest = ended.fork.max(ended.lost.unwrap_or_default());
+    let since = ended.at.max(newest.unix_millis());
+    let watched = UnixMillis::try_from(WATCHED.as_millis()).unwrap_or(UnixMillis::MAX);
+    Unheard {
+        by: ended.next,
+        until: EventId::before(since.saturating_add(watched)),
     }
 }
 
@@ -218,8 +232,10 @@ mod tests {
             assert_eq!(of(None, short, unix), (EpochLoss::Undecided, true));
             let nothing = (EpochLoss::UpTo(id(100)), false);
             assert_eq!(of(None, WITNESS_TIME, unix), nothing);
-            let lost = (EpochLoss::UpTo(id(105)), false);
-            assert_eq!(of(Some(105), Duration::ZERO, unix), lost);
+            // others may have seen still more
+            let lost = EpochLoss::UpTo(id(105));
+            assert_eq!(of(Some(105), short, unix), (lost, true));
+            assert_eq!(of(Some(105), WITNESS_TIME, unix), (lost, false));
         }
         let long_ago = of(None, Duration::ZERO, 100_000 + SKEW);
         assert_eq!(long_ago, (EpochLoss::UpTo(id(100)), false));

@@ -27,7 +27,7 @@ pub async fn carry(
     load: Load,
 ) {
     let (pipe, mut body) = Pipe::new(inbox.clone(), parting);
-    let mut head = Some(stream_head(&opening.head));
+    let mut head = Some(stream_head(&opening));
     inbox.send(Command::Carry(pipe, opening));
     loop {
         let bytes = match next(&mut io, &mut body).await {

@@ -6,7 +6,7 @@ use super::{
     held::Until,
     poller::READ_WRITE,
     retry::Retry,
-    stream::{Backlog, Counts, Flow, NOT_JOINED, Stream, Then},
+    stream::{Backlog, Counts, Flow, Idle, NOT_JOINED, Stream, Then},
 };
 use crate::{
     channel::Selector,
@@ -25,7 +25,7 @@ use crate::{
     stats::LogOperation,
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
-use relay_config::Overflow;
+use relay_config::{Charset, Overflow};
 use std::{
     os::fd::OwnedFd,
     sync::{Arc, atomic::Ordering},
@@ -53,23 +53,31 @@ pub struct Attached {
 }
 
 /// Head of the response of a stream over HTTP/1.1, up to the date.
-const RESPONSE_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
-    cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
+const RESPONSE_HEAD: &str = "\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nx-content-type-options: nosniff\r\n\
     cross-origin-resource-policy: same-origin\r\n\
     transfer-encoding: chunked\r\ndate: ";
 
-/// The head of the answer that opens a stream, for whoever writes it to a connection; `lines` are the
-/// request's own.
-pub fn stream_head(lines: &[u8]) -> Vec<u8> {
+/// The head of the answer that opens a stream, for whoever writes it to a connection.
+pub fn stream_head(opening: &Opening) -> Vec<u8> {
     let date = httpdate::fmt_http_date(SystemTime::now());
     [
+        b"HTTP/1.1 200 OK\r\ncontent-type: ",
+        content_type(opening.charset).as_bytes(),
         RESPONSE_HEAD.as_bytes(),
         date.as_bytes(),
         b"\r\n",
-        lines,
+        &opening.head,
         b"\r\n",
     ]
     .concat()
+}
+
+/// The type of a stream's body.
+pub fn content_type(charset: Charset) -> &'static str {
+    match charset {
+        Charset::Named => "text/event-stream; charset=utf-8",
+        Charset::Unnamed => "text/event-stream",
+    }
 }
 
 impl Shard {
@@ -122,6 +130,9 @@ impl Shard {
     fn new_stream(&mut self, sink: Sink, opening: &Opening) -> Stream {
         let feed = self.feed_for(&opening.key);
         self.feeds.get_mut(feed).users += 1;
+        if let Some(voice) = &opening.info.voice {
+            voice.dialect.census.opened();
+        }
         Stream {
             sink,
             feed,
@@ -129,6 +140,7 @@ impl Shard {
             cursor: 0,
             flow: Flow::Open,
             heartbeat: opening.heartbeat,
+            idle: Idle::default(),
             backlog: None,
             notices: opening.notices,
             told: Condition::Healthy,
@@ -146,7 +158,12 @@ impl Shard {
             return index;
         }
         let partitions = self.shared.log.partitioning().in_use(&key.selectors);
-        let overflow = self.overflow_of(&key.selectors);
+        let overflow = self.overflow_of(key);
+        if let Some(voice) = &key.voice {
+            // before it is attached, as what it wants
+            self.shared.hub.voices.fetch_add(1, Ordering::Relaxed);
+            self.ticker.also_beat(voice.dialect.beat);
+        }
         let (index, wanted) = self.feeds.add(key.clone(), partitions, overflow);
         // before it is attached: what comes from then on must find the way here
         self.shared.hub.want(&wanted, self.index);
@@ -227,9 +244,14 @@ impl Shard {
         }
     }
 
-    /// What its channels agree on; `disconnect`, which loses nothing, when they do not.
-    pub(super) fn overflow_of(&self, selectors: &[Selector]) -> Overflow {
-        let mut policies = Selector::asked(selectors)
+    /// What its route says, or its channels agree on; `disconnect`, which loses nothing, when they do
+    /// not.
+    pub(super) fn overflow_of(&self, key: &FeedKey) -> Overflow {
+        let route = key.voice.as_ref().and_then(|voice| voice.dialect.overflow);
+        if let Some(overflow) = route {
+            return overflow;
+        }
+        let mut policies = Selector::asked(&key.selectors)
             .map(|selector| self.shared.config.effective(&selector.to_string()).overflow);
         let first = policies.next().unwrap_or(Overflow::Disconnect);
         if policies.all(|policy| policy == first) {
@@ -317,9 +339,12 @@ impl Shard {
             None => Vec::with_capacity(512),
         };
         if first == FirstBytes::Due {
-            response_head(&mut bytes, &stream.sink, &opening.head);
+            response_head(&mut bytes, &stream.sink, opening);
         }
-        self.greet(&mut bytes, framing, &start, opening);
+        match &opening.key.voice {
+            None => self.greet(&mut bytes, framing, &start, opening),
+            Some(voice) => self.greet_as(&mut bytes, voice, &start, opening),
+        }
         if joined.is_past(&cursor_of(&start.from)) {
             self.set_backlog(index, Backlog::read(bytes, 0, start.from));
         } else {
@@ -338,7 +363,9 @@ impl Shard {
                 // the gap and the cursor that has passed it come in one block, so that no client has
                 // one without the other
                 bytes.extend_from_slice(Frame::opening(None, retry).bytes(framing));
-                bytes.extend_from_slice(self.lost_frame(lost, &cursor).bytes(framing));
+                if let Some(gap) = self.lost_frame(&opening.key, lost, &cursor) {
+                    bytes.extend_from_slice(gap.bytes(framing));
+                }
             }
         }
         if opening.greeting == Greeting::Connected {
@@ -347,10 +374,10 @@ impl Shard {
         }
     }
 
-    /// The gap that a cursor tells, and the cursor after it.
-    pub(super) fn lost_frame(&self, lost: &Lost, cursor: &str) -> Frame {
+    /// The gap that a cursor tells, and the cursor after it; `None` where streams are not told.
+    pub(super) fn lost_frame(&self, key: &FeedKey, lost: &Lost, cursor: &str) -> Option<Frame> {
         self.shared.hub.stats.gaps.of(lost.reason).add(1);
-        Frame::control(Some(cursor), "gap", &gap_data(lost))
+        key.gap(Some(cursor), &gap_data(lost))
     }
 
     /// A reconnection time with jitter, so that clients that were cut together come back apart.
@@ -427,10 +454,10 @@ impl Shard {
     }
 }
 
-/// What comes before the events on a socket that the shard owns; `lines` are the request's own.
-pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, lines: &[u8]) {
+/// What comes before the events on a socket that the shard owns.
+pub(super) fn response_head(bytes: &mut Vec<u8>, sink: &Sink, opening: &Opening) {
     if let Sink::Socket(_) = sink {
-        bytes.extend_from_slice(&stream_head(lines));
+        bytes.extend_from_slice(&stream_head(opening));
     }
 }
 

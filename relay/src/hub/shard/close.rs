@@ -6,7 +6,7 @@ use super::{
     stream::{Backlog, Stream, Then},
 };
 use crate::{
-    frame::{Frame, Framing, LAST_CHUNK},
+    frame::{Framing, LAST_CHUNK},
     hub::{
         clients::Got,
         open::{CloseReason, Life, StreamInfo},
@@ -31,17 +31,11 @@ impl Shard {
         if stream.flow.is_blocked() || stream.backlog.as_deref().is_some_and(busy) {
             return self.close(index, reason);
         }
-        let framing = self.feeds.get(stream.feed).key.framing;
+        let key = &self.feeds.get(stream.feed).key;
+        let framing = key.framing;
         let mut bytes = Vec::new();
-        if matches!(
-            reason,
-            CloseReason::Draining | CloseReason::Expired | CloseReason::MaxAge
-        ) {
-            bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
-        }
-        if reason.is_ordered() {
-            let told = Frame::dismissal(reason.as_str(), self.retry());
-            bytes.extend_from_slice(told.bytes(framing));
+        if let Some(farewell) = key.farewell(reason, self.retry()) {
+            bytes.extend_from_slice(farewell.bytes(framing));
         }
         if framing == Framing::Chunked {
             bytes.extend_from_slice(LAST_CHUNK);
@@ -63,6 +57,9 @@ impl Shard {
             return;
         };
         self.by_number.remove(&stream.info.number);
+        if let Some(voice) = &stream.info.voice {
+            voice.dialect.census.closed();
+        }
         (self.edge.watch)(&stream.info, Life::Closed);
         stream.sink.finish(match reason {
             CloseReason::Ended
@@ -148,6 +145,9 @@ impl Shard {
         if feed.attachment == Attachment::Attached {
             self.shared.log.detach(&feed.key.selectors);
         } // else whoever is told that it is attached sees to it
+        if feed.key.voice.is_some() {
+            self.shared.hub.voices.fetch_sub(1, Ordering::Relaxed);
+        }
         let unwanted = self.feeds.remove(index);
         self.shared.hub.want_no_more(unwanted.iter(), self.index);
     }

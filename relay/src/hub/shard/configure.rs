@@ -24,7 +24,7 @@ impl Shard {
             .map(|(index, feed)| (index, feed.key.clone()))
             .collect();
         for (index, key) in feeds {
-            self.feeds.get_mut(index).overflow = self.overflow_of(&key.selectors);
+            self.feeds.get_mut(index).overflow = self.overflow_of(&key);
         }
         let may_go_on = |stream: &Stream| {
             !old.is_retired(&stream.info.who, &settings.auth)

@@ -16,7 +16,13 @@ impl Shard {
         let Some(stream) = self.stream(index).filter(|stream| !stream.is_closing()) else {
             return Directed::Gone;
         };
-        let bytes = frame.bytes(self.feeds.get(stream.feed).key.framing);
+        let key = &self.feeds.get(stream.feed).key;
+        let Some(frame) = key.direct(frame) else {
+            // its dialect has nothing to say of it, as of such an event of a channel
+            self.shared.hub.stats.unwritten.add(1);
+            return Directed::Delivered;
+        };
+        let bytes = frame.bytes(key.framing);
         let waiting = self.waiting(stream);
         // as for any event: one may always wait, however large
         let max = self.shared.config.stream.max_queue_bytes.get();

@@ -83,13 +83,13 @@ impl Shard {
         }
     }
 
-    /// A stream that is busy or behind is not told: its end comes all the same.
+    /// A stream that is busy or behind is not told, nor one of a route: its end comes all the same.
     fn tell_expiry(&mut self, index: u32, expires: UnixMillis) {
         let Some(stream) = self.stream(index) else {
             return;
         };
         let feed = self.feeds.get(stream.feed);
-        if !stream.is_at_rest(feed.log.end()) {
+        if !stream.is_at_rest(feed.log.end()) || feed.key.voice.is_some() {
             return;
         }
         let left = expires.saturating_sub(unix_millis());

@@ -35,9 +35,11 @@ impl Shard {
             return;
         };
         let mut bytes = Vec::with_capacity(512);
-        response_head(&mut bytes, &stream.sink, &opening.head);
-        let framing = self.feeds.get(stream.feed).key.framing;
-        bytes.extend_from_slice(Frame::retry(self.retry()).bytes(framing));
+        response_head(&mut bytes, &stream.sink, &opening);
+        let key = &self.feeds.get(stream.feed).key;
+        if key.voice.is_none() {
+            bytes.extend_from_slice(Frame::retry(self.retry()).bytes(key.framing));
+        }
         match until {
             Until::Attached(feed) => self.held.by_feed.entry(feed).or_default().push(token),
             Until::CaughtUp => self.held.ahead.push(token),

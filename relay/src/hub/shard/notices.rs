@@ -69,10 +69,12 @@ impl Shard {
             channels: channels.iter().map(ToString::to_string).collect(),
         };
         let told = feed.members.len() as u64;
-        let frame = Frame::control(standing.text().as_deref(), "gap", &data);
+        self.shared.hub.stats.gaps.of(loss.reason).add(told);
+        let Some(frame) = feed.key.gap(standing.text().as_deref(), &data) else {
+            return;
+        };
         feed.round.appended(Instant::now());
         feed.log.push(at, &frame, feed.key.framing, None);
-        self.shared.hub.stats.gaps.of(loss.reason).add(told);
         self.mark_dirty(index);
     }
 

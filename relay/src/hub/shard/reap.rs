@@ -29,7 +29,9 @@ impl Shard {
             let Connection::Stream(stream) = &slot.connection else {
                 continue;
             };
-            let life = life(max_age, stream.info.number);
+            let own = stream.info.voice.as_ref();
+            let own = own.and_then(|voice| voice.dialect.lifetime);
+            let life = life(own.unwrap_or(max_age), stream.info.number);
             if has_stalled(stream.flow, patience, self.now) {
                 self.close(index as u32, CloseReason::Stalled);
             } else if self.now.saturating_duration_since(stream.opened) >= life

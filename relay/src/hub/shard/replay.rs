@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, Place},
-    event::Ending,
     event_log::{
         Completeness, Origin, Page, Read, ReadError, Standings, cursor_of,
         gap::{self, Certainty, Gap},
     },
-    frame::{Frame, GapData},
+    frame::GapData,
+    hub::voice::Written,
     stats::LogOperation,
 };
 use futures_util::{StreamExt, future::BoxFuture};
@@ -85,7 +85,10 @@ impl Shard {
         }
         if let Some(lost) = &start.lost {
             let cursor = cursor_of(&start.from).to_string();
-            bytes.extend_from_slice(self.lost_frame(lost, &cursor).bytes(framing));
+            let key = &self.feeds.get(stream.feed).key;
+            if let Some(gap) = self.lost_frame(key, lost, &cursor) {
+                bytes.extend_from_slice(gap.bytes(framing));
+            }
         }
         self.set_backlog(index, Backlog::read(bytes, 0, start.from));
         self.pump(index);
@@ -142,7 +145,9 @@ impl Shard {
         let mut bytes = backlog.waiting().to_vec();
         if let Some(gap) = page.gap.clone().and_then(|gap| self.visible(gap)) {
             self.shared.hub.stats.gaps.of(gap.reason).add(1);
-            bytes.extend_from_slice(Frame::control(None, "gap", &told(&gap)).bytes(key.framing));
+            if let Some(frame) = key.gap(None, &told(&gap)) {
+                bytes.extend_from_slice(frame.bytes(key.framing));
+            }
         }
         // what came for this stream alone while it waited for the page
         let (mut frames, mut filtered) = (backlog.frames, 0);
@@ -158,12 +163,6 @@ impl Shard {
             if !self.may_be_seen(&entry.channel) {
                 continue;
             }
-            let ends = entry.event.ending == Ending::Ends;
-            let accepted = key.accepts(entry);
-            if !accepted && !ends {
-                filtered += 1;
-                continue;
-            }
             let (single, joined);
             let id = if cursor.len() == 1 {
                 single = place.text();
@@ -172,13 +171,14 @@ impl Shard {
                 joined = cursor.to_string();
                 joined.as_bytes()
             };
-            let frame = if accepted {
-                Frame::event(id, entry.channel.as_str(), &entry.event)
-            } else {
-                Frame::end(id, entry.channel.as_str())
-            };
-            bytes.extend_from_slice(frame.bytes(key.framing));
-            frames += 1;
+            match key.written(id, entry) {
+                Written::Frame(frame) => {
+                    bytes.extend_from_slice(frame.bytes(key.framing));
+                    frames += 1;
+                }
+                Written::Filtered => filtered += 1,
+                Written::Nothing => self.shared.hub.stats.unwritten.add(1),
+            }
         }
         self.shared.hub.stats.filtered.add(filtered);
         if let Some(stream) = self.stream_mut(index) {

@@ -17,6 +17,11 @@ impl Shard {
             })
             .filter(|(_, stream)| stream.info.number > query.after)
             .filter(|(_, stream)| query.streams.matches(&stream.info))
+            .filter(|(_, stream)| match (&query.dialect, &stream.info.voice) {
+                (None, _) => true,
+                (Some(wanted), Some(voice)) => *wanted == voice.dialect,
+                (Some(_), None) => false,
+            })
             .collect();
         found.sort_by_key(|(_, stream)| stream.info.number);
         found.truncate(query.limit);

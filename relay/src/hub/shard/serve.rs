@@ -3,19 +3,19 @@
 use super::{
     Connection, Shard,
     feeds::{Feed, Finished},
+    frames::Frames,
     poller::{CLOSED, Token},
     stream::{Flow, Stream, Then},
 };
 use crate::{
     channel::ChannelName,
-    cursor::Places,
     event::{Ending, Event},
-    frame::Frame,
     hub::{
         inbox::Delivery,
         open::CloseReason,
         parting,
         sink::{Sent, Sink},
+        voice::Written,
     },
 };
 use relay_config::{Access, Overflow};
@@ -52,31 +52,38 @@ impl Shard {
             if !feed.considers(delivery.place) {
                 continue;
             }
-            let accepted = feed.accepts(entry);
             let ends = entry.event.ending == Ending::Ends;
-            if !accepted && !ends {
-                feed.filtered += 1;
-                let filtered = &self.shared.hub.stats.filtered;
-                filtered.add(feed.members.len() as u64);
-                continue;
-            }
-            // a feed without members keeps nothing, so its place in the order is all that matters
-            if !feed.members.is_empty() {
-                let part = if accepted { Part::Event } else { Part::End };
-                let frame = frames.of(delivery, feed, &self.through, part);
-                let mut key = None;
-                if accepted && feed.overflow == Overflow::Coalesce {
-                    let settings = self.shared.config.effective(entry.channel.as_str());
-                    let attribute = settings.coalesce_by.as_deref();
-                    key = coalesce_key(entry.channel.as_str(), &entry.event, attribute);
+            let written = frames.of(delivery, feed, &self.through);
+            match written {
+                Written::Filtered => {
+                    feed.filtered += 1;
+                    let filtered = &self.shared.hub.stats.filtered;
+                    filtered.add(feed.members.len() as u64);
+                    continue;
                 }
-                feed.round.appended(delivery.appended);
-                let framing = feed.key.framing;
-                feed.log.push(delivery.place, frame, framing, key);
-                if accepted && let Some(traced) = &traced {
-                    feed.trace(traced);
+                Written::Nothing => {
+                    let unwritten = &self.shared.hub.stats.unwritten;
+                    unwritten.add(feed.members.len() as u64);
                 }
-                self.rendered += frame.bytes(framing).len();
+                // a feed without members keeps nothing, so its place in the order is all that matters
+                Written::Frame(_) if feed.members.is_empty() => {}
+                Written::Frame(frame) => {
+                    let mut key = None;
+                    if feed.overflow == Overflow::Coalesce && feed.accepts(entry) {
+                        let settings = self.shared.config.effective(entry.channel.as_str());
+                        let attribute = settings.coalesce_by.as_deref();
+                        key = coalesce_key(entry.channel.as_str(), &entry.event, attribute);
+                    }
+                    feed.round.appended(delivery.appended);
+                    let framing = feed.key.framing;
+                    feed.log.push(delivery.place, &frame, framing, key);
+                    if let Some(traced) = &traced
+                        && feed.accepts(entry)
+                    {
+                        feed.trace(traced);
+                    }
+                    self.rendered += frame.bytes(framing).len();
+                }
             }
             if ends {
                 let through = feed.standing(&self.through);
@@ -423,54 +430,6 @@ impl Pass {
             }
         };
         sent
-    }
-}
-
-/// What a stream gets of an event.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Event,
-    /// Its filter rejects the event that ends a channel.
-    End,
-}
-
-/// The frames of one event: that of its partition, and those of feeds of several partitions, whose
-/// streams get the cursor of all of them. Most such feeds stand at the same places.
-#[derive(Default)]
-struct Frames {
-    joined: Vec<(Places, Part, Frame)>,
-    end: Option<Frame>,
-}
-
-impl Frames {
-    fn of<'f>(
-        &'f mut self,
-        delivery: &'f Delivery,
-        feed: &Feed,
-        through: &Places,
-        part: Part,
-    ) -> &'f Frame {
-        let entry = &delivery.entry;
-        let end = |id: &[u8]| Frame::end(id, entry.channel.as_str());
-        if feed.is_of_one_partition() {
-            return match part {
-                Part::Event => &delivery.frame,
-                Part::End => self.end.get_or_insert_with(|| end(&delivery.place.text())),
-            };
-        }
-        let at = feed.standing(through);
-        let mut known = self.joined.iter();
-        let known = known.position(|(known, of, _)| *of == part && *known == at);
-        let index = known.unwrap_or_else(|| {
-            let id = at.to_string();
-            let frame = match part {
-                Part::Event => Frame::event(id.as_bytes(), entry.channel.as_str(), &entry.event),
-                Part::End => end(id.as_bytes()),
-            };
-            self.joined.push((at, part, frame));
-            self.joined.len() - 1
-        });
-        &self.joined[index].2
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     stream::{Backlog, Tail, Then},
 };
 use crate::{
-    frame::{Frame, GapData, GapReason},
+    frame::{GapData, GapReason},
     hub::{feed::newest, inbox::Command, open::CloseReason},
     stats::DropReason,
 };
@@ -74,8 +74,9 @@ impl Shard {
             from: bytes.len(),
             after,
         };
-        let frame = Frame::control(Some(&here.to_string()), "gap", &gap);
-        bytes.extend_from_slice(frame.bytes(feed.key.framing));
+        if let Some(frame) = feed.key.gap(Some(&here.to_string()), &gap) {
+            bytes.extend_from_slice(frame.bytes(feed.key.framing));
+        }
         let skipped = feed.log.frames_at(target) - feed.log.frames_at(edge);
         if !widens {
             self.shared.hub.stats.gaps.of(GapReason::Overflow).add(1);

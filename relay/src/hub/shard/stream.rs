@@ -24,6 +24,8 @@ pub struct Stream {
     pub cursor: u64,
     pub flow: Flow,
     pub heartbeat: HeartbeatAs,
+    /// How long nothing came, where a route wants to know.
+    pub idle: Idle,
     /// Private bytes that come before the feed's.
     pub backlog: Option<Box<Backlog>>,
     pub notices: Notices,
@@ -59,6 +61,14 @@ impl Stream {
                 Some(backlog) => backlog.then == Then::Wait && backlog.waiting().is_empty(),
             }
     }
+}
+
+/// For how many looks nothing came of a stream's feed.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Idle {
+    /// The stream's cursor at the last look.
+    pub cursor: u64,
+    pub looks: u8,
 }
 
 pub const NOT_JOINED: u32 = u32::MAX;

@@ -1,9 +1,10 @@
 //! What happens by the clock: heartbeats, deadlines, the drain.
 
-use super::{Connection, Shard, accept::Heads, reap::Reaper};
+use super::{Connection, Shard, accept::Heads, reap::Reaper, stream::Stream, voices::Wheel};
 use crate::{
     clock::rfc3339,
     cursor::Places,
+    dialect::Beat,
     frame::{Frame, HeartbeatData},
     hub::open::CloseReason,
 };
@@ -25,9 +26,18 @@ pub struct Ticker {
     step: usize,
     pub heads: Heads,
     pub reaper: Reaper,
+    /// For the streams of routes.
+    pub wheels: Vec<Wheel>,
 }
 
 impl Ticker {
+    /// Streams of this rhythm are to be visited too.
+    pub fn also_beat(&mut self, beat: Beat) {
+        if !self.wheels.iter().any(|wheel| wheel.is_of(beat)) {
+            self.wheels.push(Wheel::new(beat));
+        }
+    }
+
     pub fn beat_every(&mut self, heartbeat: Duration) {
         self.period = period(heartbeat);
         self.step %= self.period;
@@ -43,6 +53,7 @@ impl Ticker {
             step: 0,
             heads: Heads::new(),
             reaper: Reaper::default(),
+            wheels: Vec::new(),
         }
     }
 }
@@ -70,6 +81,7 @@ impl Shard {
             self.now = Instant::now();
             self.expire_heads();
             self.heartbeats();
+            self.beat();
             self.expire_streams();
             self.try_again();
             self.reap();
@@ -92,6 +104,10 @@ impl Shard {
 
     /// A stream that is behind gets none; one that waits for the log gets one without a cursor.
     fn heartbeat(&mut self, index: u32, frames: &mut HeartbeatFrames) {
+        let voiced = |stream: &Stream| stream.info.voice.is_some();
+        if self.stream(index).is_none_or(voiced) {
+            return; // those of routes have a rhythm of their own
+        }
         self.remind(index);
         let Some(stream) = self.stream(index) else {
             return;

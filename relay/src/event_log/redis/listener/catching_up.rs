@@ -9,7 +9,7 @@ use crate::{
         Completeness, Loss, Whose,
         gap::Certainty,
         redis::{
-            epochs::{Change, WITNESS_TIME, change},
+            epochs::{Change, WATCHED, change},
             partition::random_epoch,
             store::{Bounds, EndedEpoch, Head, Missing, StoreError, Wanted},
         },
@@ -127,7 +127,7 @@ impl Listener {
         self.watches.push(Watch {
             ended: ours,
             told: lost.unwrap_or(fork),
-            until: Instant::now() + WITNESS_TIME * 3,
+            until: Instant::now() + WATCHED,
         });
         Ok(())
     }

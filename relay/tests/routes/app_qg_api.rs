@@ -1,0 +1,109 @@
+//! `examples/routes/app-qg-api.yaml`.
+
+use super::example::{Example, last, text, without_ids};
+use serde_json::{Value, json};
+
+const FRONT: &str = "Authorization: Bearer front";
+
+fn start() -> Example {
+    let yaml = text("app-qg-api.yaml").replace("interval: 5s", "interval: 1s");
+    let front =
+        json!({"name": "front", "sha256": sse_relay::auth::hash_of("front"), "subscribe": ["qg"]});
+    let other =
+        json!({"name": "other", "sha256": sse_relay::auth::hash_of("other"), "subscribe": ["x"]});
+    Example::start(&yaml, json!({"tokens": [front, other]}))
+}
+
+/// A block's data without what is the time.
+fn untimed(block: &str) -> Value {
+    let mut data: Value = serde_json::from_str(last(block, "data")).unwrap();
+    let time = data["timestamp"].take();
+    let time = time.as_str().unwrap();
+    assert!(
+        time.len() == "2026-01-13T17:00:00.123456+00:00".len() && time.ends_with("+00:00"),
+        "{time}"
+    );
+    data
+}
+
+#[test]
+fn events_are_named_wrapped_and_chosen_by_their_names() {
+    let example = start();
+    let mut chosen = example.stream(
+        "/qg/live?events=vehicle_status_update&events=new_incident&x=1",
+        &[FRONT],
+    );
+    let mut all = example.stream("/events", &[FRONT]);
+    let connected = chosen.body_until("\n\n");
+    assert!(without_ids(&connected).starts_with("event: connected\ndata: {\"event\": \"connected\", \"data\": {\"topics\": [\"new_incident\", \"vehicle_status_update\"]}, \"timestamp\": \"20"), "{connected}");
+    let everything = all.body_until("\n\n");
+    assert_eq!(untimed(&everything)["data"], json!({"topics": ["all"]}));
+    for (name, data) in [
+        ("assignment_request", json!({"n": 1})),
+        (
+            "new_incident",
+            json!({"incident": {"id": "é"}, "declared_by": null}),
+        ),
+    ] {
+        example.publish("qg", &json!({"event": name, "data": data}));
+    }
+    let event = chosen.body_until("\n\n");
+    let text = without_ids(&event);
+    assert!(text.starts_with("event: new_incident\ndata: {\"event\": \"new_incident\", \"data\": {\"declared_by\": null, \"incident\": {\"id\": \"\\u00e9\"}}, \"timestamp\": \"20"), "{text}");
+    let both = all.body_until("new_incident\n");
+    assert!(both.contains("event: assignment_request\n"), "{both}");
+    // nothing comes for a while
+    let idle = chosen.body_until("event: heartbeat\n");
+    let idle = format!(
+        "{idle}{}",
+        if idle.ends_with("\n\n") {
+            String::new()
+        } else {
+            chosen.body_until("\n\n")
+        }
+    );
+    assert_eq!(
+        untimed(&idle)["data"]["topics"],
+        json!(["new_incident", "vehicle_status_update"])
+    );
+}
+
+#[test]
+fn who_was_away_gets_what_came_meanwhile_with_the_time_it_had() {
+    let example = start();
+    let mut stream = example.stream("/qg/live", &[FRONT]);
+    let connected = stream.body_until("\n\n");
+    example.publish("qg", &json!({"event": "new_incident", "data": 1}));
+    let live = stream.body_until("new_incident\"");
+    let header = format!("Last-Event-ID: {}", last(&connected, "id"));
+    let mut again = example.stream("/qg/live", &[FRONT, &header]);
+    let missed = again.body_until("new_incident\"");
+    assert_eq!(last(&missed, "data"), last(&live, "data"));
+    assert_eq!(last(&missed, "id"), last(&live, "id"));
+}
+
+#[test]
+fn refusals_have_the_words_that_they_had() {
+    let example = start();
+    for (headers, status, detail) in [
+        (&[][..], 401, "Missing bearer token"),
+        (
+            &["Authorization: Bearer wrong"],
+            401,
+            "Invalid bearer token",
+        ),
+        (
+            &["Authorization: Bearer other"],
+            403,
+            "Insufficient permissions",
+        ),
+    ] {
+        let answer = example.relay.request("GET", "/qg/live", headers, b"");
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let told = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(told.starts_with(detail), "{told}");
+        assert!(answer.header("www-authenticate").is_some());
+    }
+    assert_eq!(example.relay.get("/health").json(), json!({"status": "ok"}));
+}
