@@ -591,7 +591,9 @@ fn heads_are_bounded_in_bytes_lines_and_time() {
     assert_eq!(slow.head().status, 200, "byte by byte, but in time");
     let (begun, mut late, mut silent) = (Instant::now(), relay.connect(), relay.connect());
     late.send("GET /v1/events?chan");
-    assert_eq!(late.answer().status, 408);
+    let told = late.answer();
+    assert_eq!(told.status, 408);
+    assert_eq!(told.json()["status"], 408, "it says why: {told:?}");
     assert_eq!(silent.rest(), b"", "who said nothing is told nothing");
     assert!(begun.elapsed() < Duration::from_secs(4));
     still_serves(&relay);

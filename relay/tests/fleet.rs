@@ -17,6 +17,8 @@ mod limits;
 mod looking;
 #[path = "fleet/orders.rs"]
 mod orders;
+#[path = "fleet/purging.rs"]
+mod purging;
 #[path = "fleet/rights.rs"]
 mod rights;
 #[path = "fleet/tickets.rs"]
@@ -98,7 +100,8 @@ fn open(relay: &Relay, query: &str, headers: &[&str]) -> (Connection, String) {
     stream.until("data: ");
     let line = stream.until("\n");
     let connected: Value = serde_json::from_str(line.trim_end()).unwrap();
-    stream.until("\n\n");
+    // the rest of the empty line; what is told next stays
+    stream.until("\n");
     let id = connected["connection"].as_str().unwrap().to_owned();
     (stream, id)
 }

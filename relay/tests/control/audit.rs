@@ -36,6 +36,8 @@ fn every_use_of_power_and_every_denial_is_a_line_without_a_secret() {
     let id = listed(&relay, "")[0]["id"].as_str().unwrap().to_owned();
     post(&format!("/v1/connections/{id}/events"), &[OPERATOR], "x");
     post("/v1/subjects/ann/events", &[OPERATOR], "x");
+    post(&format!("/v1/connections/{id}/credential"), &[ANN], "");
+    delete(&relay, "/v1/channels/orders.eu");
     delete(&relay, "/v1/connections?subject=ann");
     let revoked = post("/v1/revocations", &[OPERATOR, JSON], r#"{"subject":"ann"}"#);
     delete(
@@ -69,6 +71,8 @@ fn every_use_of_power_and_every_denial_is_a_line_without_a_secret() {
         ("ticket-used", "page-ann", "redeemed"),
         ("sent-to-stream", "operator", "delivered"),
         ("sent-to-subject", "operator", "published"),
+        ("extended", "page-ann", ""),
+        ("purged", "operator", "0 events dropped"),
         ("disconnected", "operator", "1 streams ended"),
         ("revoked", "operator", ""),
         ("restored", "operator", "restored"),

@@ -69,6 +69,11 @@ const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: ap
     {\"type\":\"urn:sse-relay:problem:overloaded\",\"title\":\"too many connections\",\"status\":503,\
     \"detail\":\"Try again in a few seconds.\"}";
 
+/// What who began a request and did not go on is told.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n\
+    connection: close\r\ncontent-length: 117\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"detail\":\"the head of the request did not come in time\"}";
+
 impl Shard {
     /// From one of the listeners.
     pub(super) fn accept(&mut self, which: usize) -> Accepted {
@@ -332,8 +337,7 @@ impl Shard {
                 && let Connection::Head(head) = &self.slots[index as usize].connection
             {
                 if !head.bytes.is_empty() {
-                    let late: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-                    let _ = rustix::net::send(&head.socket, late, rustix::net::SendFlags::NOSIGNAL);
+                    let _ = rustix::net::send(&head.socket, LATE, rustix::net::SendFlags::NOSIGNAL);
                 }
                 self.shared
                     .hub
