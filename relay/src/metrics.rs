@@ -196,6 +196,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         refused,
         auth_refused,
         limited,
+        disbelieved,
         problems,
         jwks_fetches,
         log_retries,
@@ -330,6 +331,11 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
             "Requests refused past a limit, by whose limit it was and of what.",
             "limit",
             limited,
+        ),
+        Metric::counter(
+            "sse_relay_forwarded_disbelieved",
+            "Requests that say for whom a proxy asks, over connections from nobody in proxies.trusted.",
+            disbelieved,
         ),
         Metric::family(
             "sse_relay_requests_refused",

@@ -313,6 +313,8 @@ pub struct Stats {
     pub refused: Family<Refusal>,
     pub auth_refused: Family<AuthRefusal>,
     pub limited: Family<Hit>,
+    /// Requests with a proxy's word that is not believed.
+    pub disbelieved: Counter,
     /// Answers that are problems.
     pub problems: Family<Kind>,
     pub handshakes: Family<HandshakeOutcome>,

@@ -84,6 +84,21 @@ fn what_others_say_is_ignored_and_garbage_is_no_error() {
             .iter()
             .all(|address| address.starts_with("127.0.0.1:"))
     );
+    let counted = |relay: &Relay| {
+        let scraped = relay.scrape();
+        let mut lines = scraped.lines();
+        let name = "sse_relay_forwarded_disbelieved_total ";
+        lines
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        counted(&untrusted),
+        "3",
+        "each stream of the spoofer, in each way"
+    );
+    assert_eq!(counted(&trusted), "0");
 }
 
 #[test]

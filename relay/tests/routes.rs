@@ -9,6 +9,8 @@ mod app_qg_api;
 mod application;
 #[path = "routes/example.rs"]
 mod example;
+#[path = "routes/reload.rs"]
+mod reload;
 #[path = "routes/sai_dashboard.rs"]
 mod sai_dashboard;
 #[path = "routes/sse_relay_server.rs"]

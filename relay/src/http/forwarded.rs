@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 /// Proxies that are looked through at most.
 const MAX_HOPS: usize = 32;
 
+/// What only a proxy has a reason to say.
+const CLAIMS: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "forwarded"];
+
 /// What is believed of proxies.
 #[derive(Default)]
 pub struct Proxies {
@@ -61,8 +64,7 @@ impl Proxies {
     /// Whether a connection from `peer` begins with a header of the PROXY protocol; `None` where it
     /// must and nobody would believe it.
     pub fn preface(&self, peer: Option<SocketAddr>) -> Option<Preface> {
-        let trusted = peer.map_or(self.unix, |peer| self.trust(peer.ip()));
-        match (self.protocol, trusted) {
+        match (self.protocol, self.trust_peer(peer)) {
             (ProxyProtocol::Off, _) => Some(Preface::Absent),
             (ProxyProtocol::Accept, false) => Some(Preface::Forbidden),
             (ProxyProtocol::Accept, true) => Some(Preface::Optional),
@@ -71,14 +73,29 @@ impl Proxies {
         }
     }
 
+    fn trust_peer(&self, peer: Option<SocketAddr>) -> bool {
+        peer.map_or(self.unix, |peer| self.trust(ClientAddress::from(peer).ip()))
+    }
+
+    /// Whether a request claims to come from a proxy over a connection that none is trusted on.
+    /// `has` says whether it has a header.
+    pub fn disbelieves(
+        &self,
+        peer: Option<SocketAddr>,
+        has: impl Fn(&'static str) -> bool,
+    ) -> bool {
+        CLAIMS.into_iter().any(has) && !self.trust_peer(peer)
+    }
+
     /// Who asks over a connection from `peer`. `values` gives all values of a header, in order.
     pub fn client<'a, V: DoubleEndedIterator<Item = &'a [u8]>>(
         &self,
         peer: Option<SocketAddr>,
         values: impl Fn(&'static str) -> V,
     ) -> Client {
+        let trusted = self.trust_peer(peer);
         let peer = peer.map(ClientAddress::from);
-        if !peer.map_or(self.unix, |peer| self.trust(peer.ip())) {
+        if !trusted {
             return Client {
                 address: peer,
                 scheme: None,

@@ -261,7 +261,14 @@ impl Context {
             intent: super::subscribe::Intent::Open,
         };
         match subscribe.answer_at_once(&self.app) {
-            Some(Answer::Open(opening)) => Decision::Open(opening),
+            Some(Answer::Open(opening)) => {
+                let names = request.headers.iter().map(|header| header.name);
+                let has = |name: &str| names.clone().any(|other| other.eq_ignore_ascii_case(name));
+                if settings.proxies.disbelieves(peer, has) {
+                    self.app.hub.stats.disbelieved.add(1);
+                }
+                Decision::Open(opening)
+            }
             Some(Answer::NothingMore | Answer::Refused(_)) | None => Decision::HandOver,
         }
     }
@@ -570,8 +577,15 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
+    /// Who asks; a proxy's word that is not believed is counted.
     fn client(&self, headers: &HeaderMap) -> Client {
         let settings = self.context.app.settings();
+        let claims = settings
+            .proxies
+            .disbelieves(self.peer, |name| headers.contains_key(name));
+        if claims {
+            self.context.app.hub.stats.disbelieved.add(1);
+        }
         settings.proxies.client(self.peer, |name| {
             let values = headers.get_all(name).iter();
             values.map(http::HeaderValue::as_bytes)

@@ -2,12 +2,18 @@
 
 use crate::support::{Answer, Connection, Relay, request};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
+
+/// How long a changed file may take to be read.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Example {
     pub relay: Relay,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The file as it is.
@@ -40,7 +46,24 @@ impl Example {
         ];
         Example {
             relay: Relay::start_with(&env, &[]),
-            _folder: folder,
+            folder,
+        }
+    }
+
+    /// Puts another configuration in place of its own, and waits until that is in force.
+    pub fn rewrite(&self, yaml: &str) {
+        std::fs::write(self.folder.path().join("relay.yaml"), yaml).unwrap();
+        let applied = "sse_relay_config_reloads_total{outcome=\"applied\"} ";
+        let is_applied = || {
+            let scraped = self.relay.scrape();
+            let mut lines = scraped.lines();
+            let count = lines.find_map(|line| line.strip_prefix(applied));
+            count.is_some_and(|count| count != "0")
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !is_applied() {
+            assert!(Instant::now() < deadline, "{}", self.relay.output());
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
