@@ -52,7 +52,7 @@ use head::Head;
 use held::Held;
 use poller::{Poller, Token};
 use relay_config::Config;
-use replay::Reading;
+use replay::{Readers, Reading};
 use retry::Retries;
 use slab::Slab;
 use std::{
@@ -152,6 +152,7 @@ pub struct Shard {
     through: Places,
     attaching: FuturesUnordered<Attaching>,
     reading: FuturesUnordered<Reading>,
+    readers: Readers,
     held: Held,
     retries: Retries,
     /// How the log said that it is.
@@ -211,6 +212,7 @@ impl Shard {
             through: Places::default(),
             attaching: FuturesUnordered::new(),
             reading: FuturesUnordered::new(),
+            readers: Readers::new(),
             held: Held::default(),
             retries: Retries::default(),
             condition: Condition::default(),

@@ -53,6 +53,24 @@ pub struct Moody {
     pub attachments: AtomicUsize,
     /// Pages that were read, answered or not.
     pub pages: AtomicUsize,
+    /// Pages that somebody waits for.
+    pub wanted: AtomicUsize,
+}
+
+/// Counts one as long as it lives.
+struct One<'a>(&'a AtomicUsize);
+
+impl<'a> One<'a> {
+    fn of(count: &'a AtomicUsize) -> One<'a> {
+        count.fetch_add(1, Ordering::SeqCst);
+        One(count)
+    }
+}
+
+impl Drop for One<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Moody {
@@ -67,6 +85,7 @@ impl Moody {
             ahead: RwLock::new(Ahead::Elsewhere),
             attachments: AtomicUsize::new(0),
             pages: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
         }
     }
 
@@ -207,6 +226,7 @@ impl EventLog for Moody {
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(async move {
+            let _wanted = One::of(&self.wanted);
             self.answers().await?;
             let page = self.log().read(read).await;
             let mut mood = self.mood.subscribe();

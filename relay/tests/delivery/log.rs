@@ -175,6 +175,24 @@ async fn a_stream_that_leaves_while_it_waits_is_forgotten_and_its_channels_are_g
 }
 
 #[tokio::test]
+async fn what_is_read_for_a_stream_that_leaves_is_given_up() {
+    let (relay, inside, mut publisher) = start(1).await;
+    publisher.publish("c", Event::new("0")).await;
+    // attached already, so that only reading waits
+    let _other = open(&relay, "channel=c", "").await;
+    relay.wait_for_streams(1).await;
+    inside.log.be(Mood::Hangs);
+    let wanted = || inside.log.wanted.load(Ordering::SeqCst);
+    let reads = open(&relay, "channel=c&from=earliest", "").await;
+    eventually("it reads", async || wanted() == 1).await;
+    drop(reads);
+    eventually("nobody reads", async || wanted() == 0).await;
+    inside.log.be(Mood::Well);
+    let mut next = open(&relay, "channel=c&from=earliest", "").await;
+    assert_eq!(next.data(1).await, ["0"]);
+}
+
+#[tokio::test]
 async fn history_that_cannot_be_read_is_read_later_and_nothing_live_is_missed() {
     let (relay, inside, mut publisher) = start(8).await;
     for n in 0..5 {

@@ -51,6 +51,7 @@ impl Shard {
         }
         let (delivered, filtered, waiting) = self.account(index);
         self.forget_held(self.token_of(index));
+        self.stop_reading(self.token_of(index));
         self.clear_backlog(index);
         self.leave(index);
         let Connection::Stream(stream) = self.slots.remove(index as usize).connection else {

@@ -17,8 +17,14 @@ use crate::{
     hub::voice::Written,
     stats::LogOperation,
 };
-use futures_util::{StreamExt, future::BoxFuture};
-use std::task::{Context, Poll};
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Aborted, BoxFuture, abortable},
+};
+use std::{
+    collections::HashMap,
+    task::{Context, Poll},
+};
 
 /// Bytes of events that a stream reads ahead.
 const PAGE_BYTES: usize = 64 * 1024;
@@ -26,8 +32,11 @@ const PAGE_EVENTS: usize = 1000;
 /// Pages that are handled before delivery goes on.
 const PAGES: usize = 32;
 
-/// A page on its way to a stream.
-pub type Reading = BoxFuture<'static, (Token, Result<Page, ReadError>)>;
+/// Streams that wait for a page of the log.
+pub type Readers = HashMap<Token, AbortHandle>;
+
+/// A page on its way to a stream, unless the stream goes first.
+pub type Reading = BoxFuture<'static, (Token, Result<Result<Page, ReadError>, Aborted>)>;
 
 impl Shard {
     /// The stream's next history. It joins its feed now, so that whatever comes while the page is read
@@ -57,8 +66,10 @@ impl Shard {
         };
         self.set_backlog(index, backlog);
         let (token, log) = (self.token_of(index), self.shared.log.clone());
+        let (page, handle) = abortable(async move { log.read(read).await });
+        self.readers.insert(token, handle);
         self.reading
-            .push(Box::pin(async move { (token, log.read(read).await) }));
+            .push(Box::pin(async move { (token, page.await) }));
     }
 
     /// The log began a new epoch before the stream had read the old one: it goes on as one that comes
@@ -100,6 +111,10 @@ impl Shard {
             let Poll::Ready(Some((token, page))) = self.reading.poll_next_unpin(cx) else {
                 return true;
             };
+            let Ok(page) = page else {
+                continue; // the stream is gone
+            };
+            self.readers.remove(&token);
             let Some(index) = self.slot_of(token) else {
                 continue;
             };
@@ -109,6 +124,14 @@ impl Shard {
             }
         }
         false
+    }
+
+    /// What was read for a stream that closes is read no further: a log that is slow has those to
+    /// serve who are still there.
+    pub(super) fn stop_reading(&mut self, token: Token) {
+        if let Some(reader) = self.readers.remove(&token) {
+            reader.abort();
+        }
     }
 
     /// The stream waits, out of its feed, and tries again.
