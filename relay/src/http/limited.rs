@@ -20,9 +20,13 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
         && request.headers().contains_key("sec-fetch-mode")
 }
 
-/// Whether a refusal passes by itself.
+/// Whether a refusal passes by itself: a limit, or nobody to ask about a credential or ticket.
 pub fn passes(problem: &Problem) -> bool {
-    problem.exceeded().is_some() || problem.kind == Kind::AuthUnavailable
+    let unasked = matches!(
+        problem.kind,
+        Kind::AuthUnavailable | Kind::ReplicasUnavailable
+    );
+    problem.exceeded().is_some() || unasked
 }
 
 /// Whether a request shows a credential and comes from where too many were refused: then nobody looks at
@@ -49,20 +53,19 @@ pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
     })
 }
 
-/// For a browser: a refusal that passes by itself (a limit, nobody to ask about its credential or ticket) becomes
-/// a stream that ends; any other stays what it is.
+/// For a browser: a refusal that passes by itself becomes a stream that ends; any other stays what it is.
 pub fn unless_it_passes(app: &App, problem: Problem) -> Response {
-    match (problem.exceeded(), problem.kind) {
-        (Some(exceeded), _) => later(app, exceeded),
-        (None, Kind::AuthUnavailable | Kind::ReplicasUnavailable) => {
-            let mut response = events::farewell(retry(&app.config().stream));
-            if let Some(refusal) = problem.refusal() {
-                response.extensions_mut().insert(refusal);
-            }
-            response
-        }
-        (None, _) => problem.into_response(),
+    if let Some(exceeded) = problem.exceeded() {
+        return later(app, exceeded);
     }
+    if !passes(&problem) {
+        return problem.into_response();
+    }
+    let mut response = events::farewell(retry(&app.config().stream));
+    if let Some(refusal) = problem.refusal() {
+        response.extensions_mut().insert(refusal);
+    }
+    response
 }
 
 /// For a browser: when to come back, apart from all others that are told so now.

@@ -17,7 +17,7 @@ const SUBSCRIPTIONS: &[(&[&str], Manner)] = &[
 ];
 
 /// Slots of the partitions ([0015](../../../docs/decisions/0015-log-in-redis.md)).
-const SLOTS: [u16; 4] = [1024, 5120, 9216, 13312];
+pub const SLOTS: [u16; 4] = [1024, 5120, 9216, 13312];
 
 #[test]
 fn slots_move_under_load_and_nothing_is_lost_doubled_or_out_of_order() {

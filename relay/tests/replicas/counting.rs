@@ -164,6 +164,9 @@ fn subscribe(
         Manner::Steady => Subscriber::new(to, &query),
         Manner::Restless => Subscriber::new(to, &query).restless(),
     };
+    subscriber.read_until(|_| all.lock().unwrap().is_some());
+    // who still leaves now and then on a machine that is too busy may not get on: no loss, and no end
+    subscriber.settle();
     subscriber.read_until(|subscriber| {
         let all = all.lock().unwrap();
         let Some((all, deadline)) = all.as_ref() else {

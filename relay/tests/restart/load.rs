@@ -114,6 +114,9 @@ fn subscribe(
         Manner::Steady => Subscriber::new(to, &query),
         Manner::Restless => Subscriber::new(to, &query).restless(),
     };
+    subscriber.read_until(|_| until.lock().unwrap().is_some());
+    // who still leaves now and then on a machine that is too busy may not get on: no loss, and no end
+    subscriber.settle();
     subscriber.read_until(|subscriber| {
         let until = until.lock().unwrap();
         let Some((ends, deadline)) = until.as_ref() else {

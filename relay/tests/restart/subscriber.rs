@@ -54,6 +54,11 @@ impl Subscriber {
         }
     }
 
+    /// From its next connection on it leaves no more by itself.
+    pub fn settle(&mut self) {
+        self.manner = Manner::Steady;
+    }
+
     pub fn resuming(self, last_event_id: &str) -> Subscriber {
         Subscriber {
             last_event_id: last_event_id.to_owned(),
