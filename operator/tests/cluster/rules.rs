@@ -244,7 +244,11 @@ async fn the_api_server_takes_every_resource_and_object_of_the_golden_files() {
     let mut checked = 0;
     for folder in [here.join("tests/golden"), here.join("../examples")] {
         for entry in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let file = entry.unwrap().path();
+            if file.is_dir() {
+                continue; // routes, which are configuration of the relay
+            }
+            let text = std::fs::read_to_string(file).unwrap();
             for document in text.split("\n---\n") {
                 let object: DynamicObject = serde_saphyr::from_str(document).unwrap();
                 let kind = GroupVersionKind::try_from(object.types.clone().unwrap()).unwrap();
