@@ -39,6 +39,7 @@ pub use error::{CommandError, ConnectError, Lost, NotExecuted, NotSent, Refusal,
 pub use info::ReplicationId;
 pub use reply::Reply;
 pub use script::Script;
+pub(crate) use script::lua_script;
 pub use session::{MAX_IN_FLIGHT, Session};
 pub use slot::{SLOTS, Slot};
 pub use subscriber::{Event, Events, MAX_EVENT_BYTES, MAX_EVENTS, Message, Subscriptions};

@@ -1,27 +1,15 @@
 //! The fleet's Lua scripts, and what they answer. They stand in `scripts/`, one file each.
 
 use super::roster::{Member, Roster};
-use crate::redis::{CommandError, Reply, Script};
-use std::sync::LazyLock;
+use crate::redis::{CommandError, Reply, lua_script};
 
-macro_rules! script {
-    ($name:ident, $file:literal) => {
-        pub static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(
-                include_str!("scripts/prelude.lua"),
-                include_str!(concat!("scripts/", $file))
-            ))
-        });
-    };
-}
-
-script!(BEAT, "beat.lua");
-script!(ORDER, "order.lua");
-script!(REVOKE, "revoke.lua");
-script!(SHARES, "shares.lua");
-script!(SHED, "shed.lua");
-script!(STREAMS, "streams.lua");
-script!(TICKET, "ticket.lua");
+lua_script!(BEAT, "beat.lua");
+lua_script!(ORDER, "order.lua");
+lua_script!(REVOKE, "revoke.lua");
+lua_script!(SHARES, "shares.lua");
+lua_script!(SHED, "shed.lua");
+lua_script!(STREAMS, "streams.lua");
+lua_script!(TICKET, "ticket.lua");
 
 /// Why Redis did not do it, or did not say that it did.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -83,12 +83,10 @@ pub async fn events(
         None => asked.identify(&app, request.headers()).await,
     };
     match asked.answer(&app, identity).await {
-        Answer::Refused(problem)
-            if limited::comes_back(&app, &request) && limited::passes(&problem) =>
-        {
-            limited::unless_it_passes(&app, problem)
-        }
-        Answer::Refused(problem) => routes::refuse(route.as_ref(), problem),
+        Answer::Refused(problem) => limited::comes_back(&app, &request)
+            .then(|| limited::in_place_of(&app, &problem))
+            .flatten()
+            .unwrap_or_else(|| routes::refuse(route.as_ref(), problem)),
         Answer::NothingMore => StatusCode::NO_CONTENT.into_response(),
         Answer::Open(_) if request.method() == Method::HEAD => {
             stream_response(Body::empty(), charset)

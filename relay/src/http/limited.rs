@@ -20,15 +20,6 @@ pub fn comes_back(app: &App, request: &Request) -> bool {
         && request.headers().contains_key("sec-fetch-mode")
 }
 
-/// Whether a refusal passes by itself: a limit, or nobody to ask about a credential or ticket.
-pub fn passes(problem: &Problem) -> bool {
-    let unasked = matches!(
-        problem.kind,
-        Kind::AuthUnavailable | Kind::ReplicasUnavailable
-    );
-    problem.exceeded().is_some() || unasked
-}
-
 /// Whether a request shows a credential and comes from where too many were refused: then nobody looks at
 /// it.
 pub fn shows_too_often<B>(
@@ -53,19 +44,23 @@ pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
     })
 }
 
-/// For a browser: a refusal that passes by itself becomes a stream that ends; any other stays what it is.
-pub fn unless_it_passes(app: &App, problem: Problem) -> Response {
+/// For a browser: the stream that ends in place of a refusal that passes by itself (a limit, nobody to ask
+/// about a credential or ticket); `None` in place of any other.
+pub fn in_place_of(app: &App, problem: &Problem) -> Option<Response> {
     if let Some(exceeded) = problem.exceeded() {
-        return later(app, exceeded);
+        return Some(later(app, exceeded));
     }
-    if !passes(&problem) {
-        return problem.into_response();
-    }
-    let mut response = events::farewell(retry(&app.config().stream));
-    if let Some(refusal) = problem.refusal() {
-        response.extensions_mut().insert(refusal);
-    }
-    response
+    let unasked = matches!(
+        problem.kind,
+        Kind::AuthUnavailable | Kind::ReplicasUnavailable
+    );
+    unasked.then(|| {
+        let mut response = events::farewell(retry(&app.config().stream));
+        if let Some(refusal) = problem.refusal() {
+            response.extensions_mut().insert(refusal);
+        }
+        response
+    })
 }
 
 /// For a browser: when to come back, apart from all others that are told so now.

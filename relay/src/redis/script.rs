@@ -2,6 +2,20 @@
 
 use super::Command;
 
+/// A static [`Script`](crate::redis::Script) from a file in `scripts/` beside the caller's, after the prelude there.
+macro_rules! lua_script {
+    ($name:ident, $file:literal) => {
+        pub static $name: std::sync::LazyLock<crate::redis::Script> =
+            std::sync::LazyLock::new(|| {
+                crate::redis::Script::new(concat!(
+                    include_str!("scripts/prelude.lua"),
+                    include_str!(concat!("scripts/", $file))
+                ))
+            });
+    };
+}
+pub(crate) use lua_script;
+
 /// A Lua script and the hash that servers call it by.
 #[derive(Debug)]
 pub struct Script {

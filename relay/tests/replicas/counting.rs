@@ -158,16 +158,9 @@ fn subscribe(
     manner: Manner,
     all: &All,
 ) -> Subscriber {
-    let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
-    let query = selectors.collect::<String>() + "from=earliest";
-    let mut subscriber = match manner {
-        Manner::Steady => Subscriber::new(to, &query),
-        Manner::Restless => Subscriber::new(to, &query).restless(),
-    };
-    subscriber.read_until(|_| all.lock().unwrap().is_some());
-    // who still leaves now and then on a machine that is too busy may not get on: no loss, and no end
-    subscriber.settle();
-    subscriber.read_until(|subscriber| {
+    let mut subscriber = Subscriber::of(to, channels, manner);
+    let over = || all.lock().unwrap().is_some();
+    subscriber.read_through(over, |subscriber| {
         let all = all.lock().unwrap();
         let Some((all, deadline)) = all.as_ref() else {
             return false;

@@ -108,16 +108,9 @@ fn subscribe(
     manner: Manner,
     until: &Until,
 ) -> Subscriber {
-    let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
-    let query = selectors.collect::<String>() + "from=earliest";
-    let mut subscriber = match manner {
-        Manner::Steady => Subscriber::new(to, &query),
-        Manner::Restless => Subscriber::new(to, &query).restless(),
-    };
-    subscriber.read_until(|_| until.lock().unwrap().is_some());
-    // who still leaves now and then on a machine that is too busy may not get on: no loss, and no end
-    subscriber.settle();
-    subscriber.read_until(|subscriber| {
+    let mut subscriber = Subscriber::of(to, channels, manner);
+    let over = || until.lock().unwrap().is_some();
+    subscriber.read_through(over, |subscriber| {
         let until = until.lock().unwrap();
         let Some((ends, deadline)) = until.as_ref() else {
             return false;

@@ -47,16 +47,14 @@ impl Subscriber {
         }
     }
 
-    pub fn restless(self) -> Subscriber {
+    /// To everything of some channels.
+    pub fn of(to: SocketAddr, channels: &[&str], manner: Manner) -> Subscriber {
+        let selectors = channels.iter().map(|channel| format!("channel={channel}&"));
+        let query = selectors.collect::<String>() + "from=earliest";
         Subscriber {
-            manner: Manner::Restless,
-            ..self
+            manner,
+            ..Subscriber::new(to, &query)
         }
-    }
-
-    /// From its next connection on it leaves no more by itself.
-    pub fn settle(&mut self) {
-        self.manner = Manner::Steady;
     }
 
     pub fn resuming(self, last_event_id: &str) -> Subscriber {
@@ -81,7 +79,19 @@ impl Subscriber {
         }
     }
 
-    /// The same for one that has to be satisfied soon.
+    /// Reads until it is over, and from then on, without leaving any more, until `enough` says so: who
+    /// still leaves now and then on a machine that is too busy may not get on, which is no loss, and no end.
+    pub fn read_through(
+        &mut self,
+        over: impl Fn() -> bool,
+        enough: impl FnMut(&Subscriber) -> bool,
+    ) {
+        self.read_until(|_| over());
+        self.manner = Manner::Steady;
+        self.read_until(enough);
+    }
+
+    /// As [`Subscriber::read_until`], for one that has to be satisfied soon.
     pub fn read_soon(&mut self, mut enough: impl FnMut(&Subscriber) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         self.read_until(|subscriber| {

@@ -3,27 +3,15 @@
 use super::entry::Undecodable;
 use crate::{
     cursor::{Epoch, EventId},
-    redis::{Reply, Script},
+    redis::{Reply, lua_script},
 };
-use std::sync::LazyLock;
 
-macro_rules! script {
-    ($name:ident, $file:literal) => {
-        pub static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(
-                include_str!("scripts/prelude.lua"),
-                include_str!(concat!("scripts/", $file))
-            ))
-        });
-    };
-}
-
-script!(OPEN, "open.lua");
-script!(APPEND, "append.lua");
-script!(EPOCH, "epoch.lua");
-script!(WITNESS, "witness.lua");
-script!(SWEEP, "sweep.lua");
-script!(PURGE, "purge.lua");
+lua_script!(OPEN, "open.lua");
+lua_script!(APPEND, "append.lua");
+lua_script!(EPOCH, "epoch.lua");
+lua_script!(WITNESS, "witness.lua");
+lua_script!(SWEEP, "sweep.lua");
+lua_script!(PURGE, "purge.lua");
 
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
