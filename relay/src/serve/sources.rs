@@ -13,8 +13,13 @@ use tokio::{sync::watch, task::JoinSet};
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Sources that nobody pulls from yet.
-#[derive(Default)]
-pub struct Opened(Vec<(Box<dyn Source>, Arc<Health>, Arc<Mapping>)>);
+pub struct Opened(Vec<One>);
+
+struct One {
+    source: Box<dyn Source>,
+    health: Arc<Health>,
+    mapping: Arc<Mapping>,
+}
 
 impl Opened {
     /// # Errors
@@ -33,26 +38,30 @@ impl Opened {
             let mapping = mapping.map_err(|fault| wrong(format!("mapping: {fault}")))?;
             let source = source::open(kind).map_err(|fault| wrong(fault.to_string()))?;
             let health = Health::new(&settings.name, kind.as_str(), source.promise());
-            opened.push((source, Arc::new(health), Arc::new(mapping)));
+            opened.push(One {
+                source,
+                health: Arc::new(health),
+                mapping: Arc::new(mapping),
+            });
         }
         Ok(Opened(opened))
     }
 
     /// How they are, for who asks.
     pub fn health(&self) -> Vec<Arc<Health>> {
-        self.0.iter().map(|(_, health, _)| health.clone()).collect()
+        self.0.iter().map(|one| one.health.clone()).collect()
     }
 
     /// Begins to pull, or to wait for the replica that does.
     pub fn start(self, app: &Arc<App>) -> Sources {
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
-        for (source, health, mapping) in self.0 {
+        for one in self.0 {
             let runner = Runner {
                 app: app.clone(),
-                source,
-                health,
-                mapping,
+                source: one.source,
+                health: one.health,
+                mapping: one.mapping,
             };
             tasks.spawn(runner.run(stop.subscribe()));
         }
