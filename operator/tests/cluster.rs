@@ -17,6 +17,7 @@ mod cluster {
     mod redis;
     mod roles;
     mod rules;
+    mod scaling;
     mod versions;
 
     use server::{PATIENCE, Server};
