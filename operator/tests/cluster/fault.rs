@@ -41,7 +41,11 @@ async fn an_object_of_somebody_else_is_left_alone_and_waited_for() {
         "{}",
         taken.message
     );
-    assert!(live.told("NameTaken").await.contains("give this relay another name"));
+    assert!(
+        live.told("NameTaken")
+            .await
+            .contains("give this relay another name")
+    );
     live.says(About::Stalled, Holds::True, Reason::NameTaken)
         .await;
     assert_eq!(
@@ -272,7 +276,10 @@ async fn a_used_up_quota_is_named_and_waited_for() {
         .says(About::Ready, Holds::False, Reason::QuotaExceeded)
         .await;
     assert!(said.message.contains("Service `live`: a quota"), "{said:?}");
-    assert!(said.message.contains("raise it, or ask for less"), "{said:?}");
+    assert!(
+        said.message.contains("raise it, or ask for less"),
+        "{said:?}"
+    );
     assert!(live.told("QuotaExceeded").await.contains("raise it"));
     live.says(About::Reconciling, Holds::True, Reason::QuotaExceeded)
         .await;

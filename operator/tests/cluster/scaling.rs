@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
+use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason, SseRelay};
 
 use super::operator::{Operator, Served};
 use super::programs::{RedisServer, RelayProcess, free_port};
@@ -131,12 +131,11 @@ async fn replicas_follow_the_streams_and_the_emptiest_leaves_first() {
     let mut busiest = vec![names[0].clone(), fourth.clone()];
     busiest.sort();
     assert_eq!(left, busiest);
-    let scale = live
-        .api::<sse_relay_operator::crd::SseRelay>()
-        .get_scale("live")
-        .await
-        .unwrap();
-    assert_eq!(scale.status.unwrap().replicas, 2);
+    until("the scale subresource has them", async || {
+        let scale = live.api::<SseRelay>().get_scale("live").await.ok()?;
+        (scale.status?.replicas == 2).then_some(())
+    })
+    .await;
 
     live.patch(json!({ "spec": { "replicas": 0 } })).await;
     replicas_are(&live, 0).await;
@@ -172,7 +171,7 @@ async fn nothing_is_taken_away_while_replicas_cannot_be_asked_or_their_number_is
 
     // a status that was lost, as with a backup, does not take replicas away either
     let lost = json!({ "status": null });
-    live.api::<sse_relay_operator::crd::SseRelay>()
+    live.api::<SseRelay>()
         .patch_status("live", &Default::default(), &kube::api::Patch::Merge(lost))
         .await
         .unwrap();
