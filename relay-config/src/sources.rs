@@ -1,5 +1,6 @@
 //! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
 
+mod django_channels;
 mod mapping;
 mod redis;
 mod redis_stream;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::validate::Problem;
 
+pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use redis::SourceRedis;
 pub use redis_stream::{Begin, RedisStreamSource};
@@ -26,6 +28,9 @@ pub struct Source {
     /// event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_stream: Option<RedisStreamSource>,
+    /// Groups of Django Channels. Nothing is lost that their layer keeps: for `expiry`, up to `capacity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub django_channels: Option<DjangoChannelsSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -36,6 +41,8 @@ pub struct Source {
 pub enum SourceKind<'s> {
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// Groups of Django Channels.
+    DjangoChannels(&'s DjangoChannelsSource),
 }
 
 impl SourceKind<'_> {
@@ -44,6 +51,7 @@ impl SourceKind<'_> {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RedisStream(_) => "redisStream",
+            Self::DjangoChannels(_) => "djangoChannels",
         }
     }
 
@@ -52,6 +60,7 @@ impl SourceKind<'_> {
         let path = format!("{path}.{}", self.as_str());
         match self {
             Self::RedisStream(source) => source.problems(&path),
+            Self::DjangoChannels(source) => source.problems(&path),
         }
     }
 }
@@ -65,7 +74,12 @@ impl Source {
 
     /// All kinds that are set. A legal document has one.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
-        let kinds = [self.redis_stream.as_ref().map(SourceKind::RedisStream)];
+        let kinds = [
+            self.redis_stream.as_ref().map(SourceKind::RedisStream),
+            self.django_channels
+                .as_ref()
+                .map(SourceKind::DjangoChannels),
+        ];
         kinds.into_iter().flatten()
     }
 }

@@ -6,6 +6,7 @@
 //! logged ([`intake`], [`health`]), and what fails is begun again ([`runner`]).
 
 pub mod demo;
+mod django_channels;
 pub mod election;
 pub mod fault;
 pub mod health;
@@ -66,6 +67,9 @@ pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
     Ok(match kind {
         SourceKind::RedisStream(settings) => {
             Box::new(redis_stream::RedisStream::new(settings.clone()))
+        }
+        SourceKind::DjangoChannels(settings) => {
+            Box::new(django_channels::DjangoChannels::new(settings.clone()))
         }
     })
 }

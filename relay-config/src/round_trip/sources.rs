@@ -5,7 +5,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::{redis_credentials, span, text};
-use crate::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceRedis};
+use crate::{
+    Begin, DjangoChannelsSource, EncryptionKey, Expect, Mapping, RedisStreamSource, Source,
+    SourceRedis,
+};
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
     prop::sample::select(values.to_vec())
@@ -33,6 +36,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn django_channels()(
+        hosts in vec(redis(), 0..3),
+        groups in vec(text(), 0..3),
+        (prefix, mailbox) in (text(), text()),
+        (expiry, group_expiry) in (span(), span()),
+        capacity in any::<u32>(),
+        encryption_keys in vec(
+            (of(text()), of(text())).prop_map(|(file, variable)| EncryptionKey { file, variable }),
+            0..3,
+        ),
+    ) -> DjangoChannelsSource {
+        DjangoChannelsSource { hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
+    }
+}
+
+prop_compose! {
     fn mapping()(
         expect in one_of(&[Expect::Text, Expect::Json, Expect::Object]),
         keys in vec(text(), 0..3),
@@ -47,8 +66,9 @@ prop_compose! {
     pub(super) fn source()(
         name in text(),
         redis_stream in of(redis_stream()),
+        django_channels in of(django_channels()),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, mapping }
+        Source { name, redis_stream, django_channels, mapping }
     }
 }
