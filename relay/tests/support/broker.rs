@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 /// Everything that is waited for comes within this, or the test fails. Brokers take their time on a busy
 /// machine.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// Who the relay and the tests are to a broker.
 pub const USER: &str = "relay";
