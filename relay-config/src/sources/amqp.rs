@@ -16,7 +16,6 @@ pub struct AmqpSource {
     pub broker: Broker,
     /// What is received from, as the broker names it: `prices`; with ActiveMQ Classic
     /// `topic://prices` or `queue://orders`.
-    #[schemars(example = &["prices"])]
     pub addresses: Vec<String>,
     /// Whether the addresses are topics or queues.
     pub routing: Routing,

@@ -14,7 +14,6 @@ pub struct StompSource {
     /// Where the broker is, and who the relay is to it.
     pub broker: Broker,
     /// What is subscribed to, as the broker names it: `/topic/prices`, `/queue/orders`.
-    #[schemars(example = &["/topic/prices"])]
     pub destinations: Vec<String>,
     /// Whether the destinations are topics or queues, where their names do not say so. With Artemis
     /// this decides how an address is subscribed to.
