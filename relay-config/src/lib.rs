@@ -90,8 +90,9 @@ pub use routes::{
 };
 pub use schema::schema;
 pub use sources::{
-    Begin, DjangoChannelsSource, EncryptionKey, Expect, Mapping, RedisStreamSource, Source,
-    SourceKind, SourceRedis,
+    AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
+    DjangoChannelsSource, Durable, EncryptionKey, Expect, Mapping, RabbitmqSource,
+    RedisStreamSource, Routing, Source, SourceKind, SourceRedis, StompSource,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

@@ -1,19 +1,27 @@
 //! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
 
+mod amqp;
+mod broker;
 mod django_channels;
 mod mapping;
+mod rabbitmq;
 mod redis;
 mod redis_stream;
+mod stomp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::validate::Problem;
 
+pub use amqp::AmqpSource;
+pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
 pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
+pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
 pub use redis_stream::{Begin, RedisStreamSource};
+pub use stomp::{Durable, Routing, StompSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
 /// an event.
@@ -31,6 +39,17 @@ pub struct Source {
     /// Groups of Django Channels. Nothing is lost that their layer keeps: for `expiry`, up to `capacity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub django_channels: Option<DjangoChannelsSource>,
+    /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<RabbitmqSource>,
+    /// Topics and queues over STOMP: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<StompSource>,
+    /// Topics and queues over AMQP 1.0: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -43,6 +62,12 @@ pub enum SourceKind<'s> {
     RedisStream(&'s RedisStreamSource),
     /// Groups of Django Channels.
     DjangoChannels(&'s DjangoChannelsSource),
+    /// Queues of RabbitMQ.
+    Rabbitmq(&'s RabbitmqSource),
+    /// Destinations over STOMP.
+    Stomp(&'s StompSource),
+    /// Addresses over AMQP 1.0.
+    Amqp(&'s AmqpSource),
 }
 
 impl SourceKind<'_> {
@@ -52,6 +77,9 @@ impl SourceKind<'_> {
         match self {
             Self::RedisStream(_) => "redisStream",
             Self::DjangoChannels(_) => "djangoChannels",
+            Self::Rabbitmq(_) => "rabbitmq",
+            Self::Stomp(_) => "stomp",
+            Self::Amqp(_) => "amqp",
         }
     }
 
@@ -61,6 +89,9 @@ impl SourceKind<'_> {
         match self {
             Self::RedisStream(source) => source.problems(&path),
             Self::DjangoChannels(source) => source.problems(&path),
+            Self::Rabbitmq(source) => source.problems(&path),
+            Self::Stomp(source) => source.problems(&path),
+            Self::Amqp(source) => source.problems(&path),
         }
     }
 }
@@ -79,6 +110,9 @@ impl Source {
             self.django_channels
                 .as_ref()
                 .map(SourceKind::DjangoChannels),
+            self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
+            self.stomp.as_ref().map(SourceKind::Stomp),
+            self.amqp.as_ref().map(SourceKind::Amqp),
         ];
         kinds.into_iter().flatten()
     }
