@@ -88,7 +88,7 @@ pub struct App {
     /// Off, if there is none.
     pub traces: Option<Arc<Traces>>,
     /// This process, as other replicas and clients see it.
-    pub replica: String,
+    pub replica: Arc<str>,
     pub started: Instant,
     phase: AtomicU8,
 }
@@ -111,7 +111,7 @@ impl App {
             traces: None,
             live,
             reloads: Reloads::default(),
-            replica,
+            replica: replica.into(),
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }
