@@ -77,10 +77,10 @@ impl Client {
     }
 }
 
-/// Reads what begins and ends like that.
+/// Reads what begins and ends like that. A heartbeat may come before and behind it.
 fn read_until(socket: &mut TcpStream, buffer: &mut [u8], start: &[u8], end: &[u8]) {
     let mut n = 0;
-    while !buffer[..n].ends_with(end) {
+    while !buffer[..n].windows(end.len()).any(|part| part == end) {
         let more = socket.read(&mut buffer[n..]).expect("it writes");
         let so_far = &buffer[..n + more];
         assert!(more > 0, "it ended: {}", String::from_utf8_lossy(so_far));

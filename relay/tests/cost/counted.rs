@@ -35,14 +35,18 @@ impl Counted {
         let folder = TempDir::new().expect("a directory");
         let counts = folder.path().join("counts");
         let public = free_address();
-        let mut process = start(tool, folder.path(), &counts, public);
-        wait_until_started(&mut process, folder.path());
+        let mut running = Running {
+            tool,
+            process: start(tool, folder.path(), &counts, public),
+        };
+        wait_until_started(&mut running.process, folder.path());
         let mut client = Client::new(public);
         client.open(work.streams);
         client.publish(work.publishes);
         drop(client);
-        stop(tool, &process);
-        process.wait().expect("a child ends");
+        let relay = running.relay().expect("it runs");
+        kill_process(relay, Signal::TERM).expect("it runs");
+        running.process.wait().expect("a child ends");
         let read = |path: &Path| std::fs::read_to_string(path).expect("what was counted");
         match tool {
             Tool::Strace => system_calls(&read(&counts)),
@@ -103,20 +107,38 @@ fn wait_until_started(process: &mut Child, folder: &Path) {
     }
 }
 
-/// strace runs the relay as its child; valgrind becomes it.
-fn stop(tool: Tool, process: &Child) {
-    let own = process.id();
-    let pid = match tool {
-        Tool::Callgrind => own,
-        Tool::Strace => {
-            let children = format!("/proc/{own}/task/{own}/children");
-            let children = std::fs::read_to_string(children).expect("a list of children");
-            let child = children.split_ascii_whitespace().next();
-            child.and_then(|pid| pid.parse().ok()).expect("the relay")
+/// The program that counts, with the relay.
+struct Running {
+    tool: Tool,
+    process: Child,
+}
+
+impl Running {
+    /// strace runs the relay as its child; valgrind becomes it.
+    fn relay(&self) -> Option<Pid> {
+        let own = self.process.id();
+        let pid = match self.tool {
+            Tool::Callgrind => own,
+            Tool::Strace => {
+                let children = format!("/proc/{own}/task/{own}/children");
+                let children = std::fs::read_to_string(children).ok()?;
+                children.split_ascii_whitespace().next()?.parse().ok()?
+            }
+        };
+        Pid::from_raw(pid.cast_signed())
+    }
+}
+
+impl Drop for Running {
+    /// Only a test that failed leaves something to end.
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait()
+            && let Some(relay) = self.relay()
+        {
+            let _ = kill_process(relay, Signal::KILL);
+            let _ = self.process.wait();
         }
-    };
-    let pid = Pid::from_raw(pid.cast_signed()).expect("not zero");
-    kill_process(pid, Signal::TERM).expect("it runs");
+    }
 }
 
 /// Calls on sockets. Those that wait are not among them, nor what looks after files: how often they are made
