@@ -1,5 +1,5 @@
 //! What an event, a publish and a stream cost, in things that can be counted: allocations, bytes,
-//! system calls, instructions. No times, so it says the same on a machine that is busy. A bound that is
+//! system calls. No times, so it says the same on a machine that is busy. A bound that is
 //! passed means that something was put on the way of every event, publish or stream.
 
 #[path = "cost/client.rs"]
@@ -10,7 +10,7 @@ mod counted;
 mod inside;
 
 use client::Client;
-use counted::{Counted, Tool, Work};
+use counted::{Counted, Work};
 use inside::Inside;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -84,29 +84,24 @@ fn an_idle_stream_is_small() {
 #[test]
 fn a_delivery_is_one_system_call() {
     let _alone = alone();
-    let [publish, delivery, stream] = costs(Tool::Strace, 200);
+    if !counted::may_trace() {
+        println!("nobody may trace a program here, so no system calls are counted");
+        return;
+    }
+    let [publish, delivery, stream] = costs(200);
     within("system calls of a publish", publish, 3.5);
     within("system calls of a delivery", delivery, 1.0 + BESIDE);
     within("system calls of a stream", stream, 10.5);
 }
 
-#[test]
-fn instructions_of_an_event_a_publish_and_a_stream() {
-    let _alone = alone();
-    let [publish, delivery, stream] = costs(Tool::Callgrind, 50);
-    within("instructions of a publish", publish, 500_000.0);
-    within("instructions of a delivery", delivery, 1_200.0);
-    within("instructions of a stream", stream, 480_000.0);
-}
-
 /// What a publish with one stream, a delivery more and a stream more cost: differences of whole runs,
 /// so that starting and ending the relay does not count.
-fn costs(tool: Tool, publishes: usize) -> [f64; 3] {
+fn costs(publishes: usize) -> [f64; 3] {
     const STREAMS: usize = 100;
     const BEFORE: usize = 20;
     let count = |streams, publishes| {
         let work = Work { streams, publishes };
-        Counted::run(tool, work)
+        Counted::run(work)
     };
     let (few, one) = (count(1, BEFORE), count(1, BEFORE + publishes));
     let (idle, many) = (count(STREAMS, BEFORE), count(STREAMS, BEFORE + publishes));

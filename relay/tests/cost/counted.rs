@@ -1,4 +1,4 @@
-//! The relay as a process, run by a program that counts what it does.
+//! The relay as a process, run by strace, which counts its system calls.
 
 use super::client::Client;
 use super::inside::configuration;
@@ -9,15 +9,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longer than a start takes under valgrind, on a machine that is busy with other things.
+/// Longer than a start takes under strace, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tool {
-    /// System calls on sockets.
-    Strace,
-    /// Instructions of the thread that delivers, which also reads and answers publishes.
-    Callgrind,
+/// Whether this machine lets a program be traced by the one that started it; some containers do not.
+pub fn may_trace() -> bool {
+    let traced = Command::new("strace")
+        .args(["--output", "/dev/null", "true"])
+        .status()
+        .expect("scripts/install-test-tools.sh installs strace");
+    traced.success()
 }
 
 /// What the relay has to do.
@@ -30,29 +31,21 @@ pub struct Work {
 pub struct Counted;
 
 impl Counted {
-    /// The count of a whole run.
-    pub fn run(tool: Tool, work: Work) -> f64 {
+    /// The calls of a whole run.
+    pub fn run(work: Work) -> f64 {
         let folder = TempDir::new().expect("a directory");
         let counts = folder.path().join("counts");
         let public = free_address();
-        let mut running = Running {
-            tool,
-            process: start(tool, folder.path(), &counts, public),
-        };
-        wait_until_started(&mut running.process, folder.path());
+        let mut running = Running(start(folder.path(), &counts, public));
+        wait_until_started(&mut running.0, folder.path());
         let mut client = Client::new(public);
         client.open(work.streams);
         client.publish(work.publishes);
         drop(client);
         let relay = running.relay().expect("it runs");
         kill_process(relay, Signal::TERM).expect("it runs");
-        running.process.wait().expect("a child ends");
-        let read = |path: &Path| std::fs::read_to_string(path).expect("what was counted");
-        match tool {
-            Tool::Strace => system_calls(&read(&counts)),
-            // the first thread that the main one starts; that one looks at files and clocks
-            Tool::Callgrind => instructions(&read(&folder.path().join("counts-02"))),
-        }
+        running.0.wait().expect("a child ends");
+        system_calls(&std::fs::read_to_string(&counts).expect("what was counted"))
     }
 }
 
@@ -61,39 +54,23 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("it is bound")
 }
 
-fn start(tool: Tool, folder: &Path, counts: &Path, public: SocketAddr) -> Child {
+fn start(folder: &Path, counts: &Path, public: SocketAddr) -> Child {
     let config = folder.join("config.yaml");
     std::fs::write(&config, configuration().to_string()).expect("a file");
     let log = std::fs::File::create(folder.join("log")).expect("a file for the output");
-    let mut command = match tool {
-        Tool::Strace => Command::new("strace"),
-        Tool::Callgrind => Command::new("valgrind"),
-    };
-    match tool {
-        Tool::Strace => command
-            .args(["--follow-forks", "--summary-only", "--output"])
-            .arg(counts),
-        Tool::Callgrind => {
-            let out = format!("--callgrind-out-file={}", counts.display());
-            command.args(["--tool=callgrind", "--separate-threads=yes", &out])
-        }
-    };
-    command
+    Command::new("strace")
+        .args(["--follow-forks", "--summary-only", "--output"])
+        .arg(counts)
         .arg(env!("CARGO_BIN_EXE_sse-relay"))
-        .args([
-            "serve",
-            "--config",
-            "config.yaml",
-            "--listen",
-            &public.to_string(),
-        ])
+        .args(["serve", "--config", "config.yaml"])
+        .args(["--listen", &public.to_string()])
         .args(["--admin-listen", &free_address().to_string()])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("the file opens twice"))
         .stderr(log)
         .spawn()
-        .expect("scripts/install-test-tools.sh installs what counts")
+        .expect("scripts/install-test-tools.sh installs strace")
 }
 
 fn wait_until_started(process: &mut Child, folder: &Path) {
@@ -107,24 +84,15 @@ fn wait_until_started(process: &mut Child, folder: &Path) {
     }
 }
 
-/// The program that counts, with the relay.
-struct Running {
-    tool: Tool,
-    process: Child,
-}
+/// strace, with the relay as its child.
+struct Running(Child);
 
 impl Running {
-    /// strace runs the relay as its child; valgrind becomes it.
     fn relay(&self) -> Option<Pid> {
-        let own = self.process.id();
-        let pid = match self.tool {
-            Tool::Callgrind => own,
-            Tool::Strace => {
-                let children = format!("/proc/{own}/task/{own}/children");
-                let children = std::fs::read_to_string(children).ok()?;
-                children.split_ascii_whitespace().next()?.parse().ok()?
-            }
-        };
+        let own = self.0.id();
+        let children = format!("/proc/{own}/task/{own}/children");
+        let children = std::fs::read_to_string(children).ok()?;
+        let pid: u32 = children.split_ascii_whitespace().next()?.parse().ok()?;
         Pid::from_raw(pid.cast_signed())
     }
 }
@@ -132,11 +100,11 @@ impl Running {
 impl Drop for Running {
     /// Only a test that failed leaves something to end.
     fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait()
+        if let Ok(None) = self.0.try_wait()
             && let Some(relay) = self.relay()
         {
             let _ = kill_process(relay, Signal::KILL);
-            let _ = self.process.wait();
+            let _ = self.0.wait();
         }
     }
 }
@@ -170,16 +138,4 @@ fn system_calls(summary: &str) -> f64 {
         COUNTED.contains(name).then_some(calls)
     });
     lines.sum()
-}
-
-/// The line `summary: N`, or `totals: N`.
-fn instructions(profile: &str) -> f64 {
-    let total = profile.lines().find_map(|line| {
-        line.strip_prefix("summary:")
-            .or_else(|| line.strip_prefix("totals:"))?
-            .trim()
-            .parse()
-            .ok()
-    });
-    total.expect("a callgrind profile has its sum")
 }
