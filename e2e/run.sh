@@ -38,8 +38,9 @@ await() { # what, command: tried until it works, for two minutes
 }
 token() { kubectl get secret live-tokens -o "jsonpath={.data.$1}" | base64 -d; }
 publish() {
-  "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(token publish)" -H 'Content-Type: text/plain' \
-    -d "$1" "$address/v1/channels/orders.eu/events" >/dev/null
+  # a new Service's way through the node may still be missing
+  await "the relay takes $1" "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(token publish)" \
+    -H 'Content-Type: text/plain' -d "$1" "$address/v1/channels/orders.eu/events"
 }
 
 step "a node, the chart by Helm 3 and a relay, where only restricted pods may be"
@@ -51,6 +52,7 @@ HELM=helm3 "$here/../scripts/deploy.sh" >/dev/null
 address=http://$(kubectl get service live -o 'jsonpath={.spec.clusterIP}')
 
 step "an event goes through the Service to a stream"
+publish before
 "$cluster" run curl -sN -H "Authorization: Bearer $(token subscribe)" "$address/v1/events?channel=orders.*" >"$work/stream" &
 subscriber=$!
 await "the stream begins" grep -q '^id:' "$work/stream"
@@ -59,7 +61,7 @@ await "the event arrives" grep -q '^data: first$' "$work/stream"
 
 step "nobody without a token"
 for path in 'v1/events?channel=orders.*' v1/channels v1/status; do
-  code=$("$cluster" run curl -s --max-time 10 -o /dev/null -w '%{http_code}' "$address/$path")
+  code=$("$cluster" run curl -sS --max-time 10 -o /dev/null -w '%{http_code}' "$address/$path")
   [ "$code" = 401 ] || { echo "e2e: $path answers $code without a token" >&2; exit 1; }
 done
 
@@ -103,7 +105,7 @@ secret() { kubectl get secret shared-tokens -o "jsonpath={.data.$1}" | base64 -d
 "$cluster" run curl -sN -H "Authorization: Bearer $(secret subscribe)" "http://${pods[0]}:8080/v1/events?channel=a" >"$work/shared" &
 subscriber=$!
 await "the stream begins" grep -q '^id:' "$work/shared"
-"$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(secret publish)" -H 'Content-Type: text/plain' \
+"$cluster" run curl -sSf --max-time 10 -H "Authorization: Bearer $(secret publish)" -H 'Content-Type: text/plain' \
   -d across "http://${pods[1]}:8080/v1/channels/a/events" >/dev/null
 await "the event arrives" grep -q '^data: across$' "$work/shared"
 kill "$subscriber" 2>/dev/null || true

@@ -1,6 +1,7 @@
 # Real proxies in front of relays, sourced by run.sh: Traefik, and Contour with Envoy. Each serves a relay
 # by the Ingress and another by the HTTPRoute that the operator writes; the profile of each is found by
-# its class. They run beside the node, in its network, with the rights of an administrator.
+# its class. One certificate is made by openssl, the other by cert-manager, as the Ingress asks, with the
+# first as its authority. All of them run beside the node, in its network, with an administrator's rights.
 
 proxies=()
 streams=()
@@ -10,20 +11,23 @@ module() { # the folder of a Go module
 }
 
 start_proxies() {
-  local programs contour gateway definitions
+  local programs contour gateway definitions certificates
   programs=$(sh "$here/../scripts/proxies.sh")
   contour=$(sh "$here/../scripts/contour.sh")
+  certificates=$(sh "$here/../scripts/cert-manager.sh")
   gateway=$(module sigs.k8s.io/gateway-api@v1.5.1)/config/crd/experimental
   definitions=$(dirname "$contour")/$(basename "$contour")-crds.yaml
   # Contour wants the experimental channel; without the guard against it, and what is for kustomize
   find "$gateway" -name 'gateway.networking.k8s.io_*s.yaml' ! -name '*_vap_*' -printf '--filename=%p\n' |
-    xargs "$cluster" run kubectl apply --server-side -f "$definitions" >/dev/null
+    xargs "$cluster" run kubectl apply --server-side -f "$definitions" -f "$certificates-crds" >/dev/null
   kubectl wait --for=condition=Established crd --all --timeout=1m >/dev/null
   kubectl apply -f "$here/ways-in.yaml" >/dev/null
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$work/tls.key" -out "$work/tls.crt" \
     -subj /CN=example.com -addext 'subjectAltName=DNS:*.example.com' 2>/dev/null
-  kubectl create secret tls wildcard -n ways --cert="$work/tls.crt" --key="$work/tls.key" >/dev/null
+  kubectl create secret tls -n ways wildcard --cert="$work/tls.crt" --key="$work/tls.key" >/dev/null
 
+  "$cluster" run "$certificates" ways >"$work/cert-manager.log" 2>&1 &
+  proxies+=($!)
   "$cluster" run "$programs/traefik" --global.checknewversion=false --global.sendanonymoususage=false \
     --entrypoints.web.address=:7000 --entrypoints.websecure.address=:7443 \
     --providers.kubernetesingress=true --providers.kubernetesgateway=true >"$work/traefik.log" 2>&1 &
@@ -64,8 +68,9 @@ begins() { # relay, address outside: asked again until the proxy knows the way, 
 published() { # relay, text: it arrives at the stream
   local service
   service=$(kubectl get service -n ways "$1" -o 'jsonpath={.spec.clusterIP}')
-  "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(of_way "$1" publish)" -H 'Content-Type: text/plain' \
-    -d "$2" "http://$service/v1/channels/orders.eu/events" >/dev/null
+  # a new Service's way through the node may still be missing
+  await "$1 takes $2" "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(of_way "$1" publish)" \
+    -H 'Content-Type: text/plain' -d "$2" "http://$service/v1/channels/orders.eu/events"
   await "$2 arrives through the proxy of $1" grep -q "^data: $2\$" "$work/way-$1"
 }
 
@@ -77,6 +82,7 @@ ways_in() {
     [contour-ingress]=https://contour.example.com:8443
     [contour-gateway]=http://route.example.com:8080
   )
+  await "cert-manager has got the certificate" kubectl wait -n ways --for=condition=Ready certificate/got --timeout=1s
   for relay in "${!ways[@]}"; do
     kubectl wait -n ways --for=condition=Ready "sserelay/$relay" --timeout=3m >/dev/null
     kubectl wait -n ways --for=condition=RouteReady "sserelay/$relay" --timeout=2m >/dev/null
@@ -86,11 +92,11 @@ ways_in() {
   since=$SECONDS
   for relay in "${!ways[@]}"; do
     # only subscribing is shown outside
-    code=$("$cluster" run curl -s --max-time 10 -o /dev/null -w '%{http_code}' --cacert "$work/tls.crt" \
+    code=$("$cluster" run curl -sS --max-time 10 -o /dev/null -w '%{http_code}' --cacert "$work/tls.crt" \
       --connect-to "::127.0.0.1:" -H "Authorization: Bearer $(of_way "$relay" publish)" -d no "${ways[$relay]}/v1/channels/a/events")
     [ "$code" = 404 ] || { echo "e2e: publishing through the proxy of $relay answers $code" >&2; return 1; }
   done
-  code=$("$cluster" run curl -s --max-time 10 -o /dev/null -w '%{http_code}' --connect-to "::127.0.0.1:" \
+  code=$("$cluster" run curl -sS --max-time 10 -o /dev/null -w '%{http_code}' --connect-to "::127.0.0.1:" \
     "http://contour.example.com:8080/v1/events?channel=a")
   [ "$code" = 301 ] || { echo "e2e: plain http to an Ingress with a certificate answers $code" >&2; return 1; }
   # older than the 15 s after which Envoy ends a response, unless it is told not to
