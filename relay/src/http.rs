@@ -87,8 +87,10 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// Off, if there is none.
     pub traces: Option<Arc<Traces>>,
+    /// Where events are pulled from.
+    pub sources: Vec<Arc<crate::source::Health>>,
     /// This process, as other replicas and clients see it.
-    pub replica: String,
+    pub replica: Arc<str>,
     pub started: Instant,
     phase: AtomicU8,
 }
@@ -109,9 +111,10 @@ impl App {
             audit,
             limits: Limits::new(&config.limits),
             traces: None,
+            sources: Vec::new(),
             live,
             reloads: Reloads::default(),
-            replica,
+            replica: replica.into(),
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }

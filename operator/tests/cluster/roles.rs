@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -89,9 +89,13 @@ async fn install_stand_ins(server: &Server) {
     }
 }
 
-/// What no request shows: admission asks for it, when an object gets an owner.
-fn unseen(resource: &str) -> bool {
-    resource == "sserelays/finalizers"
+/// What no request here shows: admission asks for the first, when an object gets an owner; pods are told
+/// who leaves first, which has tests of its own.
+fn unseen(resource: &str, verb: &str) -> bool {
+    matches!(
+        (resource, verb),
+        ("sserelays/finalizers", _) | ("pods", "patch")
+    )
 }
 
 /// Every triple of group, resource and verb that the rules allow, but for the unseen.
@@ -99,9 +103,8 @@ fn allowed(rules: &[PolicyRule]) -> BTreeSet<(String, String, String)> {
     let mut all = BTreeSet::new();
     for rule in rules {
         for group in rule.api_groups.iter().flatten() {
-            let resources = rule.resources.iter().flatten();
-            for resource in resources.filter(|resource| !unseen(resource)) {
-                for verb in &rule.verbs {
+            for resource in rule.resources.iter().flatten() {
+                for verb in rule.verbs.iter().filter(|verb| !unseen(resource, verb)) {
                     all.insert((group.clone(), resource.clone(), verb.clone()));
                 }
             }
@@ -144,6 +147,19 @@ async fn rules(server: &Server) -> Vec<PolicyRule> {
     let roles: Api<Role> = Api::namespaced(client, NAMESPACE);
     let of_lease = roles.get(&format!("{RELEASE}-lease")).await.unwrap().rules;
     of_cluster.into_iter().chain(of_lease).flatten().collect()
+}
+
+/// Lets [`User::Limited`] do what the chart's role lets the operator do.
+pub async fn allow(server: &Server) {
+    Helm::of("3").install(server, &[]);
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": "limited" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": RELEASE },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "limited" }] }))
+    .unwrap();
+    let bindings = Api::all(server.client(User::Admin));
+    let post = PostParams::default();
+    bindings.create(&post, &binding).await.unwrap();
 }
 
 fn gateway(implementation: &str) -> Value {
