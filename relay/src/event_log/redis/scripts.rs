@@ -13,7 +13,7 @@ lua_script!(WITNESS, "witness.lua");
 lua_script!(SWEEP, "sweep.lua");
 lua_script!(PURGE, "purge.lua");
 
-/// What became of a batch.
+/// What became of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// Each of its publishes, in order.
@@ -47,6 +47,8 @@ pub enum Outcome {
     TooManyChannels,
     /// Too much came after a first attempt to find it.
     NotFound,
+    /// A command failed in its channel, as Redis says; what was written there nobody knows.
+    Failed(Box<str>),
 }
 
 /// What became of a purge.
@@ -120,6 +122,7 @@ impl Outcome {
             Some("ended") => Outcome::Ended,
             Some("full") => Outcome::TooManyChannels,
             Some("unknown") => Outcome::NotFound,
+            Some("failed") => Outcome::Failed(a.text().ok_or_else(strange)?.into()),
             _ => return Err(strange()),
         })
     }
