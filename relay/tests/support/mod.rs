@@ -81,6 +81,7 @@ impl Relay {
             .args(["serve", "--listen", &public.to_string()])
             .args(["--admin-listen", &admin.to_string()])
             .args(args)
+            .env_remove("SSE_RELAY_PREVIOUS") // of the tests, and no setting
             .envs(env.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())
