@@ -41,6 +41,7 @@ mod routes;
 mod schema;
 mod service_links;
 mod shape;
+mod sources;
 mod tcp;
 mod template;
 mod tickets;
@@ -88,6 +89,7 @@ pub use routes::{
     RouteCredentials, RouteFilter, RoutePath, RoutePathError, RouteStatus,
 };
 pub use schema::schema;
+pub use sources::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceKind, SourceRedis};
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};
 pub use tickets::{TicketBinding, Tickets};

@@ -144,6 +144,7 @@ const RESTART: &[&str] = &[
     "redis.tls.serverName",
     "redis.url",
     "revocations.max",
+    "sources",
     "tcp.keepAlive",
     "tcp.userTimeout",
     "tickets.max",

@@ -2,6 +2,7 @@
 
 mod protection;
 mod routes;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -550,6 +551,7 @@ prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels, routes) in (text(), bytes(), vec(rule(), 0..4), vec(routes::route(), 0..2).boxed()),
+        sources in vec(sources::source(), 0..3).boxed(),
         ((data, retention, event, idempotency), redis) in (log().boxed(), of(redis())),
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
@@ -564,7 +566,7 @@ prop_compose! {
         Config {
             listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
-            auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, routes, sources, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod exposition;
 mod process;
+mod sources;
 
 pub use accept::Format;
 
@@ -173,6 +174,7 @@ fn of_relay(app: &App) -> Vec<Metric> {
         ),
     ];
     metrics.extend(of_stats(&app.hub.stats));
+    metrics.extend(sources::metrics(&app.sources));
     metrics
 }
 

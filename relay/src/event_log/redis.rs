@@ -24,7 +24,7 @@ pub mod store;
 pub mod view;
 
 use super::{
-    AppendError, Appended, ChannelInfo, Condition, EventLog, Gaps, LogTotals, Origin, Page,
+    AppendError, Appended, ChannelInfo, Condition, EventLog, Fence, Gaps, LogTotals, Origin, Page,
     Publication, Purged, Read, ReadError, Standing, Tail,
     health::{Health, Hearing},
     merge::{self, Part},
@@ -698,6 +698,18 @@ impl EventLog for RedisLog {
 
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move { self.append_to(&publication).await })
+    }
+
+    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
+        Box::pin(async move {
+            let raised = self
+                .shares
+                .iter()
+                .map(|share| share.log.store.raise(&fence));
+            let raised = try_join_all(raised).await;
+            let raised = raised.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            Ok(raised.into_iter().fold(fence.token, u64::max))
+        })
     }
 
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {

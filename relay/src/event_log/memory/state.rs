@@ -739,6 +739,7 @@ mod tests {
                 ..Event::text("x")
             }],
             idempotency: None,
+            fence: None,
         };
         let prepared = state.prepare(&publication, 1).unwrap();
         let entries = prepared.entries.clone();

@@ -261,6 +261,7 @@ impl PartitionLog {
                 first,
                 novelty: Novelty::Repeat,
             }),
+            Outcome::Fenced => Err(AppendError::Fenced),
             Outcome::KeyReused => Err(AppendError::KeyReused),
             Outcome::Ended => Err(AppendError::Ended(channel.clone())),
             Outcome::TooManyChannels => {
@@ -314,6 +315,7 @@ impl PartitionLog {
             portions: vec![Portion {
                 events: vec![encode_event(&event, Part::Begins)],
                 idempotency: None,
+                fence: None,
                 token: rand::random(),
             }],
             ends: false,

@@ -6,6 +6,7 @@
 --      2 index: channels by last id   3 channels: what is kept of each   4 names, in order
 --      5.. the stream of each channel
 --      .. if any publish has an Idempotency-Key: keys by time, and what became of each key
+--      .. if any publish has a fence: fences {name: highest token}
 -- ARGV 1 epoch, should the log begin   2 replication id of this connection's primary
 --      3 the time, empty for the server's   4 number of partitions   5 most channels
 --      6 shard channel of the partition's news
@@ -15,7 +16,7 @@
 --     12.. of each channel: its name, the shard channel of its events, most events or empty, greatest age
 --          in ms or empty, most bytes or empty, "1" if it ends with the last event, number of publishes;
 --          then of each publish: how many events, a token of its own, its key or empty, the key's
---          fingerprint, and the events
+--          fingerprint, its fence or empty, the fence's token, and the events
 -- Answer: {"settled", epoch, then of each publish {status, epoch, first id, last id}, or {"failed", epoch,
 --      what Redis said, ""}}; or, when nothing was done, {status, epoch, a, b}
 local head = call('HMGET', KEYS[1], 'e', 'r', 'i', 'f', 'n')
@@ -31,7 +32,7 @@ end
 
 local now, known, count = clock(ARGV[3]), ARGV[8], tonumber(ARGV[11])
 local streams = 4 -- the keys before them
-local used_keys = KEYS[streams + count + 1]
+local keys_by_time, outcomes_of_keys = KEYS[streams + count + 1], KEYS[streams + count + 2]
 
 -- Where each channel's arguments begin, and the keys that are used.
 local begins, names, keys = {}, {}, {}
@@ -43,14 +44,14 @@ for index = 1, count do
     if ARGV[at + 2] ~= '' then
       keys[#keys + 1] = ARGV[at + 2]
     end
-    at = at + 4 + ARGV[at]
+    at = at + 6 + ARGV[at]
   end
 end
 
 -- What became of them: {fingerprint, epoch, first, last}.
 local used, window = {}, tonumber(ARGV[9])
-if used_keys then
-  for index, text in ipairs(call('HMGET', KEYS[streams + count + 2], unpack(keys))) do
+if #keys > 0 then
+  for index, text in ipairs(call('HMGET', outcomes_of_keys, unpack(keys))) do
     if text then
       local time, print, of, first, until_ = match(text, '^(%d+) (%x+) (%d+) (%d+) (%d+)$')
       if now - tonumber(time) <= window then
@@ -79,6 +80,12 @@ local answer, outcomes, times = { 'settled', epoch }, {}, {}
 -- by channel: ids for the index, what is to be kept, messages
 local scores, keeps, messages, new = {}, {}, {}, {}
 local lasting -- ms for what is kept of channels, when that is due
+
+-- Whether somebody else holds the fence since this publish's token was given.
+local function fenced(fence, token)
+  local highest = call('HGET', KEYS[#KEYS], fence)
+  return highest and tonumber(token) < tonumber(highest)
+end
 
 -- Appends the publishes of one channel, from this argument on.
 local function append(stream, at, kept)
@@ -111,8 +118,10 @@ local function append(stream, at, kept)
   for publish = 1, publishes do
     local count, token, key, print = tonumber(ARGV[from]), ARGV[from + 1], ARGV[from + 2], ARGV[from + 3]
     local before_it, attempt = key ~= '' and used[key], tried and tried[token]
-    local outcome
-    if before_it and before_it[1] ~= print then
+    local fence, outcome = ARGV[from + 4], nil
+    if fence ~= '' and fenced(fence, ARGV[from + 5]) then
+      outcome = { 'fenced', epoch, '', '' }
+    elseif before_it and before_it[1] ~= print then
       outcome = { 'conflict', epoch, '', '' }
     elseif before_it then
       outcome = { 'duplicate', before_it[2], before_it[3], before_it[4] }
@@ -124,7 +133,7 @@ local function append(stream, at, kept)
       outcome = { refusal, epoch, '', '' }
     else
       local first
-      for index = from + 4, from + 3 + count do
+      for index = from + 6, from + 5 + count do
         local text, own = ARGV[index], fmt(WHOLE, id)
         local entry = '1 ' .. bytes_text .. ' ' .. predecessor .. ' ' .. token .. ' ' .. text
         if most == '' then
@@ -134,7 +143,7 @@ local function append(stream, at, kept)
         else
           call('XADD', stream, 'MAXLEN', '~', most, 'LIMIT', '200', sid(id), 'e', entry)
         end
-        if index > from + 4 or message then
+        if index > from + 6 or message then
           more = more or { message }
           more[#more + 1] = #text .. ':' .. text
         else
@@ -159,7 +168,7 @@ local function append(stream, at, kept)
       end
     end
     answer[#answer + 1] = outcome
-    from = from + 4 + count
+    from = from + 6 + count
   end
   if events == 0 then
     return
@@ -223,16 +232,15 @@ if lasting then
 end
 
 if #outcomes > 0 then
-  local by_time, outcomes_key = used_keys, KEYS[streams + count + 2]
-  call('HSET', outcomes_key, unpack(outcomes))
-  call('ZADD', by_time, unpack(times))
-  local surplus = call('ZCARD', by_time) - tonumber(ARGV[10])
+  call('HSET', outcomes_of_keys, unpack(outcomes))
+  call('ZADD', keys_by_time, unpack(times))
+  local surplus = call('ZCARD', keys_by_time) - tonumber(ARGV[10])
   local looked = math.min(math.max(surplus, #outcomes), 200)
-  local old = call('ZRANGE', by_time, 0, looked - 1, 'WITHSCORES')
+  local old = call('ZRANGE', keys_by_time, 0, looked - 1, 'WITHSCORES')
   for index = 1, #old, 2 do
     if index <= surplus * 2 or now - tonumber(old[index + 1]) > window then
-      call('ZREM', by_time, old[index])
-      call('HDEL', outcomes_key, old[index])
+      call('ZREM', keys_by_time, old[index])
+      call('HDEL', outcomes_of_keys, old[index])
     end
   end
   for index = 1, 2 do

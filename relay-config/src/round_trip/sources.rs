@@ -1,0 +1,54 @@
+//! Any sources.
+
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::{redis_credentials, span, text};
+use crate::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceRedis};
+
+fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
+    prop::sample::select(values.to_vec())
+}
+
+prop_compose! {
+    fn redis()(
+        url in of(text()),
+        credentials in of(redis_credentials()),
+        connect_timeout in span(),
+    ) -> SourceRedis {
+        SourceRedis { url, credentials, connect_timeout, ..SourceRedis::default() }
+    }
+}
+
+prop_compose! {
+    fn redis_stream()(
+        redis in redis(),
+        streams in vec(text(), 0..3),
+        (group, field, claim_after) in (text(), of(text()), span()),
+        begin in one_of(&[Begin::New, Begin::Oldest]),
+    ) -> RedisStreamSource {
+        RedisStreamSource { redis, streams, group, begin, field, claim_after }
+    }
+}
+
+prop_compose! {
+    fn mapping()(
+        expect in one_of(&[Expect::Text, Expect::Json, Expect::Object]),
+        keys in vec(text(), 0..3),
+        (channel, r#type, idempotency_key, data) in (text(), text(), text(), text()),
+        attributes in btree_map(text(), text(), 0..3),
+    ) -> Mapping {
+        Mapping { expect, keys, channel, r#type, idempotency_key, attributes, data }
+    }
+}
+
+prop_compose! {
+    pub(super) fn source()(
+        name in text(),
+        redis_stream in of(redis_stream()),
+        mapping in mapping(),
+    ) -> Source {
+        Source { name, redis_stream, mapping }
+    }
+}
