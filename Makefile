@@ -42,6 +42,7 @@ ROUNDS ?= 300
 soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas mixed -- --nocapture --test-threads=1
 	$(CARGO) test --release --package sse-relay --test replicas -- --nocapture --ignored --test-threads=1
 	$(CARGO) test --release --package sse-relay --test running storm -- --nocapture --include-ignored
 
