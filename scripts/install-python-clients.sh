@@ -4,7 +4,7 @@
 # path of its Python.
 set -eu
 
-PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1"
+PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1 sse-relay-server==1.0.14 redis==8.1.0 psycopg[binary]==3.3.9"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/sse-relay"
 # another list of packages is another environment
 HOME_OF_CLIENTS="$CACHE/python-clients-$(printf '%s' "$PACKAGES" | cksum | cut -d ' ' -f 1)"

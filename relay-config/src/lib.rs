@@ -89,7 +89,10 @@ pub use routes::{
     RouteCredentials, RouteFilter, RoutePath, RoutePathError, RouteStatus,
 };
 pub use schema::schema;
-pub use sources::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceKind, SourceRedis};
+pub use sources::{
+    Begin, Expect, Mapping, RedisPubSubSource, RedisStreamSource, Source, SourceKind, SourceRedis,
+    SseCredentials, SseScheme, SseSource,
+};
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};
 pub use tickets::{TicketBinding, Tickets};

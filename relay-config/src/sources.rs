@@ -2,7 +2,9 @@
 
 mod mapping;
 mod redis;
+mod redis_pub_sub;
 mod redis_stream;
+mod sse;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,9 @@ use crate::validate::Problem;
 
 pub use mapping::{Expect, Mapping};
 pub use redis::SourceRedis;
+pub use redis_pub_sub::RedisPubSubSource;
 pub use redis_stream::{Begin, RedisStreamSource};
+pub use sse::{SseCredentials, SseScheme, SseSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
 /// an event.
@@ -22,10 +26,16 @@ pub struct Source {
     /// are recognised under it, so a source keeps its name.
     #[schemars(example = &"orders", regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub name: String,
+    /// Redis Pub/Sub. What is published while nobody listens is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_pub_sub: Option<RedisPubSubSource>,
     /// Redis Streams, read as a consumer group. Nothing is lost: an entry is acknowledged once the
     /// event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_stream: Option<RedisStreamSource>,
+    /// Another server's event stream over HTTP. It is resumed where it was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sse: Option<SseSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -34,16 +44,22 @@ pub struct Source {
 /// Which kind a source is, and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind<'s> {
+    /// Redis Pub/Sub.
+    RedisPubSub(&'s RedisPubSubSource),
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// An event stream over HTTP.
+    Sse(&'s SseSource),
 }
 
-impl SourceKind<'_> {
+impl<'s> SourceKind<'s> {
     /// Its key in the document.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::RedisPubSub(_) => "redisPubSub",
             Self::RedisStream(_) => "redisStream",
+            Self::Sse(_) => "sse",
         }
     }
 
@@ -51,7 +67,18 @@ impl SourceKind<'_> {
     pub(crate) fn problems(self, path: &str) -> Vec<Problem> {
         let path = format!("{path}.{}", self.as_str());
         match self {
+            Self::RedisPubSub(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
+            Self::Sse(source) => source.problems(&path),
+        }
+    }
+
+    /// Channels of the relay that it listens to as long as streams want them, as patterns.
+    #[must_use]
+    pub fn on_demand(self) -> &'s [String] {
+        match self {
+            Self::RedisPubSub(source) => &source.on_demand,
+            Self::RedisStream(_) | Self::Sse(_) => &[],
         }
     }
 }
@@ -65,7 +92,11 @@ impl Source {
 
     /// All kinds that are set. A legal document has one.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
-        let kinds = [self.redis_stream.as_ref().map(SourceKind::RedisStream)];
+        let kinds = [
+            self.redis_pub_sub.as_ref().map(SourceKind::RedisPubSub),
+            self.redis_stream.as_ref().map(SourceKind::RedisStream),
+            self.sse.as_ref().map(SourceKind::Sse),
+        ];
         kinds.into_iter().flatten()
     }
 }

@@ -5,15 +5,22 @@
 //! replica is elected ([`election`]), messages become events ([`mapping`]), are appended, counted and
 //! logged ([`intake`], [`health`]), and what fails is begun again ([`runner`]).
 
+pub mod demand;
 pub mod demo;
 pub mod election;
 pub mod fault;
+mod glob;
 pub mod health;
 pub mod intake;
 pub mod mapping;
 pub mod message;
+pub mod on_demand;
+pub mod progress;
+mod redis_pub_sub;
+mod redis_server;
 mod redis_stream;
 pub mod runner;
+mod sse;
 
 pub use fault::{Fault, FaultReason};
 pub use health::{DropReason, Health, Lag};
@@ -64,8 +71,12 @@ pub trait Source: Send {
 /// Settings that are wrong in themselves.
 pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
     Ok(match kind {
+        SourceKind::RedisPubSub(settings) => {
+            Box::new(redis_pub_sub::RedisPubSub::new(settings.clone()))
+        }
         SourceKind::RedisStream(settings) => {
             Box::new(redis_stream::RedisStream::new(settings.clone()))
         }
+        SourceKind::Sse(settings) => Box::new(sse::Sse::new(settings.clone())),
     })
 }

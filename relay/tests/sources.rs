@@ -8,11 +8,19 @@
 mod servers;
 mod support;
 
+#[path = "routes/capture.rs"]
+mod capture;
 #[path = "sources/pulled.rs"]
 mod pulled;
+#[path = "sources/redis_pub_sub.rs"]
+mod redis_pub_sub;
 #[path = "sources/redis_stream.rs"]
 mod redis_stream;
 #[path = "sources/replicas.rs"]
 mod replicas;
 #[path = "sources/resp.rs"]
 mod resp;
+#[path = "sources/sse.rs"]
+mod sse;
+#[path = "sources/stand_in.rs"]
+mod stand_in;

@@ -5,7 +5,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::{redis_credentials, span, text};
-use crate::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceRedis};
+use crate::{
+    Begin, Expect, Mapping, RedisPubSubSource, RedisStreamSource, Source, SourceRedis,
+    SseCredentials, SseScheme, SseSource,
+};
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
     prop::sample::select(values.to_vec())
@@ -13,11 +16,11 @@ fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<V
 
 prop_compose! {
     fn redis()(
-        url in of(text()),
+        (url, url_variable) in (of(text()), of(text())),
         credentials in of(redis_credentials()),
         connect_timeout in span(),
     ) -> SourceRedis {
-        SourceRedis { url, credentials, connect_timeout, ..SourceRedis::default() }
+        SourceRedis { url, url_variable, credentials, connect_timeout, ..SourceRedis::default() }
     }
 }
 
@@ -29,6 +32,29 @@ prop_compose! {
         begin in one_of(&[Begin::New, Begin::Oldest]),
     ) -> RedisStreamSource {
         RedisStreamSource { redis, streams, group, begin, field, claim_after }
+    }
+}
+
+prop_compose! {
+    fn redis_pub_sub()(
+        redis in redis(),
+        (channels, patterns) in (vec(text(), 0..3), vec(text(), 0..3)),
+        on_demand in vec(text(), 0..3),
+    ) -> RedisPubSubSource {
+        RedisPubSubSource { redis, channels, patterns, on_demand }
+    }
+}
+
+prop_compose! {
+    fn sse()(
+        url in text(),
+        credentials in of((text(), of(text()), of(text())).prop_map(|(scheme, token_file, token_variable)| {
+            SseCredentials { scheme: SseScheme(scheme), token_file, token_variable }
+        })),
+        ca_file in of(text().prop_map(Into::into)),
+        silence in span(),
+    ) -> SseSource {
+        SseSource { url, credentials, ca_file, silence }
     }
 }
 
@@ -46,9 +72,11 @@ prop_compose! {
 prop_compose! {
     pub(super) fn source()(
         name in text(),
+        redis_pub_sub in of(redis_pub_sub()),
         redis_stream in of(redis_stream()),
+        sse in of(sse()),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, mapping }
+        Source { name, redis_pub_sub, redis_stream, sse, mapping }
     }
 }
