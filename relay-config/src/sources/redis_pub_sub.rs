@@ -29,7 +29,6 @@ pub struct RedisPubSubSource {
     /// names as long as streams want them. A stream begins once its channels are listened to. The
     /// mapping must leave the channel as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(example = &["**"])]
     pub on_demand: Vec<String>,
 }
 
