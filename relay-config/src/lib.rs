@@ -90,8 +90,9 @@ pub use routes::{
 };
 pub use schema::schema;
 pub use sources::{
-    Begin, Expect, Mapping, RedisPubSubSource, RedisStreamSource, Source, SourceKind, SourceRedis,
-    SseCredentials, SseScheme, SseSource,
+    AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
+    Durable, Expect, Mapping, RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing,
+    Source, SourceKind, SourceRedis, SseCredentials, SseScheme, SseSource, StompSource,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

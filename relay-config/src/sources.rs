@@ -1,21 +1,29 @@
 //! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
 
+mod amqp;
+mod broker;
 mod mapping;
+mod rabbitmq;
 mod redis;
 mod redis_pub_sub;
 mod redis_stream;
 mod sse;
+mod stomp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::validate::Problem;
 
+pub use amqp::AmqpSource;
+pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
 pub use mapping::{Expect, Mapping};
+pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
 pub use redis_pub_sub::RedisPubSubSource;
 pub use redis_stream::{Begin, RedisStreamSource};
 pub use sse::{SseCredentials, SseScheme, SseSource};
+pub use stomp::{Durable, Routing, StompSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
 /// an event.
@@ -36,6 +44,17 @@ pub struct Source {
     /// Another server's event stream over HTTP. It is resumed where it was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse: Option<SseSource>,
+    /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<RabbitmqSource>,
+    /// Topics and queues over STOMP: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<StompSource>,
+    /// Topics and queues over AMQP 1.0: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -50,6 +69,12 @@ pub enum SourceKind<'s> {
     RedisStream(&'s RedisStreamSource),
     /// An event stream over HTTP.
     Sse(&'s SseSource),
+    /// Queues of RabbitMQ.
+    Rabbitmq(&'s RabbitmqSource),
+    /// Destinations over STOMP.
+    Stomp(&'s StompSource),
+    /// Addresses over AMQP 1.0.
+    Amqp(&'s AmqpSource),
 }
 
 impl<'s> SourceKind<'s> {
@@ -60,6 +85,9 @@ impl<'s> SourceKind<'s> {
             Self::RedisPubSub(_) => "redisPubSub",
             Self::RedisStream(_) => "redisStream",
             Self::Sse(_) => "sse",
+            Self::Rabbitmq(_) => "rabbitmq",
+            Self::Stomp(_) => "stomp",
+            Self::Amqp(_) => "amqp",
         }
     }
 
@@ -70,6 +98,9 @@ impl<'s> SourceKind<'s> {
             Self::RedisPubSub(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
             Self::Sse(source) => source.problems(&path),
+            Self::Rabbitmq(source) => source.problems(&path),
+            Self::Stomp(source) => source.problems(&path),
+            Self::Amqp(source) => source.problems(&path),
         }
     }
 
@@ -78,7 +109,7 @@ impl<'s> SourceKind<'s> {
     pub fn on_demand(self) -> &'s [String] {
         match self {
             Self::RedisPubSub(source) => &source.on_demand,
-            Self::RedisStream(_) | Self::Sse(_) => &[],
+            _ => &[],
         }
     }
 }
@@ -96,6 +127,9 @@ impl Source {
             self.redis_pub_sub.as_ref().map(SourceKind::RedisPubSub),
             self.redis_stream.as_ref().map(SourceKind::RedisStream),
             self.sse.as_ref().map(SourceKind::Sse),
+            self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
+            self.stomp.as_ref().map(SourceKind::Stomp),
+            self.amqp.as_ref().map(SourceKind::Amqp),
         ];
         kinds.into_iter().flatten()
     }
