@@ -92,7 +92,8 @@ pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
     DjangoChannelsSource, Durable, EncryptionKey, Expect, Mapping, RabbitmqSource,
-    RedisStreamSource, Routing, Source, SourceKind, SourceRedis, StompSource,
+    RedisPubSubSource, RedisStreamSource, Routing, Source, SourceKind, SourceRedis, SseCredentials,
+    SseScheme, SseSource, StompSource,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

@@ -111,7 +111,8 @@ pub struct RedisCredentials {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/run/secrets/redis/password")]
     pub password_file: Option<String>,
-    /// Name of an environment variable that holds the password.
+    /// Name of an environment variable that holds the password, or a URL (`redis://…`) with user and
+    /// password in it, as some platforms give it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"REDIS_PASSWORD")]
     pub password_variable: Option<String>,

@@ -6,7 +6,9 @@ mod django_channels;
 mod mapping;
 mod rabbitmq;
 mod redis;
+mod redis_pub_sub;
 mod redis_stream;
+mod sse;
 mod stomp;
 
 use schemars::JsonSchema;
@@ -20,7 +22,9 @@ pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
+pub use redis_pub_sub::RedisPubSubSource;
 pub use redis_stream::{Begin, RedisStreamSource};
+pub use sse::{SseCredentials, SseScheme, SseSource};
 pub use stomp::{Durable, Routing, StompSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
@@ -32,6 +36,9 @@ pub struct Source {
     /// are recognised under it, so a source keeps its name.
     #[schemars(example = &"orders", regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     pub name: String,
+    /// Redis Pub/Sub. What is published while nobody listens is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_pub_sub: Option<RedisPubSubSource>,
     /// Redis Streams, read as a consumer group. Nothing is lost: an entry is acknowledged once the
     /// event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +46,9 @@ pub struct Source {
     /// Groups of Django Channels. Nothing is lost that their layer keeps: for `expiry`, up to `capacity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub django_channels: Option<DjangoChannelsSource>,
+    /// Another server's event stream over HTTP. It is resumed where it was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sse: Option<SseSource>,
     /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitmqSource>,
@@ -58,10 +68,14 @@ pub struct Source {
 /// Which kind a source is, and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind<'s> {
+    /// Redis Pub/Sub.
+    RedisPubSub(&'s RedisPubSubSource),
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
     /// Groups of Django Channels.
     DjangoChannels(&'s DjangoChannelsSource),
+    /// An event stream over HTTP.
+    Sse(&'s SseSource),
     /// Queues of RabbitMQ.
     Rabbitmq(&'s RabbitmqSource),
     /// Destinations over STOMP.
@@ -70,13 +84,15 @@ pub enum SourceKind<'s> {
     Amqp(&'s AmqpSource),
 }
 
-impl SourceKind<'_> {
+impl<'s> SourceKind<'s> {
     /// Its key in the document.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::RedisPubSub(_) => "redisPubSub",
             Self::RedisStream(_) => "redisStream",
             Self::DjangoChannels(_) => "djangoChannels",
+            Self::Sse(_) => "sse",
             Self::Rabbitmq(_) => "rabbitmq",
             Self::Stomp(_) => "stomp",
             Self::Amqp(_) => "amqp",
@@ -87,11 +103,22 @@ impl SourceKind<'_> {
     pub(crate) fn problems(self, path: &str) -> Vec<Problem> {
         let path = format!("{path}.{}", self.as_str());
         match self {
+            Self::RedisPubSub(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
             Self::DjangoChannels(source) => source.problems(&path),
+            Self::Sse(source) => source.problems(&path),
             Self::Rabbitmq(source) => source.problems(&path),
             Self::Stomp(source) => source.problems(&path),
             Self::Amqp(source) => source.problems(&path),
+        }
+    }
+
+    /// Channels of the relay that it listens to as long as streams want them, as patterns.
+    #[must_use]
+    pub fn on_demand(self) -> &'s [String] {
+        match self {
+            Self::RedisPubSub(source) => &source.on_demand,
+            _ => &[],
         }
     }
 }
@@ -106,10 +133,12 @@ impl Source {
     /// All kinds that are set. A legal document has one.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
         let kinds = [
+            self.redis_pub_sub.as_ref().map(SourceKind::RedisPubSub),
             self.redis_stream.as_ref().map(SourceKind::RedisStream),
             self.django_channels
                 .as_ref()
                 .map(SourceKind::DjangoChannels),
+            self.sse.as_ref().map(SourceKind::Sse),
             self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
             self.stomp.as_ref().map(SourceKind::Stomp),
             self.amqp.as_ref().map(SourceKind::Amqp),

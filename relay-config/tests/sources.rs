@@ -77,6 +77,38 @@ fn each_fault_names_its_field() {
             "sources[0].djangoChannels.encryptionKeys[0]",
         ),
         (
+            "[{name: a, redisPubSub: {redis: {url: 'redis://r'}}}]".to_owned(),
+            "sources[0].redisPubSub",
+        ),
+        (
+            "[{name: a, redisPubSub: {redis: {url: 'redis://r'}, onDemand: ['a.b*']}}]".to_owned(),
+            "sources[0].redisPubSub.onDemand[0]",
+        ),
+        (
+            "[{name: a, redisPubSub: {redis: {url: 'redis://r'}, onDemand: ['**']}, mapping: {channel: x}}]".to_owned(),
+            "sources[0].mapping.channel",
+        ),
+        (
+            "[{name: a, redisPubSub: {redis: {url: 'redis://r', urlVariable: R}, channels: [a]}}]".to_owned(),
+            "sources[0].redisPubSub.redis",
+        ),
+        (
+            "[{name: a, sse: {url: 'ftp://x/y'}}]".to_owned(),
+            "sources[0].sse.url",
+        ),
+        (
+            "[{name: a, sse: {url: 'http://far.example/', credentials: {tokenFile: /t}}}]".to_owned(),
+            "sources[0].sse.url",
+        ),
+        (
+            "[{name: a, sse: {url: 'https://x/y', credentials: {}}}]".to_owned(),
+            "sources[0].sse.credentials",
+        ),
+        (
+            "[{name: a, sse: {url: 'https://x/y', silence: 1s}}]".to_owned(),
+            "sources[0].sse.silence",
+        ),
+        (
             format!("[{{name: a, {STREAM}, mapping: {{channel: '${{client.id}}'}}}}]"),
             "sources[0].mapping.channel",
         ),

@@ -11,5 +11,6 @@ pub mod publish;
 pub mod redis_acl;
 pub mod redis_agent;
 pub mod redis_move;
+pub mod stand_in;
 pub mod swf;
 pub mod token;

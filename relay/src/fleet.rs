@@ -12,6 +12,7 @@ pub mod keys;
 pub mod known;
 pub mod leasing;
 pub mod message;
+mod placing;
 pub mod revoking;
 pub mod roster;
 pub mod scripts;

@@ -89,6 +89,10 @@ pub struct App {
     pub traces: Option<Arc<Traces>>,
     /// Where events are pulled from.
     pub sources: Vec<Arc<crate::source::Health>>,
+    /// How far those have come whose servers do not remember it.
+    pub progress: crate::source::progress::Progress,
+    /// What streams want of those that listen on demand.
+    pub demands: Vec<Arc<crate::source::demand::Demand>>,
     /// This process, as other replicas and clients see it.
     pub replica: Arc<str>,
     pub started: Instant,
@@ -112,6 +116,8 @@ impl App {
             limits: Limits::new(&config.limits),
             traces: None,
             sources: Vec::new(),
+            progress: crate::source::progress::Progress::default(),
+            demands: Vec::new(),
             live,
             reloads: Reloads::default(),
             replica: replica.into(),

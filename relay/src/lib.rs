@@ -18,6 +18,7 @@ pub mod cursor;
 pub mod descriptors;
 pub mod dialect;
 pub mod drain;
+mod environment;
 pub mod event;
 pub mod event_log;
 pub mod filter;

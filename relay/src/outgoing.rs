@@ -1,7 +1,7 @@
 //! Requests that the relay makes by itself: to those who publish keys, and to an application that
 //! knows its users.
 
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, ClientBuilder, redirect::Policy};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -18,22 +18,30 @@ pub enum ClientError {
     Client(String),
 }
 
+/// The same for answers that never end: it bounds the time of a connection and nothing else.
+pub fn streaming(authorities: Option<&Path>, connect: Duration) -> Result<Client, ClientError> {
+    let built = builder(authorities)?.connect_timeout(connect).build();
+    built.map_err(|error| ClientError::Client(error.to_string()))
+}
+
 /// A client that follows no redirects, and whose requests take at most this long in all. With
 /// `authorities` it trusts those, else those of the system.
 pub fn client(authorities: Option<&Path>, timeout: Duration) -> Result<Client, ClientError> {
+    let built = builder(authorities)?.timeout(timeout).build();
+    built.map_err(|error| ClientError::Client(error.to_string()))
+}
+
+fn builder(authorities: Option<&Path>) -> Result<ClientBuilder, ClientError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| ClientError::Client(error.to_string()))?;
     let tls = builder
         .with_root_certificates(roots(authorities)?)
         .with_no_client_auth();
-    Client::builder()
+    Ok(Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("sse-relay/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .timeout(timeout)
-        .build()
-        .map_err(|error| ClientError::Client(error.to_string()))
+        .redirect(Policy::none()))
 }
 
 fn roots(authorities: Option<&Path>) -> Result<RootCertStore, ClientError> {

@@ -17,6 +17,7 @@
 //!
 //! The client library (`redis`, decision 0014) appears in no signature here.
 
+mod broadcast;
 mod command;
 mod connect;
 mod dial;
@@ -34,6 +35,7 @@ mod subscriber;
 mod tls;
 mod topology;
 
+pub use broadcast::{Broadcast, Heard, Kind as HeardKind};
 pub use command::Command;
 pub use error::{CommandError, ConnectError, Lost, NotExecuted, NotSent, Refusal, Wrote};
 pub use info::ReplicationId;

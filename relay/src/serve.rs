@@ -21,7 +21,11 @@ use crate::{
     redis::Events,
     reload::{self, Source},
     settings::{Live, Settings, SettingsError},
-    source::demo::{self, DemoError, Sampler},
+    source::{
+        demo::{self, DemoError, Sampler},
+        on_demand::OnDemand,
+        progress::Progress,
+    },
     stats::Stats,
     tls::{self, ServerTls, TlsError},
     traces::{Traces, TracesError},
@@ -138,10 +142,14 @@ pub async fn serve(
     let opened = open_log(&config, &live, &hub, &replica).await?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
-    let mut app = App::new(hub, opened.log, live, audit, replica);
-    app.traces = traces;
     let sources = Opened::new(&config)?;
+    let log = OnDemand::over(opened.log, sources.demands());
+    let mut app = App::new(hub, log, live, audit, replica);
+    app.traces = traces;
     app.sources = sources.health();
+    app.demands = sources.demands();
+    let fleet = opened.fleet.as_ref().map(|(fleet, _)| fleet.clone());
+    app.progress = Progress::new(fleet, config.data.dir.clone());
     if let Some((fleet, _)) = &opened.fleet {
         app = app.in_fleet(fleet.clone());
     }

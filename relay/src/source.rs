@@ -8,18 +8,25 @@
 #[cfg(feature = "amqp")]
 mod amqp;
 mod broker;
+pub mod demand;
 pub mod demo;
 mod django_channels;
 pub mod election;
 pub mod fault;
+mod glob;
 pub mod health;
 pub mod intake;
 pub mod mapping;
 pub mod message;
+pub mod on_demand;
+pub mod progress;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+mod redis_pub_sub;
+mod redis_server;
 mod redis_stream;
 pub mod runner;
+mod sse;
 mod stomp;
 
 pub use fault::{Fault, FaultReason};
@@ -71,12 +78,16 @@ pub trait Source: Send {
 /// Settings that are wrong in themselves.
 pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
     Ok(match kind {
+        SourceKind::RedisPubSub(settings) => {
+            Box::new(redis_pub_sub::RedisPubSub::new(settings.clone()))
+        }
         SourceKind::RedisStream(settings) => {
             Box::new(redis_stream::RedisStream::new(settings.clone()))
         }
         SourceKind::DjangoChannels(settings) => {
             Box::new(django_channels::DjangoChannels::new(settings.clone()))
         }
+        SourceKind::Sse(settings) => Box::new(sse::Sse::new(settings.clone())),
         SourceKind::Stomp(settings) => Box::new(stomp::Stomp::new(settings.clone())),
         #[cfg(feature = "rabbitmq")]
         SourceKind::Rabbitmq(settings) => Box::new(rabbitmq::Rabbitmq::new(settings.clone())),

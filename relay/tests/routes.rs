@@ -7,6 +7,8 @@
 mod app_qg_api;
 #[path = "forward/application.rs"]
 mod application;
+#[path = "routes/capture.rs"]
+mod capture;
 #[path = "routes/example.rs"]
 mod example;
 #[path = "routes/monitor.rs"]

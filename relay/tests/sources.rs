@@ -8,13 +8,21 @@
 mod servers;
 mod support;
 
+#[path = "routes/capture.rs"]
+mod capture;
 #[path = "sources/django_channels.rs"]
 mod django_channels;
 #[path = "sources/pulled.rs"]
 mod pulled;
+#[path = "sources/redis_pub_sub.rs"]
+mod redis_pub_sub;
 #[path = "sources/redis_stream.rs"]
 mod redis_stream;
 #[path = "sources/replicas.rs"]
 mod replicas;
 #[path = "sources/resp.rs"]
 mod resp;
+#[path = "sources/sse.rs"]
+mod sse;
+#[path = "sources/stand_in.rs"]
+mod stand_in;

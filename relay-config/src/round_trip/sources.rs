@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::{redis_credentials, span, text};
 use crate::{
     AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, DjangoChannelsSource, Durable,
-    EncryptionKey, Expect, Mapping, RabbitmqSource, RedisStreamSource, Routing, Source,
-    SourceRedis, StompSource,
+    EncryptionKey, Expect, Mapping, RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing,
+    Source, SourceRedis, SseCredentials, SseScheme, SseSource, StompSource,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -17,11 +17,11 @@ fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<V
 
 prop_compose! {
     fn redis()(
-        url in of(text()),
+        (url, url_variable) in (of(text()), of(text())),
         credentials in of(redis_credentials()),
         connect_timeout in span(),
     ) -> SourceRedis {
-        SourceRedis { url, credentials, connect_timeout, ..SourceRedis::default() }
+        SourceRedis { url, url_variable, credentials, connect_timeout, ..SourceRedis::default() }
     }
 }
 
@@ -49,6 +49,29 @@ prop_compose! {
         ),
     ) -> DjangoChannelsSource {
         DjangoChannelsSource { hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
+    }
+}
+
+prop_compose! {
+    fn redis_pub_sub()(
+        redis in redis(),
+        (channels, patterns) in (vec(text(), 0..3), vec(text(), 0..3)),
+        on_demand in vec(text(), 0..3),
+    ) -> RedisPubSubSource {
+        RedisPubSubSource { redis, channels, patterns, on_demand }
+    }
+}
+
+prop_compose! {
+    fn sse()(
+        url in text(),
+        credentials in of((text(), of(text()), of(text())).prop_map(|(scheme, token_file, token_variable)| {
+            SseCredentials { scheme: SseScheme(scheme), token_file, token_variable }
+        })),
+        ca_file in of(text().prop_map(Into::into)),
+        silence in span(),
+    ) -> SseSource {
+        SseSource { url, credentials, ca_file, silence }
     }
 }
 
@@ -124,12 +147,12 @@ prop_compose! {
 prop_compose! {
     pub(super) fn source()(
         name in text(),
-        redis_stream in of(redis_stream()),
-        django_channels in of(django_channels().boxed()),
-        rabbitmq in of(rabbitmq()),
-        (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())),
-        mapping in mapping(),
+        (redis_pub_sub, redis_stream) in (of(redis_pub_sub().boxed()), of(redis_stream().boxed())).boxed(),
+        (sse, rabbitmq) in (of(sse().boxed()), of(rabbitmq().boxed())).boxed(),
+        django_channels in of(django_channels().boxed()).boxed(),
+        (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())).boxed(),
+        mapping in mapping().boxed(),
     ) -> Source {
-        Source { name, redis_stream, django_channels, rabbitmq, stomp, amqp, mapping }
+        Source { name, redis_pub_sub, redis_stream, django_channels, sse, rabbitmq, stomp, amqp, mapping }
     }
 }

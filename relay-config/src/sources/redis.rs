@@ -7,7 +7,7 @@ use crate::redis::{Redis, RedisCluster, RedisCredentials, RedisSentinel, RedisTl
 use crate::timespan::Timespan;
 use crate::validate::Problem;
 
-/// A Redis or Valkey that is read: exactly one of `url`, `sentinel` and `cluster`, as in the section
+/// A Redis or Valkey that is read: exactly one of `url`, `urlVariable`, `sentinel` and `cluster`, as in the section
 /// `redis` of the document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -17,6 +17,11 @@ pub struct SourceRedis {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"redis://redis:6379")]
     pub url: Option<String>,
+    /// Name of an environment variable that holds such a URL, which may have a user and a password in
+    /// it: `redis://user:password@host:6379`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"REDIS_URL")]
+    pub url_variable: Option<String>,
     /// A primary that Sentinels name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentinel: Option<RedisSentinel>,
@@ -41,6 +46,7 @@ impl Default for SourceRedis {
     fn default() -> Self {
         Self {
             url: None,
+            url_variable: None,
             sentinel: None,
             cluster: None,
             credentials: None,
@@ -66,9 +72,46 @@ impl SourceRedis {
         }
     }
 
+    /// The same with the URL that a variable holds, without its user and password: those are read from
+    /// the variable when they are needed.
+    #[must_use]
+    pub fn at(&self, url: String, variable: &str) -> Redis {
+        Redis {
+            url: Some(url),
+            credentials: Some(RedisCredentials {
+                password_variable: Some(variable.to_owned()),
+                ..RedisCredentials::default()
+            }),
+            ..self.settings()
+        }
+    }
+
     /// What is wrong; paths begin with `path`.
     pub(super) fn problems(&self, path: &str) -> Vec<Problem> {
-        let problems = self.settings().target().err().unwrap_or_default();
+        let mut settings = self.settings();
+        let mut problems = Vec::new();
+        if self.url_variable.is_some() {
+            if settings.url.is_some() || settings.sentinel.is_some() || settings.cluster.is_some() {
+                problems.push(Problem {
+                    path: "redis".to_owned(),
+                    message: "set only one of `url`, `urlVariable`, `sentinel` and `cluster`"
+                        .to_owned(),
+                });
+            }
+            if settings.credentials.is_some() {
+                problems.push(Problem {
+                    path: "redis.credentials".to_owned(),
+                    message:
+                        "must be left out with `urlVariable`: user and password stand in the URL"
+                            .to_owned(),
+                });
+            }
+            // what the variable holds is looked at when it is read
+            settings
+                .url
+                .get_or_insert_with(|| "redis://host".to_owned());
+        }
+        problems.extend(settings.target().err().unwrap_or_default());
         let here = |problem: Problem| Problem {
             path: match problem.path.strip_prefix("redis") {
                 Some(rest) => format!("{path}{rest}"),

@@ -34,7 +34,16 @@ pub(super) fn check(problems: &mut Problems, sources: &[Source]) {
         );
         let kinds: Vec<_> = source.kinds().collect();
         match kinds[..] {
-            [kind] => problems.0.extend(kind.problems(&path)),
+            [kind] => {
+                problems.0.extend(kind.problems(&path));
+                problems.add_if(
+                    !kind.on_demand().is_empty()
+                        && source.mapping.channel != Mapping::default().channel,
+                    &format!("{path}.mapping.channel"),
+                    "must be left out with `onDemand`: the channel that a stream wants is listened to \
+                     under its own name",
+                );
+            }
             [] => problems.add(&*path, "has no kind; set one, as in `redisStream: {…}`"),
             _ => {
                 let names: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();

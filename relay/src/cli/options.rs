@@ -1,11 +1,13 @@
 //! The options of `serve` and `demo`, and the configuration that they amount to.
 
+use super::stand_in::{Dialect, DialectError};
 use crate::serve::Addresses;
 use clap::Args;
 use relay_config::{Config, LoadError, LogFormat, Problem};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -17,6 +19,12 @@ pub struct ServeOptions {
     /// Configuration file (YAML); `sse-relay check FILE` explains it
     #[arg(long, value_name = "FILE", env = "SSE_RELAY_CONFIG")]
     config: Option<PathBuf>,
+    /// Be in the place of another server: its environment is understood (docs/migrating)
+    #[arg(long, value_enum, value_name = "SERVER")]
+    dialect: Option<Dialect>,
+    /// Delivery threads, as that server's workers
+    #[arg(long, value_name = "COUNT", requires = "dialect")]
+    workers: Option<NonZeroUsize>,
     /// Address and port for publishers and subscribers [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["host", "port"])]
     listen: Option<SocketAddr>,
@@ -58,6 +66,8 @@ pub enum OptionsError {
     DotEnv(dotenvy::Error),
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    Dialect(#[from] DialectError),
     #[error("--redis-url: {}", lines(.0))]
     Invalid(Vec<Problem>),
 }
@@ -75,7 +85,10 @@ impl ServeOptions {
 
     /// File, then environment, then these options.
     pub fn config(&self) -> Result<Config, OptionsError> {
-        let mut config = load(self.config.as_deref())?;
+        let mut config = load_as(self.dialect, self.config.as_deref())?;
+        if let Some(workers) = self.workers {
+            config.http.threads = Some(workers.get());
+        }
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
@@ -107,6 +120,11 @@ impl ServeOptions {
 
 /// Reads a file, the environment and `.env`.
 pub fn load(path: Option<&Path>) -> Result<Config, OptionsError> {
+    load_as(None, path)
+}
+
+/// The same in the place of another server, with its environment and the file that stands for it.
+fn load_as(dialect: Option<Dialect>, path: Option<&Path>) -> Result<Config, OptionsError> {
     let file = path
         .map(|path| {
             let name = path.display().to_string();
@@ -118,7 +136,14 @@ pub fn load(path: Option<&Path>) -> Result<Config, OptionsError> {
     let file = file
         .as_ref()
         .map(|(name, text)| (name.as_str(), text.as_str()));
-    Ok(Config::from_sources(file, &variables()?)?)
+    let (file, variables) = match dialect {
+        None => (file, variables()?),
+        Some(dialect) => {
+            let translated = dialect.translate(&variables()?, file.is_some())?;
+            (file.or(Some(dialect.file())), translated)
+        }
+    };
+    Ok(Config::from_sources(file, &variables)?)
 }
 
 /// The process's variables win over those of `.env`.

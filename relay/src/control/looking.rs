@@ -39,6 +39,8 @@ impl Control {
             Question::Clients { after, limit } => {
                 Answer::Clients(self.clients_here(after.as_deref(), limit).await)
             }
+            // `fleet::hearing` answers it: it is about sources
+            Question::Listen { .. } => Answer::Refused("nothing is pulled from here".to_owned()),
             Question::Count { channels } => Answer::Count(self.hub.count_streams(&channels).await),
         }
     }

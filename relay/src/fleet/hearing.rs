@@ -2,9 +2,10 @@
 
 use super::{
     Fleet,
-    message::{self, Answer, Body, Message},
+    message::{self, Answer, Body, Message, Order, Question},
 };
 use crate::{
+    channel::ChannelName,
     clock::unix_millis,
     http::App,
     redis::{Event, Events},
@@ -60,9 +61,21 @@ pub async fn run(app: Arc<App>, fleet: Arc<Fleet>, mut events: Events) {
 
 async fn carry_out(app: &App, order: Body) -> Answer {
     match order {
+        Body::Order(Order::Question(Question::Listen { source, channels })) => {
+            listen(app, &source, &channels).await
+        }
         Body::Order(order) => app.control.carry_out(order, unix_millis()).await,
         Body::Strange(error) => Answer::Refused(error.to_string()),
         Body::Answer(_) => Answer::Refused("it is no order".to_owned()),
+    }
+}
+
+/// What streams of another replica want of a source that this one pulls from.
+async fn listen(app: &App, source: &str, channels: &[ChannelName]) -> Answer {
+    let mut demands = app.demands.iter();
+    match demands.find(|demand| demand.source == source) {
+        Some(demand) => Answer::Listening(demand.of_another(channels).await),
+        None => Answer::Refused("no source of this name listens on demand here".to_owned()),
     }
 }
 

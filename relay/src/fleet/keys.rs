@@ -81,6 +81,11 @@ impl Keys {
         self.named("leases")
     }
 
+    /// How far sources have come whose servers do not remember it.
+    pub fn places(&self) -> String {
+        self.named("places")
+    }
+
     /// The shard channel of orders for all.
     pub fn orders(&self) -> String {
         self.named("orders")

@@ -13,12 +13,12 @@ pub const TERM: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a replica that asks for a lease is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Asked {
     /// It has it, under this token.
     Held(u64),
-    /// Another one has it.
-    Taken,
+    /// Another one has it: which, if it still does.
+    Taken(Option<Box<str>>),
 }
 
 impl Fleet {
@@ -51,12 +51,15 @@ impl Fleet {
 }
 
 fn parse(reply: &Reply) -> Result<Asked, FleetError> {
-    let [status, token] = reply.list().unwrap_or_default() else {
+    let [status, token, holder] = reply.list().unwrap_or_default() else {
         return Err(FleetError::Strange);
     };
     match status.text() {
         Some("held") => Ok(Asked::Held(scripts::number(token)?)),
-        Some("taken") => Ok(Asked::Taken),
+        Some("taken") => {
+            let holder = holder.text().filter(|holder| !holder.is_empty());
+            Ok(Asked::Taken(holder.map(Into::into)))
+        }
         _ => Err(FleetError::Strange),
     }
 }

@@ -32,6 +32,11 @@ pub enum Question {
     },
     /// Receivers that gave themselves a name, in the order of the names, after one.
     Clients { after: Option<String>, limit: usize },
+    /// What streams of the one who asks want of a source that the other pulls from.
+    Listen {
+        source: String,
+        channels: Vec<ChannelName>,
+    },
     /// How many streams receive each of these.
     Count { channels: Vec<ChannelName> },
 }
@@ -44,6 +49,8 @@ pub enum Answer {
     Streams(Streams),
     Clients(Vec<ClientRow>),
     Count(Vec<usize>),
+    /// Of those that were asked for, what is heard from here on.
+    Listening(Vec<ChannelName>),
     /// It does not understand it, or cannot do it.
     Refused(String),
 }

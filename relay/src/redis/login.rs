@@ -1,9 +1,12 @@
 //! Who this process is to a server.
 
 use super::ConnectError;
+use crate::environment;
+use percent_encoding::percent_decode_str;
 use relay_config::RedisCredentials;
-use std::{env, fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 use tokio::io::AsyncReadExt;
+use url::Url;
 
 /// The longest password file, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 4_096;
@@ -29,9 +32,27 @@ impl Login {
         let Some(credentials) = credentials else {
             return Ok(Login::default());
         };
+        if let Some(url) = credentials.password_variable.as_deref().and_then(url_in) {
+            return Login::of(&url);
+        }
         Ok(Login {
             username: credentials.username.clone(),
             password: password(credentials).await?,
+        })
+    }
+
+    /// The user and the password of a URL.
+    fn of(url: &Url) -> Result<Login, ConnectError> {
+        let plain = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8();
+            text.map(Into::into).map_err(|_| {
+                ConnectError::Authentication("user or password in the URL are no UTF-8".into())
+            })
+        };
+        let username = Some(url.username()).filter(|name| !name.is_empty());
+        Ok(Login {
+            username: username.map(plain).transpose()?,
+            password: url.password().map(plain).transpose()?,
         })
     }
 
@@ -45,12 +66,18 @@ impl Login {
     }
 }
 
+/// The URL of Redis that a variable holds, if it holds one.
+fn url_in(variable: &str) -> Option<Url> {
+    let url = Url::parse(&environment::variable(variable)?).ok()?;
+    ["redis", "rediss", "unix"]
+        .contains(&url.scheme())
+        .then_some(url)
+}
+
 async fn password(credentials: &RedisCredentials) -> Result<Option<String>, ConnectError> {
     if let Some(name) = &credentials.password_variable {
-        let value = env::var(name);
-        return value
-            .map(Some)
-            .map_err(|_| ConnectError::PasswordVariable(name.as_str().into()));
+        let missing = || ConnectError::PasswordVariable(name.as_str().into());
+        return environment::variable(name).ok_or_else(missing).map(Some);
     }
     let Some(path) = &credentials.password_file else {
         return Ok(None);

@@ -14,6 +14,7 @@
 //! so that TCP pushes back; when Redis then gives up a connection, that is an interruption.
 
 mod holding;
+pub(super) mod opening;
 mod reader;
 mod share;
 

@@ -3,7 +3,12 @@
 use super::ServeError;
 use crate::{
     http::App,
-    source::{self, Health, Source, mapping::Mapping, runner::Runner},
+    source::{
+        self, Health, Source,
+        demand::{self, Demand},
+        mapping::Mapping,
+        runner::Runner,
+    },
 };
 use relay_config::Config;
 use std::{sync::Arc, time::Duration};
@@ -19,6 +24,7 @@ struct One {
     source: Box<dyn Source>,
     health: Arc<Health>,
     mapping: Arc<Mapping>,
+    demand: Option<Arc<Demand>>,
 }
 
 impl Opened {
@@ -38,10 +44,15 @@ impl Opened {
             let mapping = mapping.map_err(|fault| wrong(format!("mapping: {fault}")))?;
             let source = source::open(kind).map_err(|fault| wrong(fault.to_string()))?;
             let health = Health::new(&settings.name, kind.as_str(), source.promise());
+            let patterns = kind.on_demand().iter().map(|pattern| pattern.parse());
+            let patterns: Result<Vec<_>, _> = patterns.collect();
+            let patterns = patterns.map_err(|error| wrong(format!("onDemand: {error}")))?;
+            let demand = Demand::new(&settings.name, patterns);
             opened.push(One {
                 source,
                 health: Arc::new(health),
                 mapping: Arc::new(mapping),
+                demand: (!kind.on_demand().is_empty()).then(|| Arc::new(demand)),
             });
         }
         Ok(Opened(opened))
@@ -52,20 +63,35 @@ impl Opened {
         self.0.iter().map(|one| one.health.clone()).collect()
     }
 
+    /// What streams want of those that listen on demand.
+    pub fn demands(&self) -> Vec<Arc<Demand>> {
+        self.0.iter().filter_map(|one| one.demand.clone()).collect()
+    }
+
     /// Begins to pull, or to wait for the replica that does.
     pub fn start(self, app: &Arc<App>) -> Sources {
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
+        let mut keepers = JoinSet::new();
         for one in self.0 {
+            if let Some(demand) = &one.demand {
+                let fleet = app.control.fleet().cloned();
+                keepers.spawn(demand::keep(demand.clone(), one.health.clone(), fleet));
+            }
             let runner = Runner {
                 app: app.clone(),
                 source: one.source,
                 health: one.health,
                 mapping: one.mapping,
+                demand: one.demand,
             };
             tasks.spawn(runner.run(stop.subscribe()));
         }
-        Sources { stop, tasks }
+        Sources {
+            stop,
+            tasks,
+            _keepers: keepers,
+        }
     }
 }
 
@@ -74,6 +100,8 @@ pub struct Sources {
     /// Says that other replicas shall pull.
     pub stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// They end with this.
+    _keepers: JoinSet<()>,
 }
 
 impl Sources {

@@ -4,6 +4,7 @@
 //! Redis' clock, and each has a token greater than those before: appends carry it, and the log refuses
 //! older ones, so that a replica that was frozen and comes back appends nothing any more.
 
+use super::Health;
 use crate::{
     event_log::{AppendError, EventLog, Fence},
     fleet::{
@@ -43,7 +44,8 @@ impl Election {
     }
 
     /// Waits until this replica pulls from a source.
-    pub async fn win(&self, source: &str) -> Tenure {
+    pub async fn win(&self, health: &Health) -> Tenure {
+        let source = health.name.as_str();
         let Some(fleet) = &self.fleet else {
             return Tenure {
                 fence: None,
@@ -62,6 +64,7 @@ impl Election {
                     };
                     match self.log.raise(fence.clone()).await {
                         Ok(highest) if highest <= token => {
+                            health.held_by(None);
                             return Tenure::begin(fleet.clone(), fence, asked);
                         }
                         // the lease was forgotten, and the log remembers a greater one
@@ -69,7 +72,10 @@ impl Election {
                         Err(error) => self.note(source, &error).await,
                     }
                 }
-                Ok(Asked::Taken) => sleep(EVERY).await,
+                Ok(Asked::Taken(holder)) => {
+                    health.held_by(holder);
+                    sleep(EVERY).await;
+                }
                 Err(error) => {
                     tracing::debug!(event = "source.lease", source, %error, "who pulls from the source cannot be asked");
                     sleep(EVERY).await;
@@ -137,7 +143,7 @@ async fn keep(fleet: Arc<Fleet>, fence: Fence, asked: Instant, over: watch::Send
         };
         match renewed {
             Ok(Asked::Held(_)) => until = now + TERM - MARGIN,
-            Ok(Asked::Taken) => break,
+            Ok(Asked::Taken(_)) => break,
             Err(_) if Instant::now() >= until => break,
             Err(_) => {}
         }

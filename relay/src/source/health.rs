@@ -13,6 +13,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
 /// Between two log lines about the same reason.
 const QUIET: Duration = Duration::from_secs(10);
@@ -129,6 +130,8 @@ pub struct Health {
     /// One more than the number; 0 where it is not known.
     waiting: AtomicU64,
     told: Mutex<Vec<(DropReason, Instant)>>,
+    /// The replica that pulls, if it is another.
+    holder: watch::Sender<Option<Box<str>>>,
 }
 
 #[derive(Default)]
@@ -154,6 +157,7 @@ impl Health {
             lag_millis: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             told: Mutex::default(),
+            holder: watch::Sender::new(None),
         }
     }
 
@@ -164,6 +168,19 @@ impl Health {
     /// When it was connected last.
     pub fn connected_at(&self) -> Option<UnixMillis> {
         self.now.lock().connected_at
+    }
+
+    /// The other replica that pulls, as it changes.
+    pub fn holder(&self) -> watch::Receiver<Option<Box<str>>> {
+        self.holder.subscribe()
+    }
+
+    pub(super) fn held_by(&self, replica: Option<Box<str>>) {
+        self.holder.send_if_modified(|holder| {
+            let changed = *holder != replica;
+            *holder = replica;
+            changed
+        });
     }
 
     /// Another replica pulls from here on.

@@ -1,7 +1,8 @@
 //! Where a source hands over what it pulled.
 
 use super::{
-    DropReason, Fault, Health, Lag, Message, Promise,
+    DropReason, Fault, FaultReason, Health, Lag, Message, Promise,
+    demand::Demand,
     election::Tenure,
     mapping::{Mapped, Mapping, Misfit},
 };
@@ -12,12 +13,15 @@ use crate::{
     http::App,
 };
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use std::{fmt::Write, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Pause before an append is tried again. It doubles with each, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is kept how far a source has come.
+const KEEP_EVERY: Duration = Duration::from_millis(500);
 /// Events and bytes of one publication of messages that have no id.
 const MAX_EVENTS: usize = 64;
 const MAX_BYTES: usize = 256 * 1024;
@@ -38,7 +42,17 @@ pub struct Intake {
     pub(super) app: Arc<App>,
     pub(super) health: Arc<Health>,
     pub(super) mapping: Arc<Mapping>,
+    pub(super) demand: Option<Arc<Demand>>,
+    pub(super) places: Mutex<Places>,
     pub(super) tenure: Tenure,
+}
+
+/// How far the source has come, and how far of that is kept.
+#[derive(Default)]
+pub(super) struct Places {
+    kept_at: Option<Instant>,
+    /// Not kept yet.
+    next: Option<String>,
 }
 
 /// An event that waits to be appended.
@@ -58,6 +72,41 @@ impl Intake {
     /// How far the source is behind.
     pub fn lag(&self, lag: Lag) {
         self.health.lag(lag);
+    }
+
+    /// How far the source had come, of one whose server does not remember it: what was told to
+    /// [`Intake::keep_place`] last, by whichever replica, or shortly before.
+    pub async fn place(&self) -> Result<Option<String>, Fault> {
+        let place = self.app.progress.place(self.source()).await;
+        place.map_err(|why| Fault::new(FaultReason::Log, format!("how far it had come: {why}")))
+    }
+
+    /// All up to here was appended. It is kept twice a second at most, so after a crash some comes
+    /// again, and has to be recognised by its id.
+    pub async fn keep_place(&self, place: &str) -> Result<(), Fault> {
+        {
+            let mut places = self.places.lock();
+            places.next = Some(place.to_owned());
+            let recent = places.kept_at.is_some_and(|at| at.elapsed() < KEEP_EVERY);
+            if recent {
+                return Ok(());
+            }
+        }
+        self.keep_last_place().await
+    }
+
+    pub(super) async fn keep_last_place(&self) -> Result<(), Fault> {
+        let Some(place) = self.places.lock().next.take() else {
+            return Ok(());
+        };
+        let kept = self.app.progress.keep(self.source(), &place).await;
+        self.places.lock().kept_at = Some(Instant::now());
+        kept.map_err(|why| Fault::new(FaultReason::Log, format!("how far it has come: {why}")))
+    }
+
+    /// What streams want, of a source that listens on demand.
+    pub fn demand(&self) -> Option<&Demand> {
+        self.demand.as_deref()
     }
 
     /// The name that the configuration gives the source.
@@ -247,6 +296,13 @@ impl Intake {
         }
     }
 
+    /// The source was dropped, or has ended.
+    pub(super) fn deaf(&self) {
+        if let Some(demand) = &self.demand {
+            demand.deaf();
+        }
+    }
+
     /// Whether what was pulled is worth going on with: not when another replica has taken over.
     pub(super) async fn until_over(&self) {
         self.tenure.over().await;
@@ -255,7 +311,7 @@ impl Intake {
 
 impl From<AppendError> for Fault {
     fn from(error: AppendError) -> Fault {
-        Fault::new(super::FaultReason::Log, error.to_string())
+        Fault::new(FaultReason::Log, error.to_string())
     }
 }
 

@@ -4,7 +4,9 @@
 //! is read again by the next, without waiting for it to be idle. An entry is acknowledged once the log
 //! has it; its id recognises it when it comes again.
 
-use super::{DropReason, Fault, FaultReason, Intake, Lag, Message, Promise, Source, Taken};
+use super::{
+    DropReason, Fault, FaultReason, Intake, Lag, Message, Promise, Source, Taken, redis_server,
+};
 use crate::{
     clock::unix_millis,
     redis::{Command, CommandError, Primary, Redis, Refusal, Reply, Session, Slot},
@@ -66,10 +68,7 @@ impl RedisStream {
         }
         let redis = match self.redis.take() {
             Some(redis) => redis,
-            None => Redis::start(&self.settings.redis.settings()).map_err(|problems| {
-                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                Fault::new(FaultReason::Settings, lines.join("; "))
-            })?,
+            None => redis_server::start(&self.settings.redis)?,
         };
         let primary = redis.primary(slot);
         self.redis = Some(redis);

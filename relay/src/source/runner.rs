@@ -2,11 +2,13 @@
 
 use super::{
     Fault, Health, Source,
+    demand::Demand,
     election::{Election, Tenure},
     intake::Intake,
     mapping::Mapping,
 };
 use crate::http::App;
+use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
@@ -25,6 +27,8 @@ pub struct Runner {
     pub source: Box<dyn Source>,
     pub health: Arc<Health>,
     pub mapping: Arc<Mapping>,
+    /// Of a source that listens on demand.
+    pub demand: Option<Arc<Demand>>,
 }
 
 impl Runner {
@@ -32,10 +36,9 @@ impl Runner {
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let fleet = self.app.control.fleet().cloned();
         let election = Election::new(self.app.log.clone(), fleet);
-        let name = self.health.name.clone();
         loop {
             let tenure = tokio::select! {
-                tenure = election.win(&name) => tenure,
+                tenure = election.win(&self.health) => tenure,
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             };
             self.health.elected();
@@ -45,8 +48,10 @@ impl Runner {
                 () = intake.until_over() => false,
                 _ = stopped.wait_for(|stopped| *stopped) => true,
             };
+            intake.deaf();
             self.health.elsewhere();
             let _ = timeout(FAREWELL, self.source.leave()).await; // nobody relies on it
+            let _ = timeout(FAREWELL, intake.keep_last_place()).await; // what comes again is recognised
             if stop {
                 return intake.tenure.resign().await;
             }
@@ -58,6 +63,8 @@ impl Runner {
             app: self.app.clone(),
             health: self.health.clone(),
             mapping: self.mapping.clone(),
+            demand: self.demand.clone(),
+            places: Mutex::default(),
             tenure,
         }
     }
@@ -72,6 +79,7 @@ async fn pull(source: &mut dyn Source, intake: &Intake) {
         if intake.health.connected_at() != before {
             faults = 0; // it was connected in between
         }
+        intake.deaf();
         intake.health.failed(&fault);
         sleep(pause(faults, rand::random())).await;
         faults += 1;

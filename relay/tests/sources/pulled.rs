@@ -1,10 +1,23 @@
 //! What a relay made of what it pulled.
 
-use crate::{
-    servers::until,
-    support::{Connection, Relay, request},
-};
+use crate::support::{Connection, Relay, request};
 use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Everything comes within this, however busy the machine is: a lease lasts five seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < LIMIT, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// The value of a sample in a scrape; 0 if it is not there.
 pub fn sample(relay: &Relay, sample: &str) -> f64 {

@@ -1,9 +1,9 @@
 //! Redis Streams.
 
 use crate::{
-    pulled::{check, events, sample, wait_for, wait_until_connected},
+    pulled::{check, events, sample, until, wait_for, wait_until_connected},
     resp::{Producer, Resp},
-    servers::{Server, until},
+    servers::Server,
     support::Relay,
 };
 use serde_json::{Value, json};

@@ -1,10 +1,10 @@
 //! Several replicas of one log: one pulls, and another does when it does not.
 
 use crate::{
-    pulled::{events, sample, wait_for},
+    pulled::{events, sample, until, wait_for},
     redis_stream::{assert_whole, source},
     resp::Producer,
-    servers::{Server, until},
+    servers::Server,
     support::Relay,
 };
 use rustix::process::Signal;

@@ -93,7 +93,7 @@ impl Producer {
     /// Waits until so many more entries were acknowledged.
     pub fn more(&self, count: u64) {
         let until = self.added.load(Ordering::SeqCst) + count;
-        crate::servers::until("more entries", || {
+        crate::pulled::until("more entries", || {
             (self.added.load(Ordering::SeqCst) >= until).then_some(())
         });
     }

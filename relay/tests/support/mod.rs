@@ -10,6 +10,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -23,6 +24,8 @@ pub struct Relay {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     folder: TempDir,
+    /// Where it runs, if that is a directory of its own.
+    elsewhere: Option<TempDir>,
 }
 
 impl Relay {
@@ -51,6 +54,19 @@ impl Relay {
         Relay::spawn(shell, &env, &[])
     }
 
+    /// Starts it with options in this directory.
+    pub fn start_in(directory: &Path, args: &[&str]) -> Relay {
+        let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
+        Relay::spawn_from(directory, command, free_addresses(), &[], args)
+    }
+
+    /// Starts it with options on this address.
+    pub fn start_on(public: SocketAddr, args: &[&str]) -> Relay {
+        let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
+        let (_, admin) = free_addresses();
+        Relay::spawn_at(command, (public, admin), &[], args)
+    }
+
     /// Starts it on an address of its own choice, or on this one.
     pub fn start_at(public: Option<SocketAddr>, env: &[(&str, &str)]) -> Relay {
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_sse-relay"));
@@ -73,6 +89,20 @@ impl Relay {
     }
 
     fn spawn_at(
+        command: Command,
+        addresses: (SocketAddr, SocketAddr),
+        env: &[(&str, &str)],
+        args: &[&str],
+    ) -> Relay {
+        let folder = TempDir::new().expect("a directory for the output");
+        let directory = folder.path().to_owned();
+        let mut relay = Relay::spawn_from(&directory, command, addresses, env, args);
+        relay.elsewhere = Some(folder);
+        relay
+    }
+
+    fn spawn_from(
+        directory: &Path,
         mut command: Command,
         (public, admin): (SocketAddr, SocketAddr),
         env: &[(&str, &str)],
@@ -86,7 +116,7 @@ impl Relay {
             .args(args)
             .env_remove("SSE_RELAY_PREVIOUS") // of the tests, and no setting
             .envs(env.iter().copied())
-            .current_dir(folder.path())
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the file opens twice"))
             .stderr(log)
@@ -97,6 +127,7 @@ impl Relay {
             public,
             admin,
             folder,
+            elsewhere: None,
         };
         relay.wait_until_ready();
         relay

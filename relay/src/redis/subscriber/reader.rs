@@ -3,26 +3,17 @@
 use super::{
     Closed, Event, Outlet,
     holding::{Batch, Grouping, Holding, Step},
+    opening::{Frames, Sink, ended, hello, send},
     share::Share,
 };
 use crate::redis::{
-    CommandError, ConnectError,
-    connect::{CLIENT_NAME, Connector},
-    dial::{Wire, dial},
-    error::{from_server, told},
-    info::ServerMode,
-    login::Login,
-    node::pause,
+    CommandError, ConnectError, connect::Connector, info::ServerMode, login::Login, node::pause,
 };
-use ::redis::{RedisError, Value, ValueCodec};
+use ::redis::{RedisError, Value};
 use futures_util::{FutureExt, StreamExt};
 use relay_config::RedisAddress;
 use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncWriteExt, ReadHalf, WriteHalf},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
-};
-use tokio_util::codec::FramedRead;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 /// How often a connection is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_millis(500);
@@ -37,7 +28,6 @@ const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// A frame, an error, or the end.
 type Heard = Option<Result<Value, RedisError>>;
-type Frames = FramedRead<ReadHalf<Box<dyn Wire>>, ValueCodec>;
 
 /// Connects while there is something to subscribe to, until it is aborted or the consumer is gone.
 pub(super) async fn run(
@@ -72,7 +62,7 @@ pub(super) async fn run(
 
 struct Connection {
     frames: Frames,
-    sink: WriteHalf<Box<dyn Wire>>,
+    sink: Sink,
     login: Login,
     holding: Holding,
     /// Confirmed, but the consumer was not told yet.
@@ -82,58 +72,24 @@ struct Connection {
     asked: Option<Instant>,
 }
 
-/// `HELLO 3` with user and name, within `redis.connectTimeout`.
+/// Within `redis.connectTimeout`.
 async fn open(address: &RedisAddress, connector: &Connector) -> Result<Connection, ConnectError> {
-    let made = async {
-        let login = connector.login().await?;
-        let wire = dial(address, connector.tls.as_ref()).await?;
-        let (reader, mut sink) = tokio::io::split(wire);
-        let mut frames = FramedRead::new(reader, ValueCodec::default());
-        let mut hello = vec!["HELLO", "3"];
-        if let Some(password) = &login.password {
-            let username = login.username.as_deref().unwrap_or("default");
-            hello.extend(["AUTH", username, password]);
-        }
-        hello.extend(["SETNAME", CLIENT_NAME]);
-        send(&mut sink, &hello).await?;
-        match frames.next().await {
-            Some(Ok(Value::ServerError(error))) => {
-                return Err(told(from_server(error.code(), error.details())));
-            }
-            Some(Ok(Value::Map(fields))) => accept(&fields)?,
-            Some(Ok(_)) => return Err(ConnectError::Protocol("HELLO is not understood".into())),
-            Some(Err(error)) => return Err(ended(&error)),
-            None => return Err(ConnectError::Closed),
-        }
-        let grouping = match connector.expected {
-            ServerMode::Cluster => Grouping::BySlot,
-            ServerMode::Single => Grouping::Any,
-        };
-        Ok(Connection {
-            frames,
-            sink,
-            login,
-            holding: Holding::new(grouping),
-            news: Vec::new(),
-            later: VecDeque::new(),
-            asked: None,
-        })
+    let (frames, sink, login) = connector
+        .in_time(address, hello(address, connector))
+        .await?;
+    let grouping = match connector.expected {
+        ServerMode::Cluster => Grouping::BySlot,
+        ServerMode::Single => Grouping::Any,
     };
-    connector.in_time(address, made).await
-}
-
-/// A replica would subscribe too, but hears of nothing when it is cut off from its primary.
-fn accept(fields: &[(Value, Value)]) -> Result<(), ConnectError> {
-    let is = |value: &Value, text: &str| match value {
-        Value::BulkString(bytes) => bytes == text.as_bytes(),
-        Value::SimpleString(simple) => simple == text,
-        _ => false,
-    };
-    let role = fields.iter().find(|(name, _)| is(name, "role"));
-    match role {
-        Some((_, role)) if is(role, "master") => Ok(()),
-        _ => Err(ConnectError::NotPrimary),
-    }
+    Ok(Connection {
+        frames,
+        sink,
+        login,
+        holding: Holding::new(grouping),
+        news: Vec::new(),
+        later: VecDeque::new(),
+        asked: None,
+    })
 }
 
 /// Until the connection ends; tells what that interrupted.
@@ -326,20 +282,4 @@ impl Connection {
             .push_back((Instant::now() + RETRY_LATER, channels.clone()));
         outlet.send(Event::Refused { channels, why }).await
     }
-}
-
-async fn send(sink: &mut WriteHalf<Box<dyn Wire>>, words: &[&str]) -> Result<(), ConnectError> {
-    let mut command = ::redis::Cmd::new();
-    command.arg(words);
-    let written = sink.write_all(&command.get_packed_command()).await;
-    written.map_err(|_| ConnectError::Closed)?;
-    sink.flush().await.map_err(|_| ConnectError::Closed)
-}
-
-/// Bytes that are no Redis, or a connection that is gone.
-fn ended(error: &RedisError) -> ConnectError {
-    if error.is_io_error() {
-        return ConnectError::Closed;
-    }
-    ConnectError::Protocol(error.to_string().into())
 }

@@ -1,0 +1,172 @@
+//! The log as subscribers see it where sources listen on demand: whoever joins a channel waits until
+//! it is listened to.
+
+use super::demand::Demand;
+use crate::{
+    channel::{ChannelName, Selector},
+    cursor::{Cursor, Places},
+    event_log::{
+        AppendError, Appended, ChannelInfo, EventLog, Fence, LogTotals, Origin, Page, Publication,
+        Purged, Read, ReadError, health::Health, resume::Start,
+    },
+    partition::Partitioning,
+};
+use futures_util::future::{BoxFuture, join_all};
+use std::{sync::Arc, time::Duration};
+
+/// A log, and the sources that bring what is asked for.
+pub struct OnDemand {
+    log: Arc<dyn EventLog>,
+    demands: Vec<Arc<Demand>>,
+}
+
+/// Wants channels until it is dropped, or kept for good.
+struct Wanting {
+    wanted: Vec<(Arc<Demand>, ChannelName)>,
+    kept: bool,
+}
+
+impl Wanting {
+    /// Until [`EventLog::detach`].
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        for (demand, channel) in &self.wanted {
+            demand.want_no_more(channel);
+        }
+    }
+}
+
+impl OnDemand {
+    /// The log itself, where no source listens on demand.
+    pub fn over(log: Arc<dyn EventLog>, demands: Vec<Arc<Demand>>) -> Arc<dyn EventLog> {
+        match demands.is_empty() {
+            true => log,
+            false => Arc::new(OnDemand { log, demands }),
+        }
+    }
+
+    /// Of each channel that is named, the sources that can bring it. A pattern asks for nothing: what it
+    /// means cannot be listened to.
+    fn concerned(&self, selectors: &[Selector]) -> Vec<(Arc<Demand>, ChannelName)> {
+        let channels = selectors.iter().filter_map(|selector| match selector {
+            Selector::Channel(channel) => Some(channel),
+            Selector::Pattern(_) => None,
+        });
+        let pairs = channels.flat_map(|channel| {
+            let demands = self.demands.iter().filter(|one| one.concerns(channel));
+            demands.map(|demand| (demand.clone(), channel.clone()))
+        });
+        pairs.collect()
+    }
+}
+
+impl EventLog for OnDemand {
+    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
+        let wanted = self.concerned(&selectors);
+        if wanted.is_empty() {
+            return self.log.attach(selectors);
+        }
+        for (demand, channel) in &wanted {
+            demand.want(channel);
+        }
+        let wanting = Wanting {
+            wanted,
+            kept: false,
+        };
+        Box::pin(async move {
+            let settled = wanting
+                .wanted
+                .iter()
+                .map(|(demand, channel)| demand.settled(channel));
+            join_all(settled).await;
+            let attached = self.log.attach(selectors).await;
+            if attached.is_ok() {
+                wanting.keep();
+            }
+            attached
+        })
+    }
+
+    fn detach(&self, selectors: &[Selector]) {
+        for (demand, channel) in self.concerned(selectors) {
+            demand.want_no_more(&channel);
+        }
+        self.log.detach(selectors);
+    }
+
+    fn partitioning(&self) -> Partitioning {
+        self.log.partitioning()
+    }
+
+    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        self.log.append(publication)
+    }
+
+    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
+        self.log.raise(fence)
+    }
+
+    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
+        self.log.purge(channel)
+    }
+
+    fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
+        self.log.resume(cursor, joined, origin)
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        self.log.read(read)
+    }
+
+    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
+        self.log.finished(selectors, after)
+    }
+
+    fn heads(&self) -> Places {
+        self.log.heads()
+    }
+
+    fn channels(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
+        self.log.channels(after, limit)
+    }
+
+    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
+        self.log.channel(name)
+    }
+
+    fn totals(&self) -> LogTotals {
+        self.log.totals()
+    }
+
+    fn lag(&self) -> Duration {
+        self.log.lag()
+    }
+
+    fn health(&self) -> Health {
+        self.log.health()
+    }
+
+    fn limits_changed(&self) {
+        self.log.limits_changed();
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, ()> {
+        self.log.sweep()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.log.close()
+    }
+}

@@ -1,0 +1,158 @@
+//! `serve --dialect sse-relay-server`: its environment, and the real package's `notify()`.
+
+use crate::{
+    capture::{self, PUBLISHED},
+    pulled::{sample, until, wait_until_connected},
+    servers::Server,
+    support::{Connection, Relay, request},
+};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// The Python that has the package.
+fn python() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install-python-clients.sh");
+    let output = Command::new("sh").arg(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+const NOTIFY: &str = "
+import json, sys
+from sse_relay_server import notify
+for payload in json.load(sys.stdin):
+    notify(sys.argv[1], payload)
+";
+
+/// What a Django project does, in its environment.
+fn notify(url: &str, channel: &str, payloads: &[&str]) {
+    let mut process = Command::new(python())
+        .args(["-c", NOTIFY, channel])
+        .env("REDIS_URL", url)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let list = format!("[{}]", payloads.join(","));
+    std::io::Write::write_all(process.stdin.as_mut().unwrap(), list.as_bytes()).unwrap();
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
+}
+
+fn start(env: &[(&str, &str)], args: &[&str]) -> Relay {
+    let args = [&["--dialect", "sse-relay-server"], args].concat();
+    Relay::start_with(env, &args)
+}
+
+fn open(relay: &Relay, target: &str) -> Connection {
+    let mut connection = relay.connect();
+    let head = String::from_utf8(request("GET", target, &[], b"")).unwrap();
+    connection.send(head.replace("Connection: close\r\n", ""));
+    assert_eq!(connection.head().status, 200);
+    connection
+}
+
+/// The relay hears the channel before a stream's first block; without one, its subscription tells.
+fn listened_to(server: &Server, channel: &str) {
+    until("a listener", || {
+        let answer = server.cli(&["PUBSUB", "NUMSUB", channel]);
+        (answer.lines().last() == Some("1")).then_some(())
+    });
+}
+
+#[test]
+fn what_notify_publishes_to_redis_has_the_bytes_of_the_capture() {
+    let server = Server::start();
+    // without the relay's own ids, for the bytes as they were
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("exact.yaml");
+    let example = include_str!("../../../examples/routes/sse-relay-server.yaml");
+    fs::write(&file, example.replace("${data.id|id}", "${data.id}")).unwrap();
+    let relay = start(
+        &[("REDIS_URL", &server.url())],
+        &["--config", file.to_str().unwrap()],
+    );
+    wait_until_connected(&relay, "notify");
+    let mut stream = open(&relay, "/NOTIFICATIONS");
+    listened_to(&server, "NOTIFICATIONS");
+    notify(&server.url(), "NOTIFICATIONS", &PUBLISHED);
+    assert_eq!(
+        capture::events(&mut stream, "bye\r\n\r\n"),
+        capture::expected()
+    );
+}
+
+#[test]
+fn its_environment_is_understood_with_a_password_and_a_bad_payload_is_dropped() {
+    let server = Server::start_with_users(&["user page on >se%cret ~* &* +@all"], &[]);
+    let url = format!("redis://page:se%25cret@127.0.0.1:{}/0", server.port);
+    let relay = start(
+        &[
+            ("REDIS_URL", &url),
+            ("LOG_LEVEL", "INFO"),
+            ("RELAY_USE_PG", "False"),
+        ],
+        &["--workers", "2"],
+    );
+    wait_until_connected(&relay, "notify");
+    let mut stream = open(&relay, "/a%20b");
+    listened_to(&server, "a b");
+    for bad in ["no json", "[1]", "null", r#"{"dat": 1}"#] {
+        server.cli(&["PUBLISH", "a b", bad]);
+    }
+    notify(&url, "a b", &[r#"{"data": "good", "event": "STOP"}"#]);
+    let events = capture::events(&mut stream, "good\r\n\r\n");
+    assert!(
+        events.ends_with("event: STOP\r\ndata: good\r\n\r\n"),
+        "{events}"
+    );
+    for (reason, count) in [("not-json", 3.0), ("unknown-key", 1.0)] {
+        let name =
+            format!("sse_relay_source_dropped_total{{source=\"notify\",reason=\"{reason}\"}}");
+        assert_eq!(sample(&relay, &name), count, "{reason}");
+    }
+    assert!(!relay.output().contains("se%25cret") && !relay.output().contains("se%cret"));
+}
+
+#[test]
+fn without_a_broker_it_says_what_to_set() {
+    let folder = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sse-relay"))
+        .args(["serve", "--dialect", "sse-relay-server"])
+        .current_dir(folder.path())
+        .env_remove("REDIS_URL")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("REDIS_URL"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_file_of_variables_is_read_too() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let variables = format!(
+        "REDIS_URL={}\nALLOWED_ORIGINS=https://page.example\n",
+        server.url()
+    );
+    fs::write(folder.path().join(".env"), variables).unwrap();
+    let relay = Relay::start_in(folder.path(), &["--dialect", "sse-relay-server"]);
+    wait_until_connected(&relay, "notify");
+    let mut connection = relay.connect();
+    let origin = "Origin: https://page.example";
+    let head = String::from_utf8(request("GET", "/a", &[origin], b"")).unwrap();
+    connection.send(head.replace("Connection: close\r\n", ""));
+    let head = connection.head();
+    assert_eq!(
+        head.header("access-control-allow-origin"),
+        Some("https://page.example"),
+        "{head:?}"
+    );
+}
