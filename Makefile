@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers kubernetes deny python-clients
+.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers postgres kubernetes deny python-clients
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools servers kubernetes python-clients ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers postgres kubernetes python-clients ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -81,6 +81,9 @@ test-tools:
 
 servers:
 	@sh scripts/install-servers.sh
+
+postgres:
+	@sh scripts/install-postgres.sh
 
 python-clients:
 	@sh scripts/install-python-clients.sh >/dev/null

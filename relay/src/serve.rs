@@ -1,11 +1,12 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
+mod archive;
 mod redis_log;
 
 use crate::{
     audit::{Audit, AuditError},
     clock::unix_millis,
-    cursor::Epoch,
+    cursor::{Epoch, EventId, UnixMillis},
     drain::{self, Drained},
     event_log::{
         EventLog, Publication, Retention,
@@ -63,6 +64,8 @@ pub enum ServeError {
     Redis(#[from] StoreError),
     #[error("{0}")]
     RedisSettings(String),
+    #[error("{0}")]
+    ArchiveSettings(String),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(
@@ -131,7 +134,9 @@ pub async fn serve(
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
     let replica = replica_id();
-    let opened = open_log(&config, &live, &hub, &replica).await?;
+    let began = unix_millis();
+    let opened = open_log(&config, &live, &hub, &replica, began).await?;
+    let opened = archive::behind(&config, opened, &hub, &replica, began)?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
     let mut app = App::new(hub, opened.log, live, audit, replica);
@@ -190,6 +195,7 @@ pub async fn serve(
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
         () = ended(opened.ended) => return Err(ServeError::LogEnded),
+        () = ended(opened.archive_ended) => return Err(ServeError::TaskEnded),
     }
     if let Some(fleet) = app.control.fleet() {
         tasks.abort_all(); // a beat would say that it lives
@@ -327,6 +333,7 @@ fn replica_id() -> String {
 struct OpenLog {
     log: Arc<dyn EventLog>,
     ended: Option<oneshot::Receiver<Infallible>>,
+    archive_ended: Option<oneshot::Receiver<Infallible>>,
     /// With the log in Redis: the other replicas, and what they say.
     fleet: Option<(Arc<Fleet>, Events)>,
 }
@@ -336,21 +343,29 @@ async fn open_log(
     live: &Arc<Live>,
     hub: &Arc<Hub>,
     replica: &str,
+    began: UnixMillis,
 ) -> Result<OpenLog, ServeError> {
     if let Some(settings) = &config.redis {
         let (log, fleet, events) = redis_log::open(config, live, settings, hub, replica).await?;
         return Ok(OpenLog {
             ended: log.task_ended(),
             log: Arc::new(log),
+            archive_ended: None,
             fleet: Some((fleet, events)),
         });
     }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
+        let tail = hub.clone();
+        let log = match &config.archive {
+            Some(_) => MemoryLog::after(EventId::before(began), options, epoch, tail),
+            None => MemoryLog::new(options, epoch, tail),
+        };
         return Ok(OpenLog {
-            log: Arc::new(MemoryLog::new(options, epoch, hub.clone())),
+            log: Arc::new(log),
             ended: None,
+            archive_ended: None,
             fleet: None,
         });
     };
@@ -375,6 +390,7 @@ async fn open_log(
     Ok(OpenLog {
         ended: log.writer_ended(),
         log: Arc::new(log),
+        archive_ended: None,
         fleet: None,
     })
 }
