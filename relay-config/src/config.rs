@@ -20,6 +20,7 @@ use crate::proxies::Proxies;
 use crate::redis::Redis;
 use crate::revocations::Revocations;
 use crate::routes::Route;
+use crate::sources::Source;
 use crate::tcp::Tcp;
 use crate::tickets::Tickets;
 use crate::tls::Tls;
@@ -84,6 +85,8 @@ pub struct Config {
     pub channels: Vec<ChannelRule>,
     /// Paths of other systems, which the relay serves as those did.
     pub routes: Vec<Route>,
+    /// Systems that events are pulled from, by one of the replicas.
+    pub sources: Vec<Source>,
     /// What one event may contain.
     pub event: EventLimits,
     /// How long repeated publishes with the same `Idempotency-Key` are recognised.
@@ -129,6 +132,7 @@ impl Default for Config {
             max_log_bytes: ByteSize::from_mib(1024),
             channels: Vec::new(),
             routes: Vec::new(),
+            sources: Vec::new(),
             event: EventLimits::default(),
             idempotency: Idempotency::default(),
             heartbeat: Heartbeat::default(),

@@ -43,6 +43,7 @@ mod routes;
 mod schema;
 mod service_links;
 mod shape;
+mod sources;
 mod tcp;
 mod template;
 mod tickets;
@@ -94,6 +95,10 @@ pub use routes::{
     RouteCredentials, RouteFilter, RoutePath, RoutePathError, RouteStatus,
 };
 pub use schema::schema;
+pub use sources::{
+    Begin, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
+    RedisStreamSource, Source, SourceKind, SourceRedis, TakenRow,
+};
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};
 pub use tickets::{TicketBinding, Tickets};

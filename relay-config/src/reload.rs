@@ -162,6 +162,7 @@ const RESTART: &[&str] = &[
     "redis.tls.serverName",
     "redis.url",
     "revocations.max",
+    "sources",
     "tcp.keepAlive",
     "tcp.userTimeout",
     "tickets.max",

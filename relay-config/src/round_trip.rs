@@ -2,6 +2,7 @@
 
 mod protection;
 mod routes;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -611,6 +612,7 @@ prop_compose! {
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels, routes) in (text(), bytes(), vec(rule(), 0..4), vec(routes::route(), 0..2).boxed()),
         ((data, retention, event, idempotency), redis, archive) in (log().boxed(), of(redis()), of(archive())),
+        sources in vec(sources::source(), 0..3).boxed(),
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
@@ -624,7 +626,7 @@ prop_compose! {
         Config {
             listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, archive, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
-            auth, cors, proxies, limits, max_log_bytes, channels, routes, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
+            auth, cors, proxies, limits, max_log_bytes, channels, routes, sources, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }
     }
 }

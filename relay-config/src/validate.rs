@@ -9,6 +9,7 @@ mod jwt;
 mod limits;
 mod proxies;
 mod routes;
+mod sources;
 mod traces;
 mod unix_sockets;
 
@@ -89,6 +90,7 @@ impl Config {
             self.check_rule(&mut problems, &format!("channels[{index}]"), rule);
         }
         routes::check(&mut problems, self);
+        sources::check(&mut problems, &self.sources);
         self.check_events(&mut problems);
         self.check_stream(&mut problems);
         self.check_http(&mut problems);

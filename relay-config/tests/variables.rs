@@ -11,6 +11,10 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "listen" | "adminListen" => return json!("127.0.0.1:1"),
         "channels" => return json!([{"match": "a.**", "publish": "deny"}]),
         "routes" => return json!([{"paths": ["/a"], "channels": ["a"]}]),
+        "sources" => {
+            let stream = json!({"redis": {"url": "redis://r"}, "streams": ["a"]});
+            return json!([{"name": "a", "redisStream": stream}]);
+        }
         "cors.origins" => return json!(["https://a.example"]),
         "proxies.trusted" => return json!(["10.0.0.0/8"]),
         "limits.perAttribute" => return json!([{"attribute": "team", "streams": 1}]),

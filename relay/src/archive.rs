@@ -39,6 +39,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
 };
 use tables::Range;
+use tokio::sync::watch;
 
 /// What is known of the archive in this process, and its connections.
 pub struct Archive {
@@ -57,6 +58,8 @@ pub struct Archive {
     epochs: Mutex<HashSet<(Partition, Epoch)>>,
     /// Whether the tables are there, in this version.
     is_ready: AtomicBool,
+    /// Whether that was tried at all since the process began.
+    tried: watch::Sender<bool>,
     tables: Mutex<Vec<Range>>,
     pool: Pool,
 }
@@ -116,6 +119,7 @@ impl Archive {
             past: around.past,
             epochs: Mutex::default(),
             is_ready: AtomicBool::new(false),
+            tried: watch::Sender::new(false),
             tables: Mutex::default(),
         })
     }
@@ -130,6 +134,13 @@ impl Archive {
             tracing::info!(event = "archive.ready", %target, "the archive's tables are there");
         }
         self.stats().connected.set(1);
+        self.decided();
+    }
+
+    /// It is known whether PostgreSQL answers.
+    fn decided(&self) {
+        self.tried
+            .send_if_modified(|tried| !std::mem::replace(tried, true));
     }
 
     fn failed(&self, operation: Operation, error: &ArchiveError) {

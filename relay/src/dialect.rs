@@ -6,7 +6,7 @@
 
 pub mod census;
 pub mod facts;
-mod json;
+pub(crate) mod json;
 mod rendition;
 mod value;
 mod writer;
@@ -33,6 +33,12 @@ use writer::Writer;
 
 /// A block with more bytes is not sent: an event's data may stand in it several times, escaped.
 pub const MAX_BLOCK: usize = 16 * 1024 * 1024;
+
+/// A template's text, of so many bytes at most. `None` if a value is missing, or there would be more.
+pub fn fill(template: &Template, facts: &impl Facts, max: usize) -> Option<String> {
+    let mut writer = Writer::new(Style::COMPACT, max);
+    writer.text(template, facts).map(str::to_owned)
+}
 
 /// How a route writes its streams, and what else its streams have in common.
 #[derive(Debug)]

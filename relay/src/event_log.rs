@@ -52,6 +52,18 @@ pub struct Publication {
     /// At least one. Only the last may end the channel.
     pub events: Vec<Event>,
     pub idempotency: Option<IdempotencyKey>,
+    /// Of who appends under a lease.
+    pub fence: Option<Fence>,
+}
+
+/// Who appends under a lease: past the lease, its appends are refused. Only a log that several
+/// processes append to compares it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fence {
+    /// What the lease is of.
+    pub name: Arc<str>,
+    /// Greater than that of all holders before; below 2^53.
+    pub token: u64,
 }
 
 /// A publisher's `Idempotency-Key`, and what tells whether a repeat is the same publish.
@@ -109,6 +121,9 @@ pub enum AppendError {
     Ended(ChannelName),
     #[error("this Idempotency-Key was used for another request; use a new key for a new event")]
     KeyReused,
+    /// Nothing was written, and nothing will be with this token.
+    #[error("another replica has taken over")]
+    Fenced,
     #[error("the log holds {0} channels, its limit; retry when idle ones are forgotten")]
     TooManyChannels(usize),
     /// Nothing was written.
@@ -257,6 +272,13 @@ pub trait EventLog: Send + Sync + 'static {
     /// Purging again does no harm. Errors are [`AppendError::Unavailable`] and
     /// [`AppendError::OutcomeUnknown`].
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>>;
+
+    /// Once this answers, appends that carry an older token of this fence are refused in every
+    /// partition ([`AppendError::Fenced`]); the highest token that the log knows, which is greater if
+    /// this one is too old itself. Errors are [`AppendError::Unavailable`].
+    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
+        Box::pin(std::future::ready(Ok(fence.token))) // nobody else appends
+    }
 
     /// From the answered places on, one in each partition in use, every event of these channels
     /// reaches the tail. Events up to there are read, whether the tail had them or not. The places

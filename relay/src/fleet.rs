@@ -10,6 +10,7 @@ pub mod beating;
 pub mod hearing;
 pub mod keys;
 pub mod known;
+pub mod leasing;
 pub mod message;
 pub mod revoking;
 pub mod roster;

@@ -87,6 +87,8 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// Off, if there is none.
     pub traces: Option<Arc<Traces>>,
+    /// Where events are pulled from.
+    pub sources: Vec<Arc<crate::source::Health>>,
     /// This process, as other replicas and clients see it.
     pub replica: String,
     pub started: Instant,
@@ -109,6 +111,7 @@ impl App {
             audit,
             limits: Limits::new(&config.limits),
             traces: None,
+            sources: Vec::new(),
             live,
             reloads: Reloads::default(),
             replica,

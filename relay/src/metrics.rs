@@ -4,6 +4,7 @@ mod accept;
 mod archive;
 mod exposition;
 mod process;
+mod sources;
 
 pub use accept::Format;
 
@@ -174,6 +175,7 @@ fn of_relay(app: &App) -> Vec<Metric> {
         ),
     ];
     metrics.extend(of_stats(&app.hub.stats));
+    metrics.extend(sources::metrics(&app.sources));
     metrics
 }
 

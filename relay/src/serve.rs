@@ -2,6 +2,7 @@
 
 mod archive;
 mod redis_log;
+mod sources;
 
 use crate::{
     audit::{Audit, AuditError},
@@ -29,6 +30,7 @@ use crate::{
 };
 use relay_config::{Config, Fsync};
 use rustix::process::{Resource, getrlimit};
+use sources::Opened;
 use std::{
     convert::Infallible,
     io,
@@ -66,6 +68,8 @@ pub enum ServeError {
     RedisSettings(String),
     #[error("{0}")]
     ArchiveSettings(String),
+    #[error("source `{name}`: {why}")]
+    Source { name: String, why: String },
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(
@@ -141,6 +145,8 @@ pub async fn serve(
     let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
     let mut app = App::new(hub, opened.log, live, audit, replica);
     app.traces = traces;
+    let sources = Opened::new(&config)?;
+    app.sources = sources.health();
     if let Some((fleet, _)) = &opened.fleet {
         app = app.in_fleet(fleet.clone());
     }
@@ -171,6 +177,8 @@ pub async fn serve(
     if let Some(sampler) = sampler {
         tasks.spawn(run_demo(app.clone(), sampler));
     }
+    let mut sources = sources.start(&app);
+    let pulling = sources.stop.clone();
     // from here on a signal means a drain
     let signals = Signals::new()?;
     let is_open = app.settings().auth.is_open();
@@ -190,13 +198,15 @@ pub async fn serve(
     );
     started(addresses, &config);
     tokio::select! {
-        () = until_drained(&app, &stop, signals) => {}
+        () = until_drained(&app, &stop, &pulling, signals) => {}
         // the journal stays as after a crash: what is left half done is nothing to close well
         thread = threads.one_ended() => return Err(ServeError::ThreadEnded(thread)),
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
+        () = sources.one_ended() => return Err(ServeError::TaskEnded),
         () = ended(opened.ended) => return Err(ServeError::LogEnded),
         () = ended(opened.archive_ended) => return Err(ServeError::TaskEnded),
     }
+    sources.stopped().await;
     if let Some(fleet) = app.control.fleet() {
         tasks.abort_all(); // a beat would say that it lives
         fleet.leave().await;
@@ -271,8 +281,20 @@ impl Signals {
 }
 
 /// Drains at the first signal, ends at once at the second.
-async fn until_drained(app: &App, stop: &watch::Sender<bool>, mut signals: Signals) {
+async fn until_drained(
+    app: &App,
+    stop: &watch::Sender<bool>,
+    pulling: &watch::Sender<bool>,
+    mut signals: Signals,
+) {
     signals.next().await;
+    if app
+        .control
+        .fleet()
+        .is_some_and(|fleet| !fleet.others().is_empty())
+    {
+        pulling.send_replace(true); // another replica pulls, which stays
+    }
     tokio::select! {
         drained = drain::drain(app, stop) => match drained {
             Drained::Empty => tracing::info!(event = "drain.finished", "nothing is left"),
@@ -466,6 +488,7 @@ async fn run_demo(app: Arc<App>, mut sampler: Sampler) {
                 channel,
                 events: vec![event],
                 idempotency: None,
+                fence: None,
             };
             match app.log.append(publication).await {
                 Ok(_) => app.hub.stats.published.add(1),

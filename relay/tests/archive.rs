@@ -11,6 +11,8 @@ mod redis;
 mod purging;
 #[path = "archive/registering.rs"]
 mod registering;
+#[path = "archive/replaying.rs"]
+mod replaying;
 #[path = "archive/replicas.rs"]
 mod replicas;
 #[path = "archive/resuming.rs"]
@@ -87,28 +89,33 @@ fn publish_slowly(
     step: usize,
 ) -> Vec<String> {
     let mut ids = Vec::new();
+    let before = count(server, channel).unwrap_or(0);
     for from in numbers.clone().step_by(step) {
         ids.extend(publish(
             relay,
             channel,
             from..(from + step).min(numbers.end),
         ));
-        archived(server, channel, from + step - numbers.start);
+        archived(server, channel, before + from + step - numbers.start);
     }
     ids
 }
 
 /// Waits until at least so many events of a channel are archived.
-fn archived(server: &Server, channel: &str, count: usize) {
-    let statement = format!(
-        "SELECT count(*) FROM sse_relay.events WHERE channel = '{}'",
-        channel.replace('\'', "''")
-    );
+fn archived(server: &Server, channel: &str, at_least: usize) {
     until("an archived event", || {
-        let rows = server.try_execute(postgres::DATABASE, &statement).ok()?;
-        let found: usize = rows.first()?.parse().ok()?;
-        (found >= count).then_some(())
+        count(server, channel)
+            .is_some_and(|found| found >= at_least)
+            .then_some(())
     });
+}
+
+/// How many events of a channel are archived, if that can be told.
+fn count(server: &Server, channel: &str) -> Option<usize> {
+    let channel = channel.replace('\'', "''");
+    let statement = format!("SELECT count(*) FROM sse_relay.events WHERE channel = '{channel}'");
+    let rows = server.try_execute(postgres::DATABASE, &statement).ok()?;
+    rows.first()?.parse().ok()
 }
 
 /// The texts of a channel in the archive, in the order of ids.

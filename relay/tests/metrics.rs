@@ -21,6 +21,7 @@ use sse_relay::{
     hub::{Hub, open::CloseReason},
     metrics::{self, Format},
     settings::{Live, Settings},
+    source::{Health, Lag, Promise},
     stats::Stats,
 };
 use std::{
@@ -53,7 +54,14 @@ fn app() -> App {
     let settings = Settings::new(Config::default()).expect("no files to read");
     let live = Arc::new(Live::new(settings));
     let audit = Audit::open(&live.settings().config.audit).expect("no file to open");
-    App::new(hub, Arc::new(log), live, audit, "r".to_owned())
+    let mut app = App::new(hub, Arc::new(log), live, audit, "r".to_owned());
+    let source = Health::new("orders", "redisStream", Promise::Acknowledged);
+    source.lag(Lag {
+        age: Duration::from_secs(1),
+        waiting: Some(3),
+    });
+    app.sources.push(Arc::new(source));
+    app
 }
 
 fn scrape(format: Format) -> Vec<Family> {
@@ -100,9 +108,10 @@ fn the_table_has_exactly_the_names_and_labels_of_a_scrape() {
                 row.name
             );
             for (label, values) in &row.labels {
-                // the version is no closed set
+                // versions and names are no closed sets
                 assert!(
-                    values.is_empty() && label == "version" || *values == labels[label],
+                    values.is_empty() && ["version", "source"].contains(&label.as_str())
+                        || *values == labels[label],
                     "{label} of {}: {:?}",
                     row.name,
                     labels[label]

@@ -74,7 +74,10 @@ impl PostgresListenSource {
         for (index, name) in self.channels.iter().enumerate() {
             if !self.names.is_legal(name) {
                 let field = format!("channels[{index}]");
-                wrong(&field, "write 1 to 63 bytes; PostgreSQL has no longer names");
+                wrong(
+                    &field,
+                    "write 1 to 63 bytes; PostgreSQL has no longer names",
+                );
             }
         }
         problems
@@ -105,7 +108,11 @@ mod tests {
             channels: vec!["a".into(), "n".repeat(64), String::new(), "a\0b".into()],
             names: ListenNames::Exact,
         };
-        let paths: Vec<String> = listen.problems("x").into_iter().map(|problem| problem.path).collect();
+        let paths: Vec<String> = listen
+            .problems("x")
+            .into_iter()
+            .map(|problem| problem.path)
+            .collect();
         assert_eq!(paths, ["x.channels[1]", "x.channels[2]", "x.channels[3]"]);
         let none = PostgresListenSource {
             channels: Vec::new(),

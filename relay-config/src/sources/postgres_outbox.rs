@@ -131,7 +131,11 @@ mod tests {
             poll: Timespan::from_millis(1),
             ..outbox()
         };
-        let paths: Vec<String> = wrong.problems("x").into_iter().map(|problem| problem.path).collect();
+        let paths: Vec<String> = wrong
+            .problems("x")
+            .into_iter()
+            .map(|problem| problem.path)
+            .collect();
         assert_eq!(paths, ["x.postgres.url", "x.table", "x.notify", "x.poll"]);
     }
 }

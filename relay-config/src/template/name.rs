@@ -12,9 +12,9 @@ pub enum Name {
     Data(Box<[Box<str>]>),
     /// `type` of an event.
     Type,
-    /// `id`: the cursor that a client comes back with.
+    /// `id`: the cursor that a client comes back with; of a message, its own.
     Id,
-    /// `channel` of an event.
+    /// `channel` of an event; of a message, where it came from.
     Channel,
     /// `time` of an event: the one its publisher says.
     Time,
@@ -69,6 +69,8 @@ pub enum Scope {
     Status,
     /// A refusal.
     Refusal,
+    /// A message of a source.
+    Message,
 }
 
 /// How a value is written.
@@ -171,7 +173,7 @@ fn is_word(text: &str) -> bool {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Scope; 9] = [
+    pub const ALL: [Scope; 10] = [
         Scope::Event,
         Scope::Filter,
         Scope::Greeting,
@@ -181,6 +183,7 @@ impl Scope {
         Scope::Farewell,
         Scope::Status,
         Scope::Refusal,
+        Scope::Message,
     ];
 
     /// What can be referred to, as a sentence has it.
@@ -230,6 +233,15 @@ impl Scope {
                 "now",
             ],
             Scope::Refusal => &["detail", "reason", "status"],
+            Scope::Message => &[
+                "data",
+                "data.NAME",
+                "channel",
+                "id",
+                "type",
+                "time",
+                "attributes.NAME",
+            ],
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, Places},
     event_log::{
-        AppendError, Appended, ChannelInfo, Completeness, EventLog, LogTotals, Origin, Page,
+        AppendError, Appended, ChannelInfo, Completeness, EventLog, Fence, LogTotals, Origin, Page,
         Publication, Purged, Read, ReadError, gap::MAX_CHANNELS, health::Health, resume::Start,
     },
     frame::GapReason,
@@ -210,6 +210,10 @@ impl EventLog for ArchivedLog {
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
         let channel = channel.clone();
         Box::pin(async move { self.purge_both(&channel).await })
+    }
+
+    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
+        self.log.raise(fence)
     }
 
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {

@@ -43,6 +43,7 @@ pub async fn keep(archive: Arc<Archive>, log: Arc<dyn EventLog>, mut stop: Stop)
         let ended = keep_once(&archive, &mut writer, &mut stop).await;
         archive.stats().connected.set(0);
         archive.stats().writing.set(0);
+        archive.decided();
         writer.forget();
         match ended {
             Ok(()) => return,
@@ -92,15 +93,15 @@ async fn keep_once(archive: &Archive, writer: &mut Writer, stop: &mut Stop) -> R
         }
         if led.is_none() {
             archive.stats().lag.set(0); // another replica tells it
-            if stopping {
+            if stopping && archive.past == Past::Kept {
                 return Ok(());
+            }
+            if stopping {
+                // nobody else will ever have it; whoever leads now is gone soon
+                tokio::time::sleep(FIRST_PAUSE).await;
             }
             let _ = tokio::time::timeout(ASK, stopped(stop)).await;
             continue;
-        }
-        if dropped.is_none_or(|at| at.elapsed() >= DROP_EVERY) {
-            dropped = Some(Instant::now());
-            writer.drop_expired(&mut session).await;
         }
         match writer.write(&mut session).await {
             Ok(Round::More) => {}
@@ -113,6 +114,10 @@ async fn keep_once(archive: &Archive, writer: &mut Writer, stop: &mut Stop) -> R
                 return resigned.map_err(failed(Operation::Write));
             }
             Ok(Round::CaughtUp) => {
+                if dropped.is_none_or(|at| at.elapsed() >= DROP_EVERY) {
+                    dropped = Some(Instant::now());
+                    writer.drop_expired(&mut session).await;
+                }
                 let pause = archive.settings.interval.std().min(RENEW);
                 let _ = tokio::time::timeout(pause, stopped(stop)).await;
             }

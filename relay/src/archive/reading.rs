@@ -22,7 +22,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
+/// How long the first try to connect is waited for, once in the life of a process.
+const FIRST_TRY: Duration = Duration::from_secs(5);
 /// How long a reader waits for its turn.
 const TURN: Duration = Duration::from_secs(2);
 /// How long what is on its way from the log to the archive is waited for.
@@ -142,6 +145,9 @@ impl Archive {
 
     /// A connection of the readers', as soon as it is this one's turn.
     pub(super) async fn line(&self) -> Result<managed::Object<Lines>, ArchiveError> {
+        // clients come back at once to a replica that has just begun
+        let mut tried = self.tried.subscribe();
+        let _ = timeout(FIRST_TRY, tried.wait_for(|tried| *tried)).await;
         if !self.is_ready.load(Ordering::Acquire) || self.stats().connected.get() == 0 {
             return Err(ArchiveError::NotReady);
         }

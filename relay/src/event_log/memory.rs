@@ -369,6 +369,7 @@ mod tests {
             channel: ChannelName::parse("c").unwrap(),
             events: vec![Event::text("x")],
             idempotency: None,
+            fence: None,
         });
         assert!(matches!(
             appended.await,

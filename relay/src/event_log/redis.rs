@@ -23,8 +23,8 @@ pub mod store;
 pub mod view;
 
 use super::{
-    AppendError, Appended, ChannelInfo, Condition, EventLog, LogTotals, Origin, Page, Publication,
-    Purged, Read, ReadError, Standing, Tail,
+    AppendError, Appended, ChannelInfo, Condition, EventLog, Fence, LogTotals, Origin, Page,
+    Publication, Purged, Read, ReadError, Standing, Tail,
     health::{Health, Hearing},
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
@@ -599,6 +599,18 @@ impl EventLog for RedisLog {
 
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
         Box::pin(async move { self.append_to(&publication).await })
+    }
+
+    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
+        Box::pin(async move {
+            let raised = self
+                .shares
+                .iter()
+                .map(|share| share.log.store.raise(&fence));
+            let raised = try_join_all(raised).await;
+            let raised = raised.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            Ok(raised.into_iter().fold(fence.token, u64::max))
+        })
     }
 
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {

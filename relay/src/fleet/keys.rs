@@ -76,6 +76,11 @@ impl Keys {
         self.named("users")
     }
 
+    /// What only one replica does at a time, and which.
+    pub fn leases(&self) -> String {
+        self.named("leases")
+    }
+
     /// The shard channel of orders for all.
     pub fn orders(&self) -> String {
         self.named("orders")

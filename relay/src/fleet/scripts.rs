@@ -4,6 +4,7 @@ use super::roster::{Member, Roster};
 use crate::redis::{CommandError, Reply, lua_script};
 
 lua_script!(BEAT, "beat.lua");
+lua_script!(LEASE, "lease.lua");
 lua_script!(ORDER, "order.lua");
 lua_script!(REVOKE, "revoke.lua");
 lua_script!(SHARES, "shares.lua");

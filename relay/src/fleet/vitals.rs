@@ -1,5 +1,6 @@
 //! What a replica says of itself in each beat. Pure.
 
+use crate::source::health::Report;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,9 @@ pub struct Vitals {
     /// Streams of each route, by its first path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub routes: BTreeMap<String, u64>,
+    /// Sources, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, Report>,
 }
 
 impl Vitals {

@@ -76,6 +76,7 @@ async fn checks(State(app): State<Arc<App>>) -> Json<Value> {
         "lagSeconds": app.log.lag().as_secs_f64(),
         "redis": redis,
         "archive": app.config().archive.as_ref().map(|_| archive(&app)),
+        "sources": sources(&app),
     }))
 }
 
@@ -87,6 +88,24 @@ fn archive(app: &App) -> Value {
         "lagSeconds": stats.lag.get() as f64 / 1000.0,
         "holes": stats.holes.get(),
     })
+}
+
+/// Sources in the order of the configuration. A source that fails is no reason to send streams
+/// elsewhere.
+fn sources(app: &App) -> Vec<Value> {
+    let sources = app.sources.iter().map(|source| {
+        let dropped = source.dropped.iter().filter(|(_, count)| *count > 0);
+        let dropped: serde_json::Map<_, _> = dropped
+            .map(|(reason, count)| (reason.as_str().to_owned(), count.into()))
+            .collect();
+        let mut about = json!(source.report());
+        about["name"] = source.name.as_str().into();
+        about["why"] = source.why().into();
+        about["connectedAt"] = source.connected_at().map(format_millis).into();
+        about["dropped"] = dropped.into();
+        about
+    });
+    sources.collect()
 }
 
 async fn scrape(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {

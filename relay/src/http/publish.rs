@@ -435,6 +435,7 @@ async fn append(
         channel: to.channel.clone(),
         events,
         idempotency,
+        fence: None,
     };
     let appended = app.log.append(publication).await;
     if let Some(span) = span {
@@ -504,7 +505,8 @@ fn refusal(error: AppendError) -> Problem {
         AppendError::Ended(_) => Kind::ChannelEnded,
         AppendError::KeyReused => Kind::KeyReused,
         AppendError::TooManyChannels(_) => Kind::TooManyChannels,
-        AppendError::Unavailable(_) => Kind::Unavailable,
+        // a publish of a client has no fence
+        AppendError::Unavailable(_) | AppendError::Fenced => Kind::Unavailable,
         AppendError::OutcomeUnknown(_) => Kind::OutcomeUnknown,
         AppendError::NotReplicated { .. } => Kind::NotReplicated,
     };

@@ -1,7 +1,7 @@
 //! The dashboard, `/health`, `/v1/status` and the API's description.
 
 use super::{App, Phase, dashboard, problem::Problem, query};
-use crate::{auth::Identity, fleet::vitals::Vitals, who::Who};
+use crate::{auth::Identity, fleet::vitals::Vitals, source::health::Report, who::Who};
 use axum::{
     Extension, Json,
     extract::{RawQuery, State},
@@ -10,7 +10,10 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 pub async fn dashboard() -> Response {
     let page = dashboard::page();
@@ -59,7 +62,15 @@ pub fn vitals(app: &App) -> Vitals {
         queue_bytes: app.hub.queue_bytes.load(Ordering::Relaxed) as u64,
         queue_limit_bytes: app.config().stream.max_memory.get(),
         routes: app.settings().routes.census(),
+        sources: sources(app),
     }
+}
+
+/// What this replica says of each source.
+pub(super) fn sources(app: &App) -> BTreeMap<String, Report> {
+    let sources = app.sources.iter();
+    let reports = sources.map(|source| (source.name.clone(), source.report()));
+    reports.collect()
 }
 
 /// A replica, as the status lists it.

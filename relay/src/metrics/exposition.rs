@@ -11,7 +11,10 @@ use crate::{
     label::Label,
     stats::{Counter, Family},
 };
-use std::fmt::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 /// What a scrape says of one thing.
 pub struct Metric {
@@ -31,7 +34,7 @@ enum Values {
 
 /// A value, perhaps one of a labelled set.
 pub struct Sample {
-    label: Option<(&'static str, &'static str)>,
+    labels: Vec<(&'static str, Cow<'static, str>)>,
     value: Number,
 }
 
@@ -80,14 +83,22 @@ impl fmt::Display for Number {
 impl Sample {
     pub fn labelled(label: &'static str, value: &'static str, number: impl Into<Number>) -> Sample {
         Sample {
-            label: Some((label, value)),
+            labels: vec![(label, value.into())],
+            value: number.into(),
+        }
+    }
+
+    /// With several labels, whose values need not be known beforehand.
+    pub fn of(labels: Vec<(&'static str, Cow<'static, str>)>, number: impl Into<Number>) -> Sample {
+        Sample {
+            labels,
             value: number.into(),
         }
     }
 
     fn plain(value: impl Into<Number>) -> Sample {
         Sample {
-            label: None,
+            labels: Vec::new(),
             value: value.into(),
         }
     }
@@ -124,6 +135,12 @@ impl Metric {
             .iter()
             .map(|(key, count)| Sample::labelled(label, key.label(), count))
             .collect();
+        let values = Values::Counter(samples);
+        Metric { name, help, values }
+    }
+
+    /// Several counters that are not of one family.
+    pub fn totals(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metric {
         let values = Values::Counter(samples);
         Metric { name, help, values }
     }
@@ -188,7 +205,7 @@ fn write_one(text: &mut String, metric: &Metric, format: Format) -> fmt::Result 
     match &metric.values {
         Values::Counter(samples) | Values::Gauge(samples) => {
             for sample in samples {
-                let labels = Labels(sample.label.as_slice());
+                let labels = Labels(&sample.labels);
                 writeln!(text, "{name}{suffix}{labels} {}", sample.value)?;
             }
         }
@@ -211,9 +228,9 @@ fn write_histogram(text: &mut String, name: &str, histogram: &Histogram) -> fmt:
     writeln!(text, "{name}_count {count}")
 }
 
-struct Labels<'a>(&'a [(&'static str, &'static str)]);
+struct Labels<'a, T>(&'a [(&'static str, T)]);
 
-impl fmt::Display for Labels<'_> {
+impl<T: AsRef<str>> fmt::Display for Labels<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
@@ -221,7 +238,7 @@ impl fmt::Display for Labels<'_> {
         for (index, (name, value)) in self.0.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
             write!(f, "{before}{name}=\"")?;
-            escape(f, value, true)?;
+            escape(f, value.as_ref(), true)?;
             f.write_char('"')?;
         }
         f.write_char('}')

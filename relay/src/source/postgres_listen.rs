@@ -24,7 +24,7 @@ impl PostgresListen {
     /// Settings that are wrong in themselves.
     pub fn new(settings: &PostgresListenSource) -> Result<PostgresListen, Fault> {
         Ok(PostgresListen {
-            postgres: super::postgres_settings(&settings.postgres)?,
+            postgres: super::postgres::server(&settings.postgres)?,
             settings: settings.clone(),
         })
     }
@@ -42,7 +42,9 @@ impl PostgresListen {
                     intake.append_all(messages).await;
                     tell_overflow(intake, &session);
                 }
-                Ok(None) => return Err(Fault::new(FaultReason::Closed, "the connection has ended")),
+                Ok(None) => {
+                    return Err(Fault::new(FaultReason::Closed, "the connection has ended"));
+                }
                 Err(_) => session.run("SELECT 1").await?,
             }
         }
@@ -74,7 +76,10 @@ fn message(notification: &Notification) -> Message {
 
 fn tell_overflow(intake: &Intake, session: &Session) {
     for _ in 0..session.overflowed() {
-        intake.refuse(DropReason::Overflow, "more notifications came than were appended");
+        intake.refuse(
+            DropReason::Overflow,
+            "more notifications came than were appended",
+        );
     }
 }
 

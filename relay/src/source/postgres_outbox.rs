@@ -5,7 +5,7 @@
 //! already. What is asked for is therefore every row that is there, and never "those after the last".
 
 use super::{Fault, FaultReason, Intake, Lag, Message, Promise, Source};
-use crate::postgres::{ConnectError, Postgres, Session, SqlError, quoted};
+use crate::postgres::{Postgres, Session, quoted};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use relay_config::{PostgresOutboxSource, TakenRow};
@@ -67,7 +67,7 @@ impl PostgresOutbox {
     /// Settings that are wrong in themselves.
     pub fn new(settings: &PostgresOutboxSource) -> Result<PostgresOutbox, Fault> {
         Ok(PostgresOutbox {
-            postgres: super::postgres_settings(&settings.postgres)?,
+            postgres: super::postgres::server(&settings.postgres)?,
             statements: Statements::new(settings),
             settings: settings.clone(),
         })
@@ -95,7 +95,9 @@ impl PostgresOutbox {
             }
             if !full {
                 // whatever is said meanwhile, rows are looked for
-                if let Ok(None) = timeout(self.settings.poll.std(), session.notifications.recv()).await {
+                if let Ok(None) =
+                    timeout(self.settings.poll.std(), session.notifications.recv()).await
+                {
                     return Err(Fault::new(FaultReason::Closed, "the connection has ended"));
                 }
                 while session.notifications.try_recv().is_ok() {}
@@ -107,19 +109,25 @@ impl PostgresOutbox {
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         let messages = rows.iter().map(message).collect::<Result<_, _>>()?;
         intake.append_all(messages).await;
-        let taken = session.timed(session.execute_typed(&self.statements.take, &[(&ids, Type::INT8_ARRAY)]));
+        let taken = session
+            .timed(session.execute_typed(&self.statements.take, &[(&ids, Type::INT8_ARRAY)]));
         taken.await?;
         Ok(())
     }
 
     async fn lag(&self, session: &Session, rows: &[Row]) -> Result<Lag, Fault> {
-        let waiting = session.timed(session.query_typed_one(&self.statements.count, &[])).await?;
+        let waiting = session
+            .timed(session.query_typed_one(&self.statements.count, &[]))
+            .await?;
         let waiting = u64::try_from(waiting.get::<_, i64>(0)).unwrap_or_default();
         let last = rows.last().map(message).transpose()?;
-        let age = last.filter(|_| waiting > 0).and_then(|last| last.time).map(|sent| {
-            let age = Timestamp::now().duration_since(sent);
-            Duration::try_from(age).unwrap_or_default()
-        });
+        let age = last
+            .filter(|_| waiting > 0)
+            .and_then(|last| last.time)
+            .map(|sent| {
+                let age = Timestamp::now().duration_since(sent);
+                Duration::try_from(age).unwrap_or_default()
+            });
         Ok(Lag {
             age: age.unwrap_or_default(),
             waiting: Some(waiting),
@@ -129,7 +137,9 @@ impl PostgresOutbox {
 
 fn message(row: &Row) -> Result<Message, Fault> {
     let unfit = |what: &str| {
-        let text = format!("the table's column `{what}` is not what it should be; docs/sources.md has its definition");
+        let text = format!(
+            "the table's column `{what}` is not what it should be; docs/sources.md has its definition"
+        );
         Fault::new(FaultReason::Settings, text)
     };
     let id: i64 = row.try_get(0).map_err(|_| unfit("id"))?;
@@ -137,7 +147,12 @@ fn message(row: &Row) -> Result<Message, Fault> {
     let data: Option<String> = row.try_get(2).map_err(|_| unfit("data"))?;
     let rest: &str = row.try_get(3).map_err(|_| unfit("id"))?;
     let rest: Map<String, Value> = serde_json::from_str(rest).map_err(|_| unfit("attributes"))?;
-    Ok(described(id, channel.unwrap_or_default(), data.unwrap_or_default(), &rest))
+    Ok(described(
+        id,
+        channel.unwrap_or_default(),
+        data.unwrap_or_default(),
+        &rest,
+    ))
 }
 
 /// A row as a message: `attributes` may be an object of texts, and each other column is an attribute of
@@ -149,7 +164,9 @@ fn described(id: i64, channel: String, data: String, rest: &Map<String, Value>) 
         other => Some(other.to_string()),
     };
     let own = ["id", "channel", "type", "attributes", "sent_at"];
-    let columns = rest.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let columns = rest
+        .iter()
+        .filter(|(name, _)| !own.contains(&name.as_str()));
     let named = rest.get("attributes").and_then(Value::as_object);
     let attributes = named.into_iter().flatten().chain(columns);
     let created = rest.get("created_at").and_then(Value::as_str);
@@ -180,44 +197,6 @@ impl Source for PostgresOutbox {
     }
 }
 
-impl From<ConnectError> for Fault {
-    fn from(error: ConnectError) -> Fault {
-        let reason = match &error {
-            ConnectError::PasswordFile { .. } | ConnectError::PasswordVariable(_) => {
-                FaultReason::Credentials
-            }
-            ConnectError::Tls(_) => FaultReason::Tls,
-            ConnectError::Unreachable { .. } | ConnectError::Timeout(_) => FaultReason::Unreachable,
-            ConnectError::Refused(error) => refused(error),
-            ConnectError::Prepared(_) => FaultReason::Closed,
-        };
-        Fault::new(reason, error.to_string())
-    }
-}
-
-/// Of its classes: 28 is who somebody is, 3D which database, 53 and 57 that the server cannot now.
-fn refused(error: &tokio_postgres::Error) -> FaultReason {
-    match error.code().map(|code| &code.code()[..2]) {
-        Some("28") => FaultReason::Credentials,
-        Some("3D") => FaultReason::Settings,
-        Some("53" | "57") | None => FaultReason::Unreachable,
-        Some(_) => FaultReason::Refused,
-    }
-}
-
-impl From<SqlError> for Fault {
-    fn from(error: SqlError) -> Fault {
-        let reason = match (&error, error.code().map(|code| &code.code()[..2])) {
-            (SqlError::Timeout(_), _) => FaultReason::Unreachable,
-            // no such table, no such column, no right to it
-            (_, Some("42" | "3F")) => FaultReason::Refused,
-            (_, Some("57" | "08") | None) => FaultReason::Closed,
-            (_, Some(_)) => FaultReason::Refused,
-        };
-        Fault::new(reason, error.to_string())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,15 +219,26 @@ mod tests {
         assert_eq!(message.body, "{\"b\":1.0,\"a\":2}", "as it stands there");
         let mut attributes = message.attributes.clone();
         attributes.sort();
-        let expected = [("count", "3"), ("created_at", "2026-11-21T08:00:00.5+00:00"), ("customer", "ann"), ("tenant", "acme")];
-        assert_eq!(attributes, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let expected = [
+            ("count", "3"),
+            ("created_at", "2026-11-21T08:00:00.5+00:00"),
+            ("customer", "ann"),
+            ("tenant", "acme"),
+        ];
+        assert_eq!(
+            attributes,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
         assert!(message.time.is_some());
     }
 
     #[test]
     fn a_row_needs_no_more_than_its_three_columns() {
         let message = row(json!({"id": 7, "channel": "orders"}));
-        assert_eq!((message.kind, message.attributes.len(), message.time), (None, 0, None));
+        assert_eq!(
+            (message.kind, message.attributes.len(), message.time),
+            (None, 0, None)
+        );
     }
 
     #[test]
@@ -261,6 +251,12 @@ mod tests {
             taken: TakenRow::Mark,
         };
         let statements = Statements::new(&settings);
-        assert!(statements.take.starts_with("UPDATE \"app\".\"x\"\"; DROP TABLE y; --\" SET"), "{}", statements.take);
+        assert!(
+            statements
+                .take
+                .starts_with("UPDATE \"app\".\"x\"\"; DROP TABLE y; --\" SET"),
+            "{}",
+            statements.take
+        );
     }
 }

@@ -450,6 +450,7 @@ pub fn publication(channel: &str, events: &[&str]) -> Publication {
         channel: name(channel),
         events: events.iter().map(|data| Event::text(data)).collect(),
         idempotency: None,
+        fence: None,
     }
 }
 
@@ -459,6 +460,7 @@ pub fn keyed(channel: &str, events: &[&str], key: &str, body: u8) -> Publication
             key: key.into(),
             fingerprint: [body; 32],
         }),
+        fence: None,
         ..publication(channel, events)
     }
 }

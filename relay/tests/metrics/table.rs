@@ -25,16 +25,14 @@ fn row(line: &str) -> Row {
         panic!("five columns: {line}");
     };
     assert!(!meaning.is_empty(), "{line}");
-    let mut names = quoted(labels).into_iter();
-    let labels = names
-        .next()
-        .map(|label| (label, names.collect()))
-        .into_iter()
-        .collect();
+    let labels = labels.split(';').filter_map(|label| {
+        let mut names = quoted(label).into_iter();
+        Some((names.next()?, names.collect()))
+    });
     Row {
         name: quoted(name).remove(0),
         kind: kind.to_owned(),
-        labels,
+        labels: labels.collect(),
     }
 }
 

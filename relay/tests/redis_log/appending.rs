@@ -3,10 +3,13 @@
 use crate::{fixture::*, servers::Server};
 use sse_relay::{
     cursor::{EventId, Predecessor},
-    event_log::redis::{
-        entry::{Message, News},
-        scripts::{Answer, Outcome},
-        store::{Attempt, StoreError},
+    event_log::{
+        Fence, IdempotencyKey,
+        redis::{
+            entry::{Message, News},
+            scripts::{Answer, Outcome},
+            store::{Attempt, Portion, StoreError},
+        },
     },
     partition::Partitioning,
     redis::{CommandError, Refusal},
@@ -336,4 +339,47 @@ async fn a_full_redis_refuses_before_it_writes() {
     assert_eq!(fixture.store.head().await.unwrap().unwrap().last, before);
     assert_eq!(fixture.ids("a").await, [before.get()]);
     fixture.append("a", &["z"]).await;
+}
+
+#[tokio::test]
+async fn who_lost_its_lease_appends_nothing_any_more() {
+    let fixture = Fixture::new(UNLIMITED).await;
+    let send = async |token| {
+        let batch = fenced("a", &["x"], token);
+        fixture.send(&batch, Attempt::First).await.unwrap()
+    };
+    assert!(matches!(send(1).await, Outcome::Appended { .. }));
+    fixture.store.raise(&fence(2)).await.unwrap();
+    assert_eq!(send(1).await, Outcome::Fenced);
+    assert!(matches!(send(2).await, Outcome::Appended { .. }));
+    fixture.store.raise(&fence(1)).await.unwrap();
+    assert_eq!(send(1).await, Outcome::Fenced, "it never goes back");
+    // who has no fence, or another one, is not concerned, and goes with the others
+    let mut company = fenced("a", &["late"], 1);
+    company.portions.push(portion(&["free"]));
+    let other = Fence {
+        name: "stocks".into(),
+        token: 1,
+    };
+    company.portions.push(Portion {
+        fence: Some(other),
+        idempotency: Some(IdempotencyKey::of(None, "k", [0; 32])),
+        ..portion(&["other"])
+    });
+    let Answer::Settled(outcomes) = fixture.send_all(&company, Attempt::First).await.unwrap()
+    else {
+        panic!("not settled");
+    };
+    assert!(
+        matches!(
+            outcomes[..],
+            [
+                Outcome::Fenced,
+                Outcome::Appended { .. },
+                Outcome::Appended { .. }
+            ]
+        ),
+        "{outcomes:?}"
+    );
+    assert_eq!(fixture.ids("a").await.len(), 4);
 }

@@ -6,7 +6,7 @@ use sse_relay::{
     cursor::{CLOCK_START, Epoch, EventId, Partition, Predecessor},
     event::Event,
     event_log::{
-        IdempotencyKey, Retention,
+        Fence, IdempotencyKey, Retention,
         redis::{
             entry::{Part, encode_event, parse_stored, parse_stream_id},
             keys::Keys,
@@ -174,6 +174,7 @@ pub fn portion(texts: &[&str]) -> Portion {
     Portion {
         events: texts.iter().map(encode).collect(),
         idempotency: None,
+        fence: None,
         token: rand::random(),
     }
 }
@@ -190,6 +191,17 @@ pub fn keyed(channel: &str, texts: &[&str], key: &str, body: u8) -> Batch {
     let mut batch = batch(channel, texts);
     batch.portions[0].idempotency = Some(IdempotencyKey::of(None, key, [body; 32]));
     batch
+}
+
+pub fn fenced(channel: &str, texts: &[&str], token: u64) -> Batch {
+    let mut batch = batch(channel, texts);
+    batch.portions[0].fence = Some(fence(token));
+    batch
+}
+
+pub fn fence(token: u64) -> Fence {
+    let name = "orders".into();
+    Fence { name, token }
 }
 
 pub fn appended(outcome: &Outcome) -> (EventId, EventId) {

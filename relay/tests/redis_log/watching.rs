@@ -43,6 +43,7 @@ async fn a_task_that_ends_is_told_since_nothing_would_be_delivered_any_more() {
         channel,
         events: vec![sse_relay::event::Event::text("x")],
         idempotency: None,
+        fence: None,
     };
     log.append(publication).await.unwrap();
     let word = tokio::time::timeout(LIMIT, ended).await;

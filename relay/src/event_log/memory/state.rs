@@ -749,6 +749,7 @@ mod tests {
                 ..Event::text("x")
             }],
             idempotency: None,
+            fence: None,
         };
         let prepared = state.prepare(&publication, 1).unwrap();
         let entries = prepared.entries.clone();

@@ -9,7 +9,7 @@ use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId},
     event::Ending,
-    event_log::{AppendError, IdempotencyKey, Publication},
+    event_log::{AppendError, Fence, IdempotencyKey, Publication},
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -57,6 +57,7 @@ struct Job {
     bytes: usize,
     ends: bool,
     idempotency: Option<IdempotencyKey>,
+    fence: Option<Fence>,
     answer: oneshot::Sender<Result<Span, AppendError>>,
 }
 
@@ -230,6 +231,7 @@ impl Job {
                 .last()
                 .is_some_and(|event| event.ending == Ending::Ends),
             idempotency: publication.idempotency.clone(),
+            fence: publication.fence.clone(),
             answer,
         }
     }
@@ -263,7 +265,9 @@ fn join(channel: ChannelName, group: Vec<Job>) -> (Batch, Vec<Waiters>) {
         let waiter = (job.events.len(), job.answer);
         match (batch.portions.last_mut(), waiting.last_mut()) {
             (Some(portion), Some(waiters))
-                if portion.idempotency.is_none() && job.idempotency.is_none() =>
+                if portion.idempotency.is_none()
+                    && job.idempotency.is_none()
+                    && portion.fence == job.fence =>
             {
                 portion.events.extend(job.events);
                 waiters.push(waiter);
@@ -272,6 +276,7 @@ fn join(channel: ChannelName, group: Vec<Job>) -> (Batch, Vec<Waiters>) {
                 batch.portions.push(Portion {
                     events: job.events,
                     idempotency: job.idempotency,
+                    fence: job.fence,
                     token: rand::random(),
                 });
                 waiting.push(vec![waiter]);
@@ -354,6 +359,7 @@ mod tests {
             channel: ChannelName::parse("c").unwrap(),
             events: texts.iter().map(|text| Event::text(text)).collect(),
             idempotency: None,
+            fence: None,
         }
     }
 

@@ -71,6 +71,11 @@ impl Keys {
         self.named("outcomes")
     }
 
+    /// The highest token of each fence.
+    pub fn fences(&self) -> String {
+        self.named("fences")
+    }
+
     /// What is written before a question to replicas (`replicated`).
     pub fn asked(&self) -> String {
         self.named("asked")

@@ -252,6 +252,7 @@ impl PartitionLog {
                 first,
                 novelty: Novelty::Repeat,
             }),
+            Outcome::Fenced => Err(AppendError::Fenced),
             Outcome::KeyReused => Err(AppendError::KeyReused),
             Outcome::Ended => Err(AppendError::Ended(batch.channel.clone())),
             Outcome::TooManyChannels => {
@@ -299,6 +300,7 @@ impl PartitionLog {
             portions: vec![Portion {
                 events: vec![encode_event(&event, Part::Begins)],
                 idempotency: None,
+                fence: None,
                 token: rand::random(),
             }],
             ends: false,

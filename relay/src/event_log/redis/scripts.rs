@@ -12,6 +12,7 @@ lua_script!(EPOCH, "epoch.lua");
 lua_script!(WITNESS, "witness.lua");
 lua_script!(SWEEP, "sweep.lua");
 lua_script!(PURGE, "purge.lua");
+lua_script!(FENCE, "fence.lua");
 
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +46,8 @@ pub enum Outcome {
     Ended,
     /// The partition holds as many channels as it may.
     TooManyChannels,
+    /// Somebody else holds its fence by now.
+    Fenced,
     /// Too much came after a first attempt to find it.
     NotFound,
 }
@@ -119,6 +122,7 @@ impl Outcome {
             Some("conflict") => Outcome::KeyReused,
             Some("ended") => Outcome::Ended,
             Some("full") => Outcome::TooManyChannels,
+            Some("fenced") => Outcome::Fenced,
             Some("unknown") => Outcome::NotFound,
             _ => return Err(strange()),
         })
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn scripts_say_what_they_are_in_their_first_line() {
-        for script in [&OPEN, &APPEND, &EPOCH, &WITNESS, &SWEEP, &PURGE] {
+        for script in [&OPEN, &APPEND, &EPOCH, &WITNESS, &SWEEP, &PURGE, &FENCE] {
             assert!(
                 script.source().starts_with("#!lua\n"),
                 "Redis 7 checks declared keys then"

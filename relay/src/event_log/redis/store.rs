@@ -15,7 +15,7 @@ use super::{
 use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Partition, UnixMillis},
-    event_log::{IdempotencyKey, Retention},
+    event_log::{Fence, IdempotencyKey, Retention},
     partition::Partitioning,
     redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
 };
@@ -29,6 +29,8 @@ const OF_CANARIES: Retention = Retention {
     age: Duration::from_secs(60),
     bytes: usize::MAX,
 };
+/// How long fences are kept that nobody raises: longer than anybody is frozen and comes back.
+const KEEP_FENCES: Duration = Duration::from_secs(86_400);
 /// Names that one command carries.
 const NAMES: usize = 1000;
 /// The layout of keys that this release reads and writes.
@@ -122,6 +124,7 @@ pub struct Portion {
     /// As [`super::entry::encode_event`] writes them.
     pub events: Vec<Vec<u8>>,
     pub idempotency: Option<IdempotencyKey>,
+    pub fence: Option<Fence>,
     /// Tells this one from all others.
     pub token: u64,
 }
@@ -285,6 +288,9 @@ impl Store {
         {
             keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
         }
+        if batch.portions.iter().any(|portion| portion.fence.is_some()) {
+            keys.push(self.keys.fences());
+        }
         keys
     }
 
@@ -329,8 +335,24 @@ impl Store {
                 key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
                 key.map_or_else(String::new, |key| hex(&key.fingerprint)),
             ]);
+            let fence = portion.fence.as_ref();
+            arguments.extend([
+                fence.map_or_else(String::new, |fence| fence.name.to_string()),
+                fence.map_or_else(String::new, |fence| fence.token.to_string()),
+            ]);
         }
         arguments
+    }
+
+    /// Has appends refused that carry an older token of this fence; the highest token. Harmless again.
+    pub async fn raise(&self, fence: &Fence) -> Result<u64, StoreError> {
+        let (token, keep) = (fence.token.to_string(), millis(KEEP_FENCES));
+        let arguments = [fence.name.as_bytes(), token.as_bytes(), keep.as_bytes()];
+        let keys = [self.keys.fences()];
+        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let session = self.primary.session()?;
+        let reply = session.script(&scripts::FENCE, &keys, &arguments).await?;
+        Ok(parse_count(&reply)?)
     }
 
     /// Ends `old`, unless somebody else was first. `seen` is the highest id of it that this replica

@@ -300,6 +300,7 @@ async fn run(
                     channel: anywhere(CHANNELS[channel]),
                     events: events.collect(),
                     idempotency: None,
+                    fence: None,
                 };
                 let appended = subject.publish(publication).await.unwrap();
                 let places = appended.places().iter();

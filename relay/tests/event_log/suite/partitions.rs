@@ -21,6 +21,7 @@ fn of(channel: &ChannelName, text: &str) -> Publication {
         channel: channel.clone(),
         events: vec![sse_relay::event::Event::text(text)],
         idempotency: None,
+        fence: None,
     }
 }
 

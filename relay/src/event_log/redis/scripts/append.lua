@@ -5,6 +5,7 @@
 --      2 index: channels by last id   3 channels: what is kept of each   4 names, in order
 --      5 the channel's stream
 --      if any publish has an Idempotency-Key: 6 keys by time   7 keys: what became of each
+--      if any publish has a fence, the last one: fences {name: highest token}
 -- ARGV 1 epoch, should the log begin   2 replication id of this connection's primary
 --      3 the time, empty for the server's   4 number of partitions   5 most channels
 --      6 channel   7 shard channel of its events   8 shard channel of the partition's news
@@ -13,7 +14,8 @@
 --     13 last id known before the first attempt, empty if this is it
 --     14 "1" if the channel ends with the last event
 --     15 window of keys in ms   16 most keys   17 number of publishes
---     18.. of each publish: how many events, a token of its own, its key or empty, the key's fingerprint
+--     18.. of each publish: how many events, a token of its own, its key or empty, the key's fingerprint,
+--          its fence or empty, the fence's token
 --      .. all events
 -- Answer: {"settled", epoch, then of each publish {status, epoch, first id, last id}}; or, when nothing
 --      was done, {status, epoch, a, b}
@@ -31,11 +33,11 @@ end
 local now = clock(ARGV[3])
 local known, window = ARGV[13], tonumber(ARGV[15])
 local publishes = tonumber(ARGV[17])
-local event = 18 + publishes * 4 -- the next one's
+local event = 18 + publishes * 6 -- the next one's
 
 -- What became of the keys that are used here: {fingerprint, epoch, first, last}.
 local used, keys = {}, {}
-for at = 20, event - 1, 4 do
+for at = 20, event - 1, 6 do
   if ARGV[at] ~= '' then
     keys[#keys + 1] = ARGV[at]
   end
@@ -111,12 +113,20 @@ local function write(from, count, token)
   end
 end
 
+-- Whether somebody holds the fence since this publish's token was given.
+local function fenced(fence, token)
+  local highest = fence ~= '' and call('HGET', KEYS[#KEYS], fence)
+  return highest and tonumber(token) < tonumber(highest)
+end
+
 local answer, outcomes, times, ends = { 'settled', epoch }, {}, {}, '0'
 for publish = 1, publishes do
-  local at = 14 + publish * 4
+  local at = 12 + publish * 6
   local count, token, key, print = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local before_it, attempt = used[key], tried[token]
-  if before_it and before_it[1] ~= print then
+  if fenced(ARGV[at + 4], ARGV[at + 5]) then
+    answer[#answer + 1] = { 'fenced', epoch, '', '' }
+  elseif before_it and before_it[1] ~= print then
     answer[#answer + 1] = { 'conflict', epoch, '', '' }
   elseif before_it then
     answer[#answer + 1] = { 'duplicate', before_it[2], before_it[3], before_it[4] }

@@ -1,0 +1,98 @@
+//! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
+
+mod mapping;
+mod postgres_listen;
+mod postgres_outbox;
+mod redis;
+mod redis_stream;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::validate::Problem;
+
+pub use mapping::{Expect, Mapping};
+pub use postgres_listen::{ListenNames, PostgresListenSource};
+pub use postgres_outbox::{PostgresOutboxSource, TakenRow};
+pub use redis::SourceRedis;
+pub use redis_stream::{Begin, RedisStreamSource};
+
+/// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
+/// an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// What metrics and logs call it: 1 to 63 lower-case letters, digits and `-`. Repeated messages
+    /// are recognised under it, so a source keeps its name.
+    #[schemars(example = &"orders", regex(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    pub name: String,
+    /// Redis Streams, read as a consumer group. Nothing is lost: an entry is acknowledged once the
+    /// event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_stream: Option<RedisStreamSource>,
+    /// Notifications of PostgreSQL. It keeps none: what is notified while nobody listens is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_listen: Option<PostgresListenSource>,
+    /// A table in PostgreSQL that an application writes its events to, in its own transactions. Nothing
+    /// is lost: a row is deleted or marked once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_outbox: Option<PostgresOutboxSource>,
+    /// What of a message becomes an event.
+    #[serde(default, skip_serializing_if = "Mapping::is_default")]
+    pub mapping: Mapping,
+}
+
+/// Which kind a source is, and its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind<'s> {
+    /// Notifications of PostgreSQL.
+    PostgresListen(&'s PostgresListenSource),
+    /// A table in PostgreSQL.
+    PostgresOutbox(&'s PostgresOutboxSource),
+    /// Redis Streams.
+    RedisStream(&'s RedisStreamSource),
+}
+
+impl SourceKind<'_> {
+    /// Its key in the document.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PostgresListen(_) => "postgresListen",
+            Self::PostgresOutbox(_) => "postgresOutbox",
+            Self::RedisStream(_) => "redisStream",
+        }
+    }
+
+    /// What is wrong with its settings; paths begin with `path`.
+    pub(crate) fn problems(self, path: &str) -> Vec<Problem> {
+        let path = format!("{path}.{}", self.as_str());
+        match self {
+            Self::PostgresListen(source) => source.problems(&path),
+            Self::PostgresOutbox(source) => source.problems(&path),
+            Self::RedisStream(source) => source.problems(&path),
+        }
+    }
+}
+
+impl Source {
+    /// Its kind; `None` for what validation refuses.
+    #[must_use]
+    pub fn kind(&self) -> Option<SourceKind<'_>> {
+        self.kinds().next()
+    }
+
+    /// All kinds that are set. A legal document has one.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
+        let kinds = [
+            self.redis_stream.as_ref().map(SourceKind::RedisStream),
+            self.postgres_listen
+                .as_ref()
+                .map(SourceKind::PostgresListen),
+            self.postgres_outbox
+                .as_ref()
+                .map(SourceKind::PostgresOutbox),
+        ];
+        kinds.into_iter().flatten()
+    }
+}
