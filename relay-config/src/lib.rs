@@ -80,6 +80,7 @@ pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
 pub use postgres::{
     MAX_POSTGRES_NAME, Postgres, PostgresAddress, PostgresCredentials, PostgresTarget, PostgresTls,
+    PostgresUrl,
 };
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies, ProxyProtocol};

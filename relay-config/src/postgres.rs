@@ -23,8 +23,14 @@ pub const MAX_POSTGRES_NAME: usize = 63;
 pub struct Postgres {
     /// Where it is: `postgres://host:5432/database`, or a socket of this machine by its directory,
     /// `postgres://%2Frun%2Fpostgresql/database`. Credentials have their own section.
+    #[serde(skip_serializing_if = "String::is_empty")]
     #[schemars(example = &"postgres://postgres:5432/events")]
     pub url: String,
+    /// Instead of `url`: name of an environment variable that holds the address with user, password
+    /// and `sslmode`, as other programs take it: `postgres://user:password@host/database?sslmode=require`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"DATABASE_URL")]
+    pub url_variable: Option<String>,
     /// Who the relay is to PostgreSQL. Without it, the user `postgres` without a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<PostgresCredentials>,
@@ -42,6 +48,7 @@ impl Default for Postgres {
     fn default() -> Self {
         Self {
             url: String::new(),
+            url_variable: None,
             credentials: None,
             tls: None,
             connect_timeout: Timespan::from_secs(5),
@@ -126,9 +133,47 @@ impl fmt::Display for PostgresTarget {
     }
 }
 
+/// An address as other programs take it, with who one is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl {
+    /// Where to connect.
+    pub target: PostgresTarget,
+    /// The user.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// TLS, if it asks for that. Whatever it asks for, the server's certificate is checked.
+    pub tls: Option<PostgresTls>,
+}
+
+impl PostgresUrl {
+    /// # Errors
+    /// What is wrong, without the text, which may hold a password.
+    pub fn parse(text: &str) -> Result<PostgresUrl, &'static str> {
+        let url = Url::parse(text).map_err(|_| FORM)?;
+        let tls = match url.query() {
+            None | Some("sslmode=disable" | "sslmode=allow" | "sslmode=prefer") => None,
+            Some("sslmode=require" | "sslmode=verify-ca" | "sslmode=verify-full") => {
+                Some(PostgresTls::default())
+            }
+            Some(_) => return Err("has options of which only `sslmode` is understood"),
+        };
+        Ok(PostgresUrl {
+            target: target(&url)?,
+            user: decoded(url.username()).map(|user| Some(user).filter(|user| !user.is_empty()))?,
+            password: url.password().map(decoded).transpose()?,
+            tls,
+        })
+    }
+}
+
 impl Postgres {
-    /// Where to connect, or everything that is wrong with the section, whose path is `section`.
-    pub fn target(&self, section: &str) -> Result<PostgresTarget, Vec<Problem>> {
+    /// What is wrong with the section, whose path is `section`.
+    #[must_use]
+    pub fn problems(&self, section: &str) -> Vec<Problem> {
+        let Some(name) = &self.url_variable else {
+            return self.target(section).err().unwrap_or_default();
+        };
         let mut problems = Vec::new();
         let mut add = |path: &str, message: &str| {
             problems.push(Problem {
@@ -136,6 +181,20 @@ impl Postgres {
                 message: message.to_owned(),
             });
         };
+        if name.is_empty() || name.contains(['=', '\0']) {
+            add("urlVariable", "write the name of an environment variable");
+        }
+        if !self.url.is_empty() || self.credentials.is_some() {
+            add(
+                "urlVariable",
+                "is instead of `url` and `credentials`: remove them, or it",
+            );
+        }
+        self.check_rest(&mut add);
+        problems
+    }
+
+    fn check_rest(&self, add: &mut impl FnMut(&str, &str)) {
         for (path, timeout) in [
             ("connectTimeout", self.connect_timeout),
             ("commandTimeout", self.command_timeout),
@@ -143,9 +202,6 @@ impl Postgres {
             if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {
                 add(path, &format!("must be {MIN_TIMEOUT} to {MAX_TIMEOUT}"));
             }
-        }
-        if let Some(credentials) = &self.credentials {
-            check_credentials(credentials, &mut add);
         }
         if let Some(tls) = &self.tls
             && tls.certificate.is_some() != tls.key.is_some()
@@ -155,7 +211,22 @@ impl Postgres {
                 "`certificate` and `key` go together: set both or neither",
             );
         }
-        let target = target(&self.url).map_err(|message| add("url", message));
+    }
+
+    /// Where to connect, or everything that is wrong with the section, whose path is `section`.
+    pub fn target(&self, section: &str) -> Result<PostgresTarget, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut add = |path: &str, message: &str| {
+            problems.push(Problem {
+                path: format!("{section}.{path}"),
+                message: message.to_owned(),
+            });
+        };
+        self.check_rest(&mut add);
+        if let Some(credentials) = &self.credentials {
+            check_credentials(credentials, &mut add);
+        }
+        let target = plain(&self.url).map_err(|message| add("url", message));
         match target {
             Ok(PostgresTarget {
                 address: PostgresAddress::Unix { .. },
@@ -189,16 +260,15 @@ fn check_credentials(credentials: &PostgresCredentials, add: &mut impl FnMut(&st
     }
 }
 
-/// No message repeats the text: it may hold a password.
-fn target(text: &str) -> Result<PostgresTarget, &'static str> {
-    const FORM: &str = "write it as `postgres://host:5432/database`";
+const FORM: &str = "write it as `postgres://host:5432/database`";
+
+/// An address without anything secret. No message repeats the text: it may hold a password.
+fn plain(text: &str) -> Result<PostgresTarget, &'static str> {
     if text.is_empty() {
         return Err("is missing; write it as `postgres://host:5432/database`");
     }
     let url = Url::parse(text).map_err(|_| FORM)?;
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err("must begin with `postgres://`");
-    }
+    let target = target(&url)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "must hold no user or password, which would show in listings: put the user in \
@@ -206,17 +276,26 @@ fn target(text: &str) -> Result<PostgresTarget, &'static str> {
              `passwordFile` or `passwordVariable` names",
         );
     }
-    if url.query().is_some() || url.fragment().is_some() {
+    if url.query().is_some() {
         return Err(
             "must end with the database's name; what else there is to set has keys of its own",
         );
     }
-    let decoded = |text: &str| {
-        let text = percent_decode_str(text).decode_utf8();
-        text.map(|text| text.into_owned()).map_err(|_| FORM)
-    };
+    Ok(target)
+}
+
+fn decoded(text: &str) -> Result<String, &'static str> {
+    let text = percent_decode_str(text).decode_utf8();
+    text.map(|text| text.into_owned()).map_err(|_| FORM)
+}
+
+fn target(url: &Url) -> Result<PostgresTarget, &'static str> {
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err("must begin with `postgres://`");
+    }
     let database = decoded(url.path().trim_start_matches('/'))?;
-    if database.is_empty() || database.contains(['/', '\0']) || database.len() > MAX_POSTGRES_NAME {
+    let is_name = (1..=MAX_POSTGRES_NAME).contains(&database.len());
+    if !is_name || database.contains(['/', '\0']) || url.fragment().is_some() {
         return Err("must end with the name of a database, as in `/events`");
     }
     let host = decoded(url.host_str().unwrap_or_default())?;
@@ -286,6 +365,36 @@ mod tests {
             "{secret}"
         );
         assert!(!secret.contains("s3cret"));
+    }
+
+    #[test]
+    fn a_variable_holds_an_address_with_user_password_and_sslmode() {
+        let url = PostgresUrl::parse("postgresql://a%40b:p%2Fw@db:5433/app?sslmode=require");
+        let url = url.ok().unwrap();
+        assert_eq!(url.target.to_string(), "db:5433/app");
+        assert_eq!(url.user.as_deref(), Some("a@b"));
+        assert_eq!(url.password.as_deref(), Some("p/w"));
+        assert!(url.tls.is_some());
+        let plain = PostgresUrl::parse("postgres://db/app").ok().unwrap();
+        assert!(plain.user.is_none() && plain.password.is_none() && plain.tls.is_none());
+        for wrong in [
+            "mysql://db/app",
+            "postgres://db/app?x=y",
+            "postgres://db",
+            "",
+        ] {
+            assert!(PostgresUrl::parse(wrong).is_err(), "{wrong}");
+        }
+        let variable = |url: &str| Postgres {
+            url: url.into(),
+            url_variable: Some("DATABASE_URL".into()),
+            ..Postgres::default()
+        };
+        assert_eq!(variable("").problems("x"), []);
+        assert_eq!(
+            variable("postgres://db/a").problems("x")[0].path,
+            "x.urlVariable"
+        );
     }
 
     #[test]

@@ -121,6 +121,7 @@ const RESTART: &[&str] = &[
     "archive.postgres.tls.key",
     "archive.postgres.tls.serverName",
     "archive.postgres.url",
+    "archive.postgres.urlVariable",
     "archive.readers",
     "archive.retention",
     "archive.schema",

@@ -545,10 +545,11 @@ fn postgres() -> BoxedStrategy<Postgres> {
         key,
         server_name,
     });
-    (text(), of(credentials), of(tls), span(), span())
+    (text(), of(text()), of(credentials), of(tls), span(), span())
         .prop_map(
-            |(url, credentials, tls, connect_timeout, command_timeout)| Postgres {
+            |(url, url_variable, credentials, tls, connect_timeout, command_timeout)| Postgres {
                 url,
+                url_variable,
                 credentials,
                 tls,
                 connect_timeout,

@@ -9,9 +9,10 @@ mod tls;
 
 pub use error::{ConnectError, SqlError};
 
-use relay_config::{PostgresAddress, PostgresTarget, Problem};
+use relay_config::{PostgresAddress, PostgresTarget, PostgresUrl, Problem};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use std::{
+    fmt,
     future::poll_fn,
     io,
     ops::{Deref, DerefMut},
@@ -43,11 +44,20 @@ const MAX_NOTIFICATIONS: usize = 4_096;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Where a server is and how it is spoken to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Postgres {
     settings: Arc<relay_config::Postgres>,
     target: Arc<PostgresTarget>,
+    /// Who this process is, if the address itself says so.
+    login: Option<Arc<PostgresUrl>>,
     section: Arc<str>,
+}
+
+impl fmt::Debug for Postgres {
+    /// Without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Postgres({})", self.target)
+    }
 }
 
 /// One connection, which ends with this value.
@@ -84,9 +94,21 @@ impl Postgres {
     /// # Errors
     /// What is wrong with the settings, which stand in this section of the document.
     pub fn new(settings: &relay_config::Postgres, section: &str) -> Result<Postgres, Vec<Problem>> {
+        let mut settings = settings.clone();
+        let (target, login) = match &settings.url_variable {
+            None => (settings.target(section)?, None),
+            Some(name) => {
+                let url = from_variable(name, section)?;
+                if settings.tls.is_none() {
+                    settings.tls = url.tls.clone();
+                }
+                (url.target.clone(), Some(Arc::new(url)))
+            }
+        };
         Ok(Postgres {
-            target: Arc::new(settings.target(section)?),
-            settings: Arc::new(settings.clone()),
+            target: Arc::new(target),
+            login,
+            settings: Arc::new(settings),
             section: section.into(),
         })
     }
@@ -105,7 +127,10 @@ impl Postgres {
 
     async fn open(&self) -> Result<Session, ConnectError> {
         let mut config = Config::new();
-        login::identify(&mut config, self.settings.credentials.as_ref()).await?;
+        match &self.login {
+            Some(url) => login::with(&mut config, url),
+            None => login::identify(&mut config, self.settings.credentials.as_ref()).await?,
+        }
         config
             .dbname(&self.target.database)
             .application_name("sse-relay")
@@ -169,6 +194,19 @@ impl Postgres {
             within: self.settings.command_timeout.std(),
         })
     }
+}
+
+/// The address that an environment variable holds.
+fn from_variable(name: &str, section: &str) -> Result<PostgresUrl, Vec<Problem>> {
+    let wrong = |message: String| {
+        vec![Problem {
+            path: format!("{section}.urlVariable"),
+            message,
+        }]
+    };
+    let value = std::env::var(name)
+        .map_err(|_| wrong(format!("the environment variable {name} is not set")))?;
+    PostgresUrl::parse(&value).map_err(|why| wrong(format!("the address in {name} {why}")))
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {

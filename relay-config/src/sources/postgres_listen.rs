@@ -60,8 +60,7 @@ impl ListenNames {
 
 impl PostgresListenSource {
     pub(super) fn problems(&self, path: &str) -> Vec<Problem> {
-        let target = self.postgres.target(&format!("{path}.postgres"));
-        let mut problems = target.err().unwrap_or_default();
+        let mut problems = self.postgres.problems(&format!("{path}.postgres"));
         let mut wrong = |field: &str, message: &str| {
             problems.push(Problem {
                 path: format!("{path}.{field}"),

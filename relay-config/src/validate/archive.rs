@@ -9,8 +9,9 @@ const MAX_BATCH: usize = 10_000;
 const MAX_READERS: usize = 64;
 
 pub(super) fn check(problems: &mut Problems, archive: &Archive) {
-    let target = archive.postgres.target("archive.postgres");
-    problems.0.extend(target.err().unwrap_or_default());
+    problems
+        .0
+        .extend(archive.postgres.problems("archive.postgres"));
     problems.add_if(
         !is_schema_name(&archive.schema),
         "archive.schema",

@@ -1,7 +1,7 @@
 //! Who this process is to PostgreSQL.
 
 use super::ConnectError;
-use relay_config::PostgresCredentials;
+use relay_config::{PostgresCredentials, PostgresUrl};
 use std::{env, io, path::Path};
 use tokio::io::AsyncReadExt;
 use tokio_postgres::Config;
@@ -10,6 +10,14 @@ use tokio_postgres::Config;
 const MAX_PASSWORD_BYTES: u64 = 4_096;
 /// The user without credentials.
 const DEFAULT_USER: &str = "postgres";
+
+/// As an address says.
+pub(super) fn with(config: &mut Config, url: &PostgresUrl) {
+    config.user(url.user.as_deref().unwrap_or(DEFAULT_USER));
+    if let Some(password) = &url.password {
+        config.password(password);
+    }
+}
 
 /// Files are read each time, so that a password that is rotated counts for the next connection.
 pub(super) async fn identify(

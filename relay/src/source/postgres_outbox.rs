@@ -12,7 +12,10 @@ use relay_config::{PostgresOutboxSource, TakenRow};
 use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use tokio_postgres::{Row, types::Type};
+use tokio_postgres::{
+    Row,
+    types::{ToSql, Type},
+};
 
 /// Rows that are taken at once.
 const COUNT: i64 = 256;
@@ -109,9 +112,9 @@ impl PostgresOutbox {
         let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         let messages = rows.iter().map(message).collect::<Result<_, _>>()?;
         intake.append_all(messages).await;
-        let taken = session
-            .timed(session.execute_typed(&self.statements.take, &[(&ids, Type::INT8_ARRAY)]));
-        taken.await?;
+        let ids: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::INT8_ARRAY)];
+        let taken = session.execute_typed(&self.statements.take, &ids);
+        session.timed(taken).await?;
         Ok(())
     }
 

@@ -4,6 +4,9 @@ use super::*;
 use rustix::process::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Between two transactions of an application.
+const PACE: Duration = Duration::from_millis(50);
+
 const TABLE: &str = "CREATE TABLE sse_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channel text NOT NULL,
@@ -148,7 +151,10 @@ fn nothing_is_lost_or_doubled_while_relays_are_killed() {
     server.execute(TABLE);
     let sources = source(&server, json!({"poll": "100ms"}));
     let url = shared.url();
-    let env = [("SSE_RELAY_REDIS__URL", url.as_str())];
+    let env = [
+        ("SSE_RELAY_REDIS__URL", url.as_str()),
+        ("SSE_RELAY_RETENTION__EVENTS", "1000000"),
+    ];
     let done = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -156,6 +162,7 @@ fn nothing_is_lost_or_doubled_while_relays_are_killed() {
             while !done.load(Ordering::Relaxed) {
                 write(&server, written..written + 20);
                 written += 20;
+                std::thread::sleep(PACE);
             }
             written
         });
