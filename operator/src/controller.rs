@@ -9,7 +9,7 @@ mod told;
 mod watch;
 
 pub use relays::{Relays, Watched};
-pub(crate) use told::tell;
+pub(crate) use told::{tell, tell_scaled};
 pub use watch::{Scope, run};
 
 use std::sync::Arc;

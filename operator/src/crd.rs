@@ -4,6 +4,7 @@
 //! [`crate::validate`] reads them, so that one odd resource can never stop the watch on all.
 
 mod auth;
+mod autoscaling;
 mod channels;
 mod cors;
 mod definition;
@@ -22,6 +23,7 @@ mod status;
 mod text;
 
 pub use auth::{Anonymous, Auth, Right, SecretKey, ServiceAccounts, Token};
+pub use autoscaling::{Autoscaling, Scaling, StreamScaling};
 pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
 pub use cors::{Cors, Method};
 pub use definition::{definition, yaml};
@@ -30,7 +32,7 @@ pub use gateway::{Gateway, ParentRef, Scheme};
 pub use ingress::{Exposed, Ingress, IngressTls, Issuer, IssuerKind};
 pub use jwt::{Algorithm, Claims, Grant, Jwks, Jwt, KnownKey};
 pub use limits::{AttributeLimit, Limit};
-pub use monitoring::{Autoscaling, Monitoring, Scaling};
+pub use monitoring::Monitoring;
 pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
 pub use proxies::{ForwardedHeader, Plaintext, Proxies, ProxyProtocol};
@@ -96,6 +98,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.autoscaling) || has(self.redis)")
         .message("more than one replica takes a Redis; name one in redis, or remove autoscaling")
         .field_path(".autoscaling"),
+    validation = Rule::new("!has(self.autoscaling) || !has(self.autoscaling.streams) || !has(self.autoscaling.streams.perReplica) || self.autoscaling.streams.perReplica <= self.maxStreams")
+        .message("a replica takes no more streams than maxStreams; write at most that, or raise maxStreams")
+        .field_path(".autoscaling.streams.perReplica"),
     validation = Rule::new("!has(self.ingress) || !has(self.ingress.controller) || !has(self.heartbeat) || !has(self.heartbeat.interval) || (self.ingress.controller in ['haproxy-technologies', 'haproxy-ingress'] ? duration(self.heartbeat.interval) < duration('25s') : self.ingress.controller in ['contour', 'cilium'] ? duration(self.heartbeat.interval) < duration('150s') : self.ingress.controller != 'generic' || duration(self.heartbeat.interval) < duration('30s'))")
         .message("must be under half of the idle timeout of ingress.controller, or quiet streams are cut: under 25s for the HAProxy controllers, 150s for contour and cilium, 30s for generic")
         .field_path(".heartbeat.interval"),
@@ -167,7 +172,7 @@ pub struct SseRelaySpec {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub expose: Option<Vec<Exposed>>,
-    /// Who changes `replicas` with the number of streams.
+    /// Who changes the number of replicas with what is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
     /// Objects for those who watch the relay.

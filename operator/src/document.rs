@@ -24,7 +24,7 @@ pub struct Unread(pub Vec<(String, String)>);
 
 impl Unread {
     /// The time that the field at `path` says.
-    fn span(&mut self, path: &str, span: &Span) -> Timespan {
+    pub fn span(&mut self, path: &str, span: &Span) -> Timespan {
         span.read().unwrap_or_else(|error| {
             self.0.push((path.to_owned(), error.to_string()));
             Timespan::default()

@@ -20,6 +20,7 @@ pub mod observe;
 pub mod references;
 pub mod resolve;
 pub mod rotation;
+pub mod scaling;
 pub mod sizing;
 pub mod status;
 pub mod tokens;

@@ -23,6 +23,8 @@ pub const REDIS: &str = "redis";
 pub const APPLIED: &str = "sserelay.dev/applied";
 /// On pods: what of their configuration a running relay cannot take, so that a change replaces them.
 pub const CONFIGURATION: &str = "sserelay.dev/configuration";
+/// On pods: those that cost least leave first (Kubernetes, `ReplicaSet`).
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Port of publishers and subscribers, in pods.
 pub const PUBLIC_PORT: i32 = 8080;
 /// Port of health and metrics, in pods.

@@ -1,16 +1,20 @@
-//! What replicas say about themselves: how many streams they have, and whether Redis answers them.
+//! What replicas say about themselves: how many streams they have, and how Redis is to them.
 //!
-//! It is asked of them at intervals, beside the reconciles, and never decides what objects there
-//! are.
+//! It is asked of them at intervals, beside the reconciles. All that follows from it stands in the
+//! status: with `autoscaling.streams` also the number of replicas, which the reconcile then writes.
 
 mod ask;
+mod costs;
+mod findings;
 mod pods;
 mod reading;
 
 pub use ask::Asker;
+pub use findings::{Findings, Found, Severity};
 pub use reading::{Reading, Unclear};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -22,16 +26,19 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use crate::controller::{Watched, tell};
+use crate::controller::{Watched, tell, tell_scaled};
 use crate::crd::SseRelay;
+use crate::document::Unread;
 use crate::names::{OPERATOR, PAUSED};
-use crate::status::{Heard, Observed, observed, transitions};
-use pods::{Pods, list};
+use crate::scaling::{Aim, Busy, Fleet, Past, verdict};
+use crate::status::{Heard, Observed, Scaled, observed, transitions};
+use pods::{Own, Pods, list};
 
 /// Replicas are asked about this often.
 pub const EVERY: Duration = Duration::from_secs(20);
-/// The number of streams is written at most this often: each write wakes whoever watches relays.
-const STREAMS_EVERY: Duration = Duration::from_secs(60);
+/// What changes with every look, as the number of streams, is written at most this often: each write
+/// wakes whoever watches relays.
+const DETAILS_EVERY: Duration = Duration::from_secs(60);
 /// Relays whose replicas are asked together at most.
 const AT_ONCE: usize = 8;
 /// Replicas of one of them that are asked together at most.
@@ -43,8 +50,17 @@ pub struct Observer {
     recorder: Recorder,
     asker: Asker,
     namespace: Option<String>,
-    /// When the streams of a relay were last written.
-    written: HashMap<ObjectRef<SseRelay>, Instant>,
+    /// What is remembered of each relay that there is.
+    known: HashMap<ObjectRef<SseRelay>, Known>,
+}
+
+/// What is remembered of a relay.
+#[derive(Default)]
+struct Known {
+    /// When something was last written about it.
+    written: Option<Instant>,
+    /// What its replicas served.
+    past: Past,
 }
 
 impl Observer {
@@ -61,7 +77,7 @@ impl Observer {
             recorder,
             asker,
             namespace,
-            written: HashMap::new(),
+            known: HashMap::new(),
         }
     }
 
@@ -87,59 +103,119 @@ impl Observer {
             .filter_map(|relay| relay.0.as_ref().ok())
             .filter(|relay| observable(relay))
             .collect();
+        let mut before = std::mem::take(&mut self.known);
+        let observer = &*self;
         let mut looks = Vec::new();
         for relay in relays {
-            looks.push(self.one(relay, &pods));
+            let known = before.remove(&ObjectRef::from_obj(relay));
+            looks.push(observer.one(relay, &pods, known.unwrap_or_default()));
         }
         let looks = futures_util::stream::iter(looks).buffer_unordered(AT_ONCE);
-        let looked: Vec<_> = looks.collect().await;
-        let mut written = HashMap::new();
-        for (key, wrote) in looked {
-            let before = self.written.get(&key).copied();
-            if let Some(when) = wrote.or(before) {
-                written.insert(key, when);
-            }
-        }
-        self.written = written;
+        // what is not there any more is forgotten
+        let known: HashMap<_, _> = looks.collect().await;
+        self.known = known;
     }
 
-    /// Returns when its streams were written now, if they were.
-    async fn one(&self, relay: &SseRelay, pods: &Pods) -> (ObjectRef<SseRelay>, Option<Instant>) {
-        let key = ObjectRef::from_obj(relay);
+    /// Returns what is to be remembered of it.
+    async fn one(
+        &self,
+        relay: &SseRelay,
+        pods: &Pods,
+        mut known: Known,
+    ) -> (ObjectRef<SseRelay>, Known) {
         let of_relay = pods.of(relay);
-        let asks = of_relay.serving().map(|(pod, address)| async move {
-            Heard {
-                pod,
-                said: self.asker.metrics(address).await,
-            }
-        });
+        let asks = of_relay
+            .serving()
+            .map(|(pod, address)| self.ask(relay, pod, address));
         let asks = futures_util::stream::iter(asks).buffered(REPLICAS_AT_ONCE);
         let heard: Vec<Heard> = asks.collect().await;
-        let due = self
+        let scaled = self.scale(relay, &of_relay, &heard, &mut known.past).await;
+        let due = known
             .written
-            .get(&key)
-            .is_none_or(|written| written.elapsed() >= STREAMS_EVERY);
+            .is_none_or(|written| written.elapsed() >= DETAILS_EVERY);
         let now = Time(Timestamp::now());
         let before = relay.status.clone().unwrap_or_default();
-        let mut new = observed(relay, &heard, of_relay.trouble().as_ref(), &now);
+        let mut new = observed(relay, &heard, of_relay.trouble().as_ref(), scaled, &now);
         if !due {
-            new.streams = before.streams;
+            new.keep_details(&before);
         }
         if new.same_as(&before) {
-            return (key, None);
+            return (ObjectRef::from_obj(relay), known);
         }
-        let wrote = new.streams != before.streams;
         match self.write(relay, &new).await {
             Ok(()) => {
                 let changed = transitions(&before.conditions, &new.conditions);
                 tell(&self.recorder, relay, &changed).await;
+                if let (Some(from), Some(to)) = (asked_for(relay), new.desired_replicas)
+                    && from != to
+                {
+                    tell_scaled(&self.recorder, relay, from, to).await;
+                }
             }
             Err(error) => {
                 let relay = relay.name_any();
                 tracing::warn!(event = "observe.failed", %relay, %error, "the status cannot be written");
             }
         }
-        (key, wrote.then(Instant::now))
+        if new.streams != before.streams || due {
+            known.written = Some(Instant::now());
+        }
+        (ObjectRef::from_obj(relay), known)
+    }
+
+    async fn ask(&self, relay: &SseRelay, pod: String, address: IpAddr) -> Heard {
+        let mut said = self
+            .asker
+            .metrics(address)
+            .await
+            .map(|reading| (reading, Findings::default()));
+        if let (Ok((_, findings)), Some(_)) = (&mut said, &relay.spec.redis) {
+            match self.asker.checks(address).await {
+                Ok(found) => *findings = found,
+                Err(why) => said = Err(why),
+            }
+        }
+        Heard { pod, said }
+    }
+
+    /// How many replicas there should be, if the operator decides that.
+    async fn scale(
+        &self,
+        relay: &SseRelay,
+        pods: &Own<'_>,
+        heard: &[Heard],
+        past: &mut Past,
+    ) -> Option<Scaled> {
+        // texts that mean nothing are the reconcile's to tell
+        let aim = Aim::of(&relay.spec, &mut Unread::default())?;
+        if relay.spec.replicas == 0 {
+            return Some(Scaled::stopped());
+        }
+        let wanted = asked_for(relay)?;
+        let now = Instant::now();
+        let there: HashSet<&str> = heard.iter().map(|heard| heard.pod.as_str()).collect();
+        past.only(&there);
+        let busy = heard.iter().filter_map(|heard| {
+            let (reading, _) = heard.said.as_ref().ok()?;
+            Some(Busy {
+                streams: reading.streams,
+                egress: past.sent(&heard.pod, reading.delivered, now),
+            })
+        });
+        let fleet = Fleet {
+            wanted,
+            heard: busy.collect(),
+            pods: pods.count(),
+        };
+        let verdict = verdict(&aim, &fleet, past, now);
+        let streams = relay.spec.autoscaling.as_ref()?.streams.as_ref()?;
+        if verdict.replicas < wanted && streams.emptiest_first {
+            let namespace = relay.namespace().unwrap_or_default();
+            if let Err(trouble) = costs::tell(&self.client, &namespace, pods, heard).await {
+                return Some(Scaled::hindered(wanted, &trouble));
+            }
+        }
+        Some(Scaled::decided(&aim, verdict, heard))
     }
 
     async fn write(&self, relay: &SseRelay, new: &Observed) -> Result<(), kube::Error> {
@@ -170,4 +246,12 @@ fn observable(relay: &SseRelay) -> bool {
     relay.metadata.deletion_timestamp.is_none()
         && relay.status.is_some()
         && paused.is_none_or(|value| value != "true")
+}
+
+/// Replicas that its Deployment is asked for; `None` while none is.
+fn asked_for(relay: &SseRelay) -> Option<i32> {
+    let status = relay.status.as_ref()?;
+    let effective = status.effective.as_ref().map(|derived| derived.replicas);
+    let asked = status.desired_replicas.or(effective)?;
+    (asked > 0).then_some(asked)
 }

@@ -28,6 +28,8 @@ pub struct Resolved {
     pub versions: BTreeMap<String, Option<String>>,
     /// The generated tokens: those that are there, new ones for those that are not.
     pub generated: Generated,
+    /// Replicas that the Deployment has, where that matters: `autoscaling.streams` has not decided yet.
+    pub deployed: Option<i32>,
     /// The version and image that the relay stays at while the resource does not name them.
     pub pinned: Pinned,
 }

@@ -2,11 +2,14 @@
 
 mod conditions;
 mod observed;
+mod redis;
 mod rollout;
+mod scaling;
 
 pub use conditions::{Finding, merge, transitions};
 pub use observed::{Heard, Observed, observed, without_observed};
 pub use rollout::{PodTrouble, Rollout, rollout, trouble};
+pub use scaling::Scaled;
 
 use kube::core::DynamicObject;
 
@@ -155,7 +158,7 @@ fn done(
             Finding::new(About::Stalled, stuck.1, first.reason, &message),
         ];
     }
-    let mut findings = rollout.findings(valid.spec.replicas);
+    let mut findings = rollout.findings(valid.replicas);
     if let (Some(ready), false) = (findings.first_mut(), rivals.is_empty())
         && ready.holds == Holds::True
     {
@@ -292,6 +295,7 @@ fn effective(valid: &Valid, foreign: &[String]) -> Effective {
     let gateway = valid.gateway.as_ref();
     Effective {
         image: valid.image.clone(),
+        replicas: valid.replicas,
         memory: valid.sizing.memory.to_string(),
         cpu: valid.sizing.cpu(),
         connections: i64::try_from(valid.sizing.connections).unwrap_or(i64::MAX),

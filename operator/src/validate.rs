@@ -15,6 +15,7 @@ use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resourc
 use crate::names::Names;
 use crate::references::{Key, Purpose, Reference, references};
 use crate::resolve::{Class, Found, Resolved};
+use crate::scaling::{Aim, replicas};
 use crate::sizing::Sizing;
 use crate::tokens::Token;
 
@@ -27,6 +28,8 @@ pub struct Valid {
     pub spec: SseRelaySpec,
     /// The relay's configuration.
     pub config: Config,
+    /// Replicas that are asked for.
+    pub replicas: i32,
     /// What a replica needs.
     pub sizing: Sizing,
     /// How long one takes to leave.
@@ -128,6 +131,11 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
             .map(|problem| (path_in_resource(&problem.path), problem.message));
         invalid(located)
     })?;
+    let mut unread = Unread::default();
+    let _ = Aim::of(spec, &mut unread); // it is used elsewhere; here its texts are read
+    if !unread.0.is_empty() {
+        return Err(invalid(unread.0.into_iter()));
+    }
     let redis = store(spec, resolved)?;
     let route = spec
         .ingress
@@ -145,6 +153,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         spec: spec.clone(),
         names,
         config,
+        replicas: replicas(spec, relay.status.as_ref(), resolved.deployed),
         sizing,
         leaving,
         redis,

@@ -17,6 +17,7 @@ mod cluster {
     mod redis;
     mod roles;
     mod rules;
+    mod scaling;
     mod versions;
 
     use server::{PATIENCE, Server};
@@ -30,6 +31,15 @@ mod cluster {
 
     /// Waits until `look` finds something, and returns it.
     pub async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        patiently(PATIENCE, what, look).await
+    }
+
+    /// Waits for at most `patience` until `look` finds something, and returns it.
+    pub async fn patiently<T>(
+        patience: std::time::Duration,
+        what: &str,
+        look: impl AsyncFn() -> Option<T>,
+    ) -> T {
         let found = async {
             loop {
                 if let Some(found) = look().await {
@@ -38,7 +48,7 @@ mod cluster {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, found).await {
+        match tokio::time::timeout(patience, found).await {
             Ok(found) => found,
             Err(_) => panic!("waited in vain until {what}"),
         }

@@ -17,9 +17,10 @@
 - apiGroups: [""]
   resources: [services, serviceaccounts]
   verbs: [get, list, watch, create, patch]
+# with autoscaling.streams, pods are told which of them leaves first
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, patch]
 # the volume of a Redis grows
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

@@ -79,6 +79,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             before: None,
         }),
         versions: BTreeMap::new(),
+        deployed: None,
         gateway: GatewayFound::Forbidden { before: None },
         keys: references(&relay.spec)
             .into_iter()

@@ -180,7 +180,7 @@ async fn finish(
         waits,
     };
     report(relay, context, &went).await?;
-    let complete = rollout.complete(valid.spec.replicas);
+    let complete = rollout.complete(valid.replicas);
     if complete && waits == Waits::No && *pinned == context.own {
         context.turn.lock().pass(key);
     }
@@ -253,7 +253,7 @@ async fn observe(context: &Context, valid: &Valid, applied: &Applied) -> Result<
     let deployment: Option<Deployment> =
         deployment.and_then(|deployment| deployment.try_parse().ok());
     let first = rollout(deployment.as_ref(), &[]);
-    if first.available >= valid.spec.replicas {
+    if first.available >= valid.replicas {
         return Ok(first);
     }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &valid.names.namespace);

@@ -20,11 +20,12 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 8] = [
+const CONDITIONS: [(ConditionType, &str); 9] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
     (ConditionType::RedisReady, "RedisReady"),
     (ConditionType::RedisHighlyAvailable, "RedisHighlyAvailable"),
+    (ConditionType::AutoscalingReady, "AutoscalingReady"),
     (ConditionType::RouteReady, "RouteReady"),
     (ConditionType::AddOnsReady, "AddOnsReady"),
     (ConditionType::Reconciling, "Reconciling"),

@@ -52,6 +52,26 @@ pub async fn tell_healed(recorder: &Recorder, relay: &SseRelay, healed: &[Healed
     }
 }
 
+/// Tells that there are to be another number of replicas.
+pub async fn tell_scaled(recorder: &Recorder, relay: &SseRelay, from: i32, to: i32) {
+    let why = match to > from {
+        true => "what is served asks for more",
+        false => "fewer are enough for what is served",
+    };
+    publish(
+        recorder,
+        relay,
+        Event {
+            type_: EventType::Normal,
+            reason: "Scaled".to_owned(),
+            note: Some(format!("from {from} to {to} replicas: {why}")),
+            action: "Scale".to_owned(),
+            secondary: None,
+        },
+    )
+    .await;
+}
+
 /// An Event that cannot be written is no reason to fail: the status says the same.
 async fn publish(recorder: &Recorder, relay: &SseRelay, event: Event) {
     if let Err(error) = recorder.publish(&event, &relay.object_ref(&())).await {

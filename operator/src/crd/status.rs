@@ -28,6 +28,9 @@ pub struct SseRelayStatus {
     /// Pods that take streams.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// Replicas that `autoscaling.streams` has decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
     /// Streams that are open, in two digits, and never newer than a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<i64>,
@@ -64,6 +67,9 @@ pub struct Pinned {
 pub struct Effective {
     /// The image that runs.
     pub image: String,
+    /// Replicas that the Deployment is asked for.
+    #[serde(default)]
+    pub replicas: i32,
     /// Memory that a pod asks for.
     pub memory: String,
     /// Processor time that a pod asks for.
@@ -120,6 +126,8 @@ pub enum ConditionType {
     Progressing,
     /// What replicas append to Redis comes back to them.
     RedisReady,
+    /// The number of replicas can follow the streams.
+    AutoscalingReady,
     /// The relay's own Redis goes on when its node is lost.
     RedisHighlyAvailable,
     /// The way in from outside is set up for streams.
@@ -170,6 +178,28 @@ pub enum Reason {
     RedisNotAnswering,
     /// The operator cannot reach the replicas to ask them.
     NotReachable,
+    /// More replicas are needed than there may be.
+    AtMaximum,
+    /// Redis, or the way to it, is away.
+    RedisUnreachable,
+    /// Redis knows no such user, or another password.
+    RedisCredentials,
+    /// The user at Redis lacks a right.
+    RedisPermission,
+    /// The two have no TLS in common, or one does not believe the other.
+    RedisTls,
+    /// Redis is of a release that lacks what is needed.
+    RedisTooOld,
+    /// Redis is not set up as the resource says: a Cluster, or none, or a database that it lacks.
+    RedisMode,
+    /// Redis has no memory for more.
+    RedisOutOfMemory,
+    /// Under the relay's prefix stands something that is not its log.
+    RedisForeignKeys,
+    /// Something else at Redis keeps the log from working.
+    RedisFault,
+    /// Redis works, and may lose events when something fails.
+    RedisAtRisk,
     /// A Secret that the resource names is not there.
     SecretNotFound,
     /// A Secret lacks the key that the resource names.

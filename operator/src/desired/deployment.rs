@@ -40,7 +40,7 @@ pub fn build(valid: &Valid) -> Deployment {
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
-            replicas: Some(spec.replicas),
+            replicas: Some(valid.replicas),
             selector: LabelSelector {
                 match_labels: Some(valid.names.selector()),
                 ..LabelSelector::default()

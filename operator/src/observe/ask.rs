@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Client, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
+use super::findings::Findings;
 use super::reading::{Reading, Unclear};
 use crate::names::ADMIN_PORT;
 
@@ -42,8 +43,19 @@ impl Asker {
 
     /// What the replica at `address` says about itself.
     pub async fn metrics(&self, address: IpAddr) -> Result<Reading, Unclear> {
+        let text = self.get(address, "metrics").await?;
+        Reading::of(&String::from_utf8_lossy(&text))
+    }
+
+    /// What the replica at `address` finds at its Redis.
+    pub async fn checks(&self, address: IpAddr) -> Result<Findings, Unclear> {
+        let json = self.get(address, "checks").await?;
+        Findings::of(&json)
+    }
+
+    async fn get(&self, address: IpAddr, path: &str) -> Result<Vec<u8>, Unclear> {
         let address = SocketAddr::new(address, ADMIN_PORT as u16);
-        let request = self.client.get(format!("http://{address}/metrics"));
+        let request = self.client.get(format!("http://{address}/{path}"));
         let mut response = request.send().await.map_err(unanswered)?;
         if !response.status().is_success() {
             return Err(Unclear::Foreign);
@@ -55,7 +67,7 @@ impl Asker {
             }
             text.extend_from_slice(&piece);
         }
-        Reading::of(&String::from_utf8_lossy(&text))
+        Ok(text)
     }
 }
 

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use crate::crd::SseRelay;
-use crate::names::{OPERATOR, RELAY};
+use crate::names::{DELETION_COST, OPERATOR, RELAY};
 use crate::status::{PodTrouble, trouble};
 
 /// Pods that come with one answer.
@@ -71,6 +71,24 @@ impl Own<'_> {
             let address = status.pod_ip.as_ref()?.parse().ok()?;
             (ready && !leaving).then(|| (pod.name_any(), address))
         })
+    }
+
+    /// How many there are, those included that start or leave.
+    pub fn count(&self) -> usize {
+        let over = |pod: &Pod| {
+            let phase = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref());
+            matches!(phase, Some("Succeeded" | "Failed"))
+        };
+        self.0.iter().filter(|pod| !over(pod)).count()
+    }
+
+    /// What the pod of this name costs to delete, as it says.
+    pub fn cost(&self, name: &str) -> Option<&str> {
+        let pod = self.0.iter().find(|pod| pod.name_any() == name)?;
+        pod.annotations().get(DELETION_COST).map(String::as_str)
     }
 
     /// Why one of them cannot start.

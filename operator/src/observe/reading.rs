@@ -5,6 +5,8 @@
 pub struct Reading {
     /// Streams that are open.
     pub streams: u64,
+    /// Bytes that it has handed to them since it started.
+    pub delivered: u64,
     /// Seconds since what its streams get now was published.
     pub lag: f64,
 }
@@ -28,11 +30,14 @@ impl Reading {
     pub fn of(text: &str) -> Result<Self, Unclear> {
         let streams = sample(text, "sse_relay_streams ").ok_or(Unclear::Foreign)?;
         let lag = sample(text, "sse_relay_log_lag_seconds ").ok_or(Unclear::Foreign)?;
-        if !(0.0..1e9).contains(&streams) || lag.is_nan() || lag < 0.0 {
+        let delivered = sample(text, "sse_relay_delivered_bytes_total ").ok_or(Unclear::Foreign)?;
+        let counted = (0.0..1e9).contains(&streams) && (0.0..1e18).contains(&delivered);
+        if !counted || lag.is_nan() || lag < 0.0 {
             return Err(Unclear::Foreign);
         }
         Ok(Self {
             streams: streams as u64,
+            delivered: delivered as u64,
             lag,
         })
     }
@@ -51,9 +56,10 @@ mod tests {
 
     #[test]
     fn streams_and_lag_are_read_and_other_texts_are_none() {
-        let text = "# TYPE sse_relay_streams gauge\nsse_relay_streams_opened_total{resume=\"fresh\"} 9\nsse_relay_streams 7\nsse_relay_log_lag_seconds 0.25\n";
+        let text = "# TYPE sse_relay_streams gauge\nsse_relay_streams_opened_total{resume=\"fresh\"} 9\nsse_relay_streams 7\nsse_relay_delivered_bytes_total 4096\nsse_relay_log_lag_seconds 0.25\n";
         let reading = Reading {
             streams: 7,
+            delivered: 4_096,
             lag: 0.25,
         };
         assert_eq!(Reading::of(text), Ok(reading));
@@ -61,7 +67,9 @@ mod tests {
             "",
             "hello",
             "sse_relay_streams 7\n",
-            "sse_relay_streams -1\nsse_relay_log_lag_seconds NaN\n",
+            "sse_relay_streams 7\nsse_relay_log_lag_seconds 0\n",
+            "sse_relay_streams -1\nsse_relay_delivered_bytes_total 0\nsse_relay_log_lag_seconds 0\n",
+            "sse_relay_streams 1\nsse_relay_delivered_bytes_total 0\nsse_relay_log_lag_seconds NaN\n",
         ] {
             assert_eq!(Reading::of(foreign), Err(Unclear::Foreign), "{foreign}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::jiff::Timestamp;
@@ -51,8 +52,27 @@ pub async fn resolve(
             })
             .collect(),
         generated: generated(&made, relay, &names),
+        deployed: deployed(client, relay, &names).await?,
         pinned,
     })
+}
+
+/// Replicas of the relay's Deployment, asked for only where `autoscaling.streams` begins.
+async fn deployed(
+    client: &Client,
+    relay: &SseRelay,
+    names: &Names,
+) -> Result<Option<i32>, kube::Error> {
+    let status = relay.status.as_ref();
+    let decided = status.and_then(|status| status.desired_replicas);
+    let by_streams = relay.spec.autoscaling.as_ref();
+    let by_streams = by_streams.is_some_and(|asked| asked.streams.is_some());
+    if decided.is_some() || !by_streams {
+        return Ok(None);
+    }
+    let api: Api<Deployment> = Api::namespaced(client.clone(), &names.namespace);
+    let deployment = api.get_opt(&names.relay).await?;
+    Ok(deployment.and_then(|deployment| deployment.spec?.replicas))
 }
 
 /// What a Secret or ConfigMap holds; nothing if it is not there.

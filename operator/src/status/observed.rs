@@ -3,26 +3,30 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use super::conditions::{Finding, merge};
+use super::conditions::merge;
+use super::redis::redis;
 use super::rollout::PodTrouble;
-use crate::crd::{
-    Condition, ConditionStatus as Holds, ConditionType as About, Reason, SseRelay, SseRelayStatus,
-};
-use crate::observe::{Reading, Unclear};
+use super::scaling::Scaled;
+use crate::crd::{Condition, ConditionType as About, SseRelay, SseRelayStatus};
+use crate::observe::{Findings, Reading, Unclear};
 
 /// What one replica says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     /// Name of its pod.
     pub pod: String,
-    /// What it says, or why that is not known.
-    pub said: Result<Reading, Unclear>,
+    /// What it says of itself and of its Redis, or why that is not known.
+    pub said: Result<(Reading, Findings), Unclear>,
 }
 
 /// The part of the status that comes from replicas. The rest is not its business, and its
 /// conditions are nobody else's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Observed {
+    /// Replicas that there should be, if the operator decides that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
     /// Streams that are open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streams: Option<i64>,
@@ -31,10 +35,7 @@ pub struct Observed {
 }
 
 /// What only replicas can tell.
-const OBSERVED: [About; 1] = [About::RedisReady];
-
-/// Past this a replica hears nothing of Redis: it hears of itself once a second.
-const TOO_LATE: f64 = 5.0;
+const OBSERVED: [About; 2] = [About::RedisReady, About::AutoscalingReady];
 
 impl Observed {
     /// Whether `status` says it already.
@@ -42,7 +43,29 @@ impl Observed {
     pub fn same_as(&self, status: &SseRelayStatus) -> bool {
         let told = status.conditions.iter();
         let told = told.filter(|condition| OBSERVED.contains(&condition.r#type));
-        self.streams == status.streams && told.eq(&self.conditions)
+        self.desired_replicas == status.desired_replicas
+            && self.streams == status.streams
+            && told.eq(&self.conditions)
+    }
+
+    /// Takes what changes with every look from `status`: the number of streams, and the words of
+    /// conditions that hold as before for the same reason.
+    pub fn keep_details(&mut self, status: &SseRelayStatus) {
+        self.streams = status.streams;
+        for condition in &mut self.conditions {
+            let same = status.conditions.iter().find(|old| {
+                (old.r#type, old.status, old.reason, old.observed_generation)
+                    == (
+                        condition.r#type,
+                        condition.status,
+                        condition.reason,
+                        condition.observed_generation,
+                    )
+            });
+            if let Some(same) = same {
+                condition.message.clone_from(&same.message);
+            }
+        }
     }
 }
 
@@ -50,23 +73,29 @@ impl Observed {
 #[must_use]
 pub fn without_observed(mut status: SseRelayStatus) -> SseRelayStatus {
     status.streams = None;
+    status.desired_replicas = None;
     status
         .conditions
         .retain(|condition| !OBSERVED.contains(&condition.r#type));
     status
 }
 
-/// What `heard` means for `relay`. `trouble` is why one of its pods cannot start.
+/// What `heard` means for `relay`. `trouble` is why one of its pods cannot start; `scaled`, what was
+/// decided of their number.
 #[must_use]
 pub fn observed(
     relay: &SseRelay,
     heard: &[Heard],
     trouble: Option<&PodTrouble>,
+    scaled: Option<Scaled>,
     now: &Time,
 ) -> Observed {
     let before = relay.status.clone().unwrap_or_default();
-    let findings = redis(relay, heard, trouble).into_iter().collect();
+    let mut findings: Vec<_> = redis(relay, heard, trouble).into_iter().collect();
+    let desired_replicas = scaled.as_ref().and_then(|scaled| scaled.replicas);
+    findings.extend(scaled.map(|scaled| scaled.finding));
     Observed {
+        desired_replicas,
         streams: streams(heard),
         conditions: merge(&before.conditions, findings, relay.metadata.generation, now),
     }
@@ -77,7 +106,10 @@ pub fn observed(
 fn streams(heard: &[Heard]) -> Option<i64> {
     let each: Result<Vec<u64>, Unclear> = heard
         .iter()
-        .map(|heard| heard.said.map(|reading| reading.streams))
+        .map(|heard| match &heard.said {
+            Ok((reading, _)) => Ok(reading.streams),
+            Err(why) => Err(*why),
+        })
         .collect();
     let sum: u64 = each.ok()?.iter().sum();
     let mut step = 1;
@@ -87,117 +119,48 @@ fn streams(heard: &[Heard]) -> Option<i64> {
     i64::try_from((sum + step / 2) / step * step).ok()
 }
 
-fn redis(relay: &SseRelay, heard: &[Heard], trouble: Option<&PodTrouble>) -> Option<Finding> {
-    relay.spec.redis.as_ref()?;
-    let finding = |holds, reason, message: &str| {
-        Some(Finding::new(About::RedisReady, holds, reason, message))
-    };
-    if relay.spec.replicas == 0 {
-        return finding(
-            Holds::Unknown,
-            Reason::Stopped,
-            "no replica is there to ask",
-        );
-    }
-    let deaf = heard.iter().find_map(|heard| match heard.said {
-        Ok(Reading { lag, .. }) if lag > TOO_LATE => Some((&heard.pod, lag)),
-        _ => None,
-    });
-    if let Some((pod, lag)) = deaf {
-        let message = format!(
-            "pod {pod} hears nothing of Redis for {lag:.0}s: streams stay open and publishing gets 503; look at Redis, at the network policies between them, and at the pod's log"
-        );
-        return finding(Holds::False, Reason::RedisNotAnswering, &message);
-    }
-    let silent = heard.iter().find_map(|heard| match heard.said {
-        Err(why) => Some((&heard.pod, why)),
-        Ok(_) => None,
-    });
-    if let Some((pod, why)) = silent {
-        let message = format!(
-            "pod {pod} cannot be asked: {why}; let the operator reach port 8081 (spec.networkPolicy.metricsFrom)"
-        );
-        return finding(Holds::Unknown, Reason::NotReachable, &message);
-    }
-    match (heard.len(), trouble) {
-        (0, Some(PodTrouble { pod, message, .. })) => finding(
-            Holds::Unknown,
-            Reason::NoReplicaReady,
-            &format!("no replica is there to ask; pod {pod}: {message}"),
-        ),
-        (0, None) => finding(
-            Holds::Unknown,
-            Reason::NoReplicaReady,
-            "no replica is there to ask yet",
-        ),
-        (count, _) => finding(
-            Holds::True,
-            Reason::AsAsked,
-            &format!("what {count} replicas append comes back to them"),
-        ),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::observe::{Found, Severity};
 
-    fn relay() -> SseRelay {
+    pub fn relay() -> SseRelay {
         let spec = json!({ "redis": { "external": { "standalone": { "host": "redis" } } } });
         SseRelay::new("live", serde_json::from_value(spec).unwrap())
     }
 
-    fn said(streams: u64, lag: f64) -> Heard {
+    pub fn said(streams: u64, lag: f64) -> Heard {
+        let reading = Reading {
+            streams,
+            delivered: 0,
+            lag,
+        };
         Heard {
             pod: "live-1".into(),
-            said: Ok(Reading { streams, lag }),
+            said: Ok((reading, Findings::default())),
         }
     }
 
-    fn silent() -> Heard {
+    pub fn finds(findings: &[(Severity, &str, &str)]) -> Heard {
+        let mut heard = said(1, 0.0);
+        let found = findings.iter().map(|(severity, reason, message)| Found {
+            severity: *severity,
+            reason: (*reason).to_owned(),
+            message: (*message).to_owned(),
+        });
+        if let Ok((_, findings)) = &mut heard.said {
+            findings.0.extend(found);
+        }
+        heard
+    }
+
+    pub fn silent() -> Heard {
         Heard {
             pod: "live-2".into(),
             said: Err(Unclear::Timeout),
         }
-    }
-
-    #[test]
-    fn redis_is_ready_when_every_replica_hears_itself() {
-        let found = |heard: &[Heard]| {
-            let finding = redis(&relay(), heard, None).unwrap();
-            (finding.holds, finding.reason)
-        };
-        assert_eq!(
-            found(&[said(1, 0.1), said(2, 0.2)]),
-            (Holds::True, Reason::AsAsked)
-        );
-        let late = [said(1, 0.1), said(2, 60.0), silent()];
-        assert_eq!(found(&late), (Holds::False, Reason::RedisNotAnswering));
-        assert_eq!(
-            found(&[said(1, 0.1), silent()]),
-            (Holds::Unknown, Reason::NotReachable)
-        );
-        assert_eq!(found(&[]), (Holds::Unknown, Reason::NoReplicaReady));
-        assert_eq!(
-            redis(&SseRelay::new("live", Default::default()), &[], None),
-            None
-        );
-    }
-
-    #[test]
-    fn a_replica_that_does_not_start_is_quoted() {
-        let trouble = PodTrouble {
-            pod: "live-1".into(),
-            reason: "CrashLoopBackOff".into(),
-            message: "NOAUTH".into(),
-        };
-        let finding = redis(&relay(), &[], Some(&trouble)).unwrap();
-        assert!(
-            finding.message.ends_with("pod live-1: NOAUTH"),
-            "{finding:?}"
-        );
     }
 
     #[test]
@@ -221,7 +184,8 @@ mod tests {
     fn what_replicas_say_is_kept_apart_from_the_rest() {
         let mut relay = relay();
         let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-        let new = observed(&relay, &[said(3, 0.0)], None, &now);
+        let scaled = Some(Scaled::stopped());
+        let new = observed(&relay, &[said(3, 0.0)], None, scaled.clone(), &now);
         let mut status = SseRelayStatus {
             streams: new.streams,
             conditions: new.conditions.clone(),
@@ -231,7 +195,29 @@ mod tests {
         assert_eq!(without_observed(status.clone()), SseRelayStatus::default());
         status.streams = Some(4);
         assert!(!new.same_as(&status));
+        status.streams = Some(3);
+        status.desired_replicas = Some(3);
+        assert!(!new.same_as(&status));
         relay.status = Some(status);
-        assert_eq!(observed(&relay, &[said(3, 0.0)], None, &now), new);
+        assert_eq!(observed(&relay, &[said(3, 0.0)], None, scaled, &now), new);
+    }
+
+    #[test]
+    fn other_words_for_the_same_thing_can_wait() {
+        let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        let look = |lag| observed(&relay(), &[said(3, lag)], None, None, &now);
+        let before = look(60.0);
+        let status = SseRelayStatus {
+            streams: Some(7),
+            conditions: before.conditions.clone(),
+            ..SseRelayStatus::default()
+        };
+        let mut later = look(61.0);
+        assert_ne!(later.conditions, before.conditions);
+        later.keep_details(&status);
+        assert!(later.same_as(&status));
+        let mut mended = look(0.0);
+        mended.keep_details(&status);
+        assert_ne!(mended.conditions, before.conditions);
     }
 }

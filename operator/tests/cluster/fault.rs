@@ -1,11 +1,11 @@
 //! What stands against a relay: each has a condition that says what to do.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::IngressClass;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use sse_relay_operator::controller::Scope;
 use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
@@ -40,6 +40,11 @@ async fn an_object_of_somebody_else_is_left_alone_and_waited_for() {
             .contains("Service `live` exists already and belongs to nobody"),
         "{}",
         taken.message
+    );
+    assert!(
+        live.told("NameTaken")
+            .await
+            .contains("give this relay another name")
     );
     live.says(About::Stalled, Holds::True, Reason::NameTaken)
         .await;
@@ -240,6 +245,92 @@ async fn an_operator_without_rights_says_which_it_lacks() {
             .unwrap()
             .is_none()
     );
+}
+
+/// A quota of the namespace of `live`, which allows so many objects of a kind.
+async fn quota(live: &Served, kind: &str, most: &str) {
+    let quotas = live.api::<ResourceQuota>();
+    let hard = json!({ kind: most });
+    let quota: ResourceQuota =
+        serde_json::from_value(json!({ "metadata": { "name": "tiny" }, "spec": { "hard": hard } }))
+            .unwrap();
+    let made = quotas.create(&PostParams::default(), &quota).await;
+    made.unwrap();
+    // what the controller of quotas would say
+    let status = json!({ "status": { "hard": hard, "used": { kind: "0" } } });
+    quotas
+        .patch_status("tiny", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_up_quota_is_named_and_waited_for() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("quota").await;
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    quota(&live, "services", "0").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let said = live
+        .says(About::Ready, Holds::False, Reason::QuotaExceeded)
+        .await;
+    assert!(said.message.contains("Service `live`: a quota"), "{said:?}");
+    assert!(
+        said.message.contains("raise it, or ask for less"),
+        "{said:?}"
+    );
+    assert!(live.told("QuotaExceeded").await.contains("raise it"));
+    live.says(About::Reconciling, Holds::True, Reason::QuotaExceeded)
+        .await;
+    let there = live.api::<Deployment>().get_opt("live").await.unwrap();
+    assert!(there.is_none(), "no pods with half of what they need");
+    live.api::<ResourceQuota>()
+        .delete("tiny", &DeleteParams::default())
+        .await
+        .unwrap();
+    live.deployment().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_pods_is_told_in_the_words_of_the_replica_set() {
+    let server = Server::start().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("quota-of-pods").await;
+    let _controllers = server.controllers("deployment-controller,replicaset-controller");
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    quota(&live, "pods", "0").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let said = live
+        .says(About::Ready, Holds::False, Reason::QuotaExceeded)
+        .await;
+    assert!(said.message.contains("no pod can be made"), "{said:?}");
+    assert!(said.message.contains("exceeded quota: tiny"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_pulled_is_told_with_what_to_check() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("image").await;
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    live.deployment().await;
+    let nowhere = std::net::Ipv4Addr::new(127, 255, 255, 9);
+    live.pod("live-1", nowhere.into()).await;
+    // as the kubelet of a node says it
+    live.pod_is(
+        "live-1",
+        json!({ "phase": "Pending", "conditions": [{ "type": "Ready", "status": "False" }], "containerStatuses": [{
+        "name": "relay", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } } }] }),
+    )
+    .await;
+    let said = live
+        .says(About::Ready, Holds::False, Reason::PodCannotStart)
+        .await;
+    assert!(said.message.contains("check spec.image"), "{said:?}");
+    assert!(live.told("PodCannotStart").await.contains("pull secrets"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use sse_relay_operator::controller::{Context, Relays, Scope, run};
@@ -128,11 +129,42 @@ impl Served {
         .unwrap();
         let pods = self.api::<Pod>();
         pods.create(&PostParams::default(), &pod).await.unwrap();
-        let status = json!({ "status": { "podIP": address, "podIPs": [{ "ip": address }],
-            "conditions": [{ "type": "Ready", "status": "True" }] } });
+        self.pod_serves(name, address).await;
+    }
+
+    /// Says of a pod, which nobody runs here, that it serves at `address`.
+    pub async fn pod_serves(&self, name: &str, address: IpAddr) {
+        self.pod_is(
+            name,
+            json!({ "podIP": address, "podIPs": [{ "ip": address }],
+            "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] }),
+        )
+        .await;
+    }
+
+    /// Says of a pod, which nobody runs here, how it is.
+    pub async fn pod_is(&self, name: &str, status: Value) {
+        let status = json!({ "status": status });
+        let pods = self.api::<Pod>();
         pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status))
             .await
             .unwrap();
+    }
+
+    /// Waits for an Event of this reason, and returns what it says.
+    pub async fn told(&self, reason: &str) -> String {
+        until(&format!("an Event tells {reason}"), async || {
+            let events = self
+                .api::<Event>()
+                .list(&ListParams::default())
+                .await
+                .ok()?;
+            let mut events = events.into_iter();
+            events
+                .find(|event| event.reason.as_deref() == Some(reason))?
+                .note
+        })
+        .await
     }
 
     pub async fn get(&self) -> SseRelay {

@@ -1,6 +1,6 @@
 //! The real relay and the real Redis, as processes of a test.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -85,6 +85,22 @@ impl RelayProcess {
         })
         .await;
         relay
+    }
+}
+
+impl RelayProcess {
+    /// Opens a stream, which lasts until it is dropped. The relay takes anybody.
+    pub fn stream(&self) -> TcpStream {
+        let mut stream = TcpStream::connect((self.address, 8080)).unwrap();
+        let request = format!(
+            "GET /v1/events?channel=a HTTP/1.1\r\nHost: {}:8080\r\n\r\n",
+            self.address
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        stream
     }
 }
 

@@ -34,8 +34,11 @@ async fn what_replicas_hear_of_redis_is_told() {
 
     let relay = RelayProcess::start(&live.configuration().await, &[]).await;
     live.pod("live-1", relay.address).await;
-    live.says(About::RedisReady, Holds::True, Reason::AsAsked)
+    // this one has no bound of memory, and keeps nothing
+    let risk = live
+        .says(About::RedisReady, Holds::True, Reason::RedisAtRisk)
         .await;
+    assert!(risk.message.contains("maxmemory"), "{}", risk.message);
     until("the streams are told", async || {
         live.get().await.status?.streams
     })
@@ -43,21 +46,53 @@ async fn what_replicas_hear_of_redis_is_told() {
     live.all_pods_serve().await;
     // one does not write away what the other says
     live.says(About::Ready, Holds::True, Reason::AsAsked).await;
-    live.says(About::RedisReady, Holds::True, Reason::AsAsked)
+    live.says(About::RedisReady, Holds::True, Reason::RedisAtRisk)
         .await;
 
     redis.stop();
-    let condition = live
-        .says(About::RedisReady, Holds::False, Reason::RedisNotAnswering)
-        .await;
-    assert!(condition.message.contains("live-1"), "{condition:?}");
+    let said = until("Redis is missed", async || {
+        let conditions = live.get().await.status?.conditions;
+        conditions
+            .into_iter()
+            .find(|c| c.r#type == About::RedisReady && c.status == Holds::False)
+    })
+    .await;
+    // the pod hears nothing for a while, or it has looked again since
+    let why = [Reason::RedisNotAnswering, Reason::RedisUnreachable];
+    assert!(why.contains(&said.reason), "{said:?}");
     redis = RedisServer::start(port, &[]);
-    live.says(About::RedisReady, Holds::True, Reason::AsAsked)
+    live.says(About::RedisReady, Holds::True, Reason::RedisAtRisk)
         .await;
     drop(relay);
     live.says(About::RedisReady, Holds::Unknown, Reason::NotReachable)
         .await;
     drop(redis);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_relay_finds_at_redis_is_told_with_what_to_do() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("redis-found").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let port = free_port();
+    let locked = RedisServer::start(port, &["--requirepass", "hidden"]);
+    let live = Served::create(&client, &namespace, "live", external(port, json!({}))).await;
+    live.deployment().await;
+    let relay = RelayProcess::start(&live.configuration().await, &[]).await;
+    live.pod("live-1", relay.address).await;
+    let said = live
+        .says(About::RedisReady, Holds::False, Reason::RedisCredentials)
+        .await;
+    assert!(said.message.contains("publishing gets 503"), "{said:?}");
+    assert!(live.told("RedisCredentials").await.contains("publishing"));
+
+    drop(locked);
+    let _full = RedisServer::start(port, &["--maxmemory", "1", "--appendonly", "yes"]);
+    let said = live
+        .says(About::RedisReady, Holds::False, Reason::RedisOutOfMemory)
+        .await;
+    assert!(said.message.contains("maxmemory"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,7 +79,27 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({ "redis": { "managed": {} }, "autoscaling": { "hpa": { "max": 5 }, "keda": { "max": 5 } } }),
-            "exactly one of hpa and keda",
+            "exactly one of streams, keda and hpa",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "autoscaling": {} }),
+            "exactly one of streams, keda and hpa",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "autoscaling": { "streams": { "min": 6, "max": 5 } } }),
+            "min is above max",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "autoscaling": { "streams": { "max": 5, "perReplica": 10, "headroom": 10 } } }),
+            "remove one of the two",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "autoscaling": { "streams": { "max": 5, "scaleDownAfter": "61m" } } }),
+            "at most 1h",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "maxStreams": 100, "autoscaling": { "streams": { "max": 5, "perReplica": 101 } } }),
+            "no more streams than maxStreams",
         ),
         (
             slow("haproxy-technologies", "25s"),
