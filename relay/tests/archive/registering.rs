@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// A drain that waits for nobody.
+const AT_ONCE: [(&str, &str); 2] = [
+    ("SSE_RELAY_DRAIN__PROPAGATION", "0s"),
+    ("SSE_RELAY_DRAIN__WINDOW", "0s"),
+];
+
 fn rows(server: &Server, which: &str) -> Vec<String> {
     server.execute(&format!(
         "SELECT name, address, channels, ended IS NOT NULL, delivered, filtered FROM sse_relay.clients WHERE {which} ORDER BY connected"
@@ -11,7 +17,7 @@ fn rows(server: &Server, which: &str) -> Vec<String> {
 #[test]
 fn streams_of_named_receivers_are_written_down_with_what_they_got() {
     let server = Server::start();
-    let relay = relay(&server, &[]);
+    let relay = relay(&server, &AT_ONCE);
     let mut web = relay.subscribe("channel=a&channel=b.*&client=web%27%3B--&filter.n=1,2");
     let mut anonymous = relay.subscribe("channel=a");
     publish(&relay, "a", 0..3);
@@ -45,7 +51,8 @@ fn streams_of_named_receivers_are_written_down_with_what_they_got() {
 #[test]
 fn nobody_is_written_down_where_that_is_turned_off() {
     let server = Server::start();
-    let relay = relay(&server, &[("SSE_RELAY_ARCHIVE__CLIENTS", "false")]);
+    let env = [&AT_ONCE[..], &[("SSE_RELAY_ARCHIVE__CLIENTS", "false")]].concat();
+    let relay = relay(&server, &env);
     let _web = relay.subscribe("channel=a&client=web");
     publish(&relay, "a", 0..1);
     archived(&server, "a", 1);

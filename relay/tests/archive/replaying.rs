@@ -46,8 +46,8 @@ fn a_range_is_published_again_with_all_that_its_events_have() {
 fn a_wrong_use_or_a_relay_that_refuses_is_told() {
     let server = Server::start();
     let relay = relay(&server, &[]);
-    for (args, code) in [
-        (&["a", "--to", "b"][..], 2),
+    let cases: [(&[&str], i32); 4] = [
+        (&["a", "--to", "b"], 2),
         (&["a", "--to", "b", "--from", "yesterday"], 2),
         (
             &[
@@ -62,7 +62,8 @@ fn a_wrong_use_or_a_relay_that_refuses_is_told() {
             2,
         ),
         (&["a", "--to", "b", "--after", "no-id"], 3),
-    ] {
+    ];
+    for (args, code) in cases {
         let output = replay(&relay, args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
     }
