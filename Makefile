@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers postgres kubernetes deny python-clients
+.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers brokers postgres kubernetes deny python-clients web-example
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,12 +16,13 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools servers postgres kubernetes python-clients ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers brokers postgres kubernetes python-clients web-example ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package sse-relay --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 	$(TOOLS)/cargo-deny --workspace --all-features check bans licenses sources
 
@@ -85,8 +86,14 @@ servers:
 postgres:
 	@sh scripts/install-postgres.sh
 
+brokers:
+	@sh scripts/install-brokers.sh
+
 python-clients:
 	@sh scripts/install-python-clients.sh >/dev/null
+
+web-example:
+	@sh scripts/install-web-example.sh >/dev/null
 
 deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \

@@ -1,21 +1,29 @@
 //! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
 
+mod amqp;
+mod broker;
 mod mapping;
 mod postgres_listen;
 mod postgres_outbox;
+mod rabbitmq;
 mod redis;
 mod redis_stream;
+mod stomp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::validate::Problem;
 
+pub use amqp::AmqpSource;
+pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
 pub use mapping::{Expect, Mapping};
 pub use postgres_listen::{ListenNames, PostgresListenSource};
 pub use postgres_outbox::{PostgresOutboxSource, TakenRow};
+pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
 pub use redis_stream::{Begin, RedisStreamSource};
+pub use stomp::{Durable, Routing, StompSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
 /// an event.
@@ -37,6 +45,17 @@ pub struct Source {
     /// is lost: a row is deleted or marked once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_outbox: Option<PostgresOutboxSource>,
+    /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<RabbitmqSource>,
+    /// Topics and queues over STOMP: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<StompSource>,
+    /// Topics and queues over AMQP 1.0: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -51,6 +70,12 @@ pub enum SourceKind<'s> {
     PostgresOutbox(&'s PostgresOutboxSource),
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// Queues of RabbitMQ.
+    Rabbitmq(&'s RabbitmqSource),
+    /// Destinations over STOMP.
+    Stomp(&'s StompSource),
+    /// Addresses over AMQP 1.0.
+    Amqp(&'s AmqpSource),
 }
 
 impl SourceKind<'_> {
@@ -61,6 +86,9 @@ impl SourceKind<'_> {
             Self::PostgresListen(_) => "postgresListen",
             Self::PostgresOutbox(_) => "postgresOutbox",
             Self::RedisStream(_) => "redisStream",
+            Self::Rabbitmq(_) => "rabbitmq",
+            Self::Stomp(_) => "stomp",
+            Self::Amqp(_) => "amqp",
         }
     }
 
@@ -71,6 +99,9 @@ impl SourceKind<'_> {
             Self::PostgresListen(source) => source.problems(&path),
             Self::PostgresOutbox(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
+            Self::Rabbitmq(source) => source.problems(&path),
+            Self::Stomp(source) => source.problems(&path),
+            Self::Amqp(source) => source.problems(&path),
         }
     }
 }
@@ -92,6 +123,9 @@ impl Source {
             self.postgres_outbox
                 .as_ref()
                 .map(SourceKind::PostgresOutbox),
+            self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
+            self.stomp.as_ref().map(SourceKind::Stomp),
+            self.amqp.as_ref().map(SourceKind::Amqp),
         ];
         kinds.into_iter().flatten()
     }

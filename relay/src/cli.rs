@@ -12,4 +12,5 @@ pub mod redis_acl;
 pub mod redis_agent;
 pub mod redis_move;
 pub mod replay;
+pub mod swf;
 pub mod token;

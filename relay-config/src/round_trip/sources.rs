@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::{postgres, redis_credentials, span, text};
 use crate::{
-    Begin, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
-    RedisStreamSource, Source, SourceRedis, TakenRow,
+    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, Durable, Expect, ListenNames, Mapping,
+    PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisStreamSource, Routing, Source,
+    SourceRedis, StompSource, TakenRow,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -46,12 +47,70 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn broker()(
+        url in text(),
+        credentials in of((text(), of(text()), of(text()))),
+        tls in of((of(text()), of(text()), of(text()), of(text()))),
+        (connect_timeout, heartbeat) in (span(), span()),
+    ) -> Broker {
+        let credentials = credentials.map(|(username, password_file, password_variable)| {
+            BrokerCredentials { username, password_file, password_variable }
+        });
+        let tls = tls.map(|(ca, certificate, key, server_name)| {
+            BrokerTls { ca, certificate, key, server_name }
+        });
+        Broker { url, credentials, tls, connect_timeout, heartbeat }
+    }
+}
+
+prop_compose! {
     fn postgres_outbox()(
         postgres in postgres(),
         (table, notify, poll) in (text(), of(text()), span()),
         taken in one_of(&[TakenRow::Delete, TakenRow::Mark]),
     ) -> PostgresOutboxSource {
         PostgresOutboxSource { postgres, table, notify, poll, taken }
+    }
+}
+
+prop_compose! {
+    fn rabbitmq()(
+        broker in broker(),
+        queues in vec(text(), 0..3),
+        prefetch in any::<u16>(),
+    ) -> RabbitmqSource {
+        RabbitmqSource { broker, queues, prefetch }
+    }
+}
+
+fn routing() -> impl Strategy<Value = Routing> {
+    one_of(&[Routing::Topic, Routing::Queue])
+}
+
+fn durable() -> impl Strategy<Value = Option<Durable>> {
+    of((text(), text()).prop_map(|(client_id, name)| Durable { client_id, name }))
+}
+
+prop_compose! {
+    fn stomp()(
+        broker in broker(),
+        destinations in vec(text(), 0..3),
+        (routing, durable) in (of(routing()), durable()),
+        virtual_host in of(text()),
+        prefetch in any::<u16>(),
+    ) -> StompSource {
+        StompSource { broker, destinations, routing, durable, virtual_host, prefetch }
+    }
+}
+
+prop_compose! {
+    fn amqp()(
+        broker in broker(),
+        addresses in vec(text(), 0..3),
+        (routing, durable) in (routing(), durable()),
+        prefetch in any::<u16>(),
+    ) -> AmqpSource {
+        AmqpSource { broker, addresses, routing, durable, prefetch }
     }
 }
 
@@ -70,10 +129,11 @@ prop_compose! {
     pub(super) fn source()(
         name in text(),
         redis_stream in of(redis_stream()),
-        postgres_listen in of(postgres_listen().boxed()),
-        postgres_outbox in of(postgres_outbox().boxed()),
+        (postgres_listen, postgres_outbox) in (of(postgres_listen().boxed()), of(postgres_outbox().boxed())),
+        rabbitmq in of(rabbitmq()),
+        (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, postgres_listen, postgres_outbox, mapping }
+        Source { name, redis_stream, postgres_listen, postgres_outbox, rabbitmq, stomp, amqp, mapping }
     }
 }

@@ -1,6 +1,9 @@
 //! The real relay as a process, and HTTP as raw bytes.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
+pub mod front;
+pub mod program;
+
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
@@ -342,6 +345,11 @@ impl Connection {
             body.extend_from_slice(&chunk);
         }
         String::from_utf8(body).expect("UTF-8")
+    }
+
+    /// Reads to the end of a chunked body, or of the connection, whichever comes first.
+    pub fn end_of_body(&mut self) {
+        while !self.read.ends_with(b"\r\n0\r\n\r\n") && self.more() {}
     }
 
     pub fn head(&mut self) -> Answer {
