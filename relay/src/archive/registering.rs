@@ -135,7 +135,7 @@ async fn upsert(session: &Session, replica: &str, rows: &[Row<'_>]) -> Result<()
     let names = each(rows, |row| {
         row.info.client.as_deref().unwrap_or_default().to_owned()
     });
-    let connections = each(rows, |row| row.info.id.to_string());
+    let connections = each(rows, |row| row.info.id().to_string());
     let subjects = each(rows, |row| {
         row.info.who.subject.as_ref().map(ToString::to_string)
     });
