@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers brokers kubernetes deny python-clients web-example
+.PHONY: help run test check golden bench soak e2e image cluster cluster-down crds clean toolchain browser test-tools servers brokers postgres kubernetes deny python-clients web-example
 
 # CI and contributors may keep build output and tools outside the checkout.
 CARGO ?= cargo
@@ -16,7 +16,7 @@ run: toolchain ## Run the relay on loopback with this machine's live figures; pr
 	@$(CARGO) build --release --package sse-relay
 	@$(CARGO) run --quiet --release --package sse-relay -- demo $(ARGS)
 
-test: toolchain browser test-tools servers brokers kubernetes python-clients web-example ## Everything a contributor needs to pass; installs what it needs
+test: toolchain browser test-tools servers brokers postgres kubernetes python-clients web-example ## Everything a contributor needs to pass; installs what it needs
 	$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
 check: toolchain deny ## Format, lints as errors, licences, sources and bans, generated files
@@ -82,6 +82,9 @@ test-tools:
 
 servers:
 	@sh scripts/install-servers.sh
+
+postgres:
+	@sh scripts/install-postgres.sh
 
 brokers:
 	@sh scripts/install-brokers.sh

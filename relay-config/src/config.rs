@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Archive;
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::byte_size::ByteSize;
@@ -70,6 +71,9 @@ pub struct Config {
     /// own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
+    /// A long-term copy of events in PostgreSQL. Without this section there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
     /// How much of each channel the event log keeps: whatever bound is reached first.
     pub retention: Retention,
     /// Bytes that the event log of this process keeps for all channels together; past it the oldest
@@ -123,6 +127,7 @@ impl Default for Config {
             logging: Logging::default(),
             data: Data::default(),
             redis: None,
+            archive: None,
             retention: Retention::default(),
             max_log_bytes: ByteSize::from_mib(1024),
             channels: Vec::new(),

@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O: texts and variables are arguments.
 
+mod archive;
 mod audit;
 mod auth;
 mod byte_size;
@@ -30,6 +31,7 @@ mod nearest;
 mod origin;
 mod origin_pattern;
 mod pattern;
+mod postgres;
 mod process;
 mod proxies;
 mod redis;
@@ -54,6 +56,7 @@ mod validate;
 mod variables;
 mod web_address;
 
+pub use archive::Archive;
 pub use audit::{Audit, AuditTarget};
 pub use auth::{Anonymous, Auth, Right, StaticToken};
 pub use byte_size::{ByteSize, ByteSizeError};
@@ -75,6 +78,10 @@ pub use log_filter::{LogDirective, LogFilter, LogFilterError, Severity};
 pub use origin::Origin;
 pub use origin_pattern::{MAX_ORIGIN_BYTES, OriginError, OriginPattern};
 pub use pattern::{ChannelPattern, MAX_PATTERN_BYTES, PatternError};
+pub use postgres::{
+    MAX_POSTGRES_NAME, Postgres, PostgresAddress, PostgresCredentials, PostgresTarget, PostgresTls,
+    PostgresUrl,
+};
 pub use process::{Demo, Drain, LogFormat, Logging};
 pub use proxies::{ForwardedHeader, Network, NetworkError, Plaintext, Proxies, ProxyProtocol};
 pub use redis::{
@@ -91,9 +98,10 @@ pub use routes::{
 pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
-    DjangoChannelsSource, Durable, EncryptionKey, Expect, Mapping, RabbitmqSource,
-    RedisPubSubSource, RedisStreamSource, Routing, Source, SourceKind, SourceRedis, SseCredentials,
-    SseScheme, SseSource, StompSource,
+    DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
+    PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisPubSubSource,
+    RedisStreamSource, Routing, Source, SourceKind, SourceRedis, SseCredentials, SseScheme,
+    SseSource, StompSource, TakenRow,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

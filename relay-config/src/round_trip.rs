@@ -14,12 +14,13 @@ use proptest::prelude::*;
 
 use crate::load::read;
 use crate::{
-    Access, Algorithm, Anonymous, Audit, AuditTarget, Auth, ByteSize, CertificateRule, ChannelRule,
-    Claims, ClientAuth, Config, Cookie, Data, Demo, Drain, EventLimits, Expiry, Forward, Fsync,
-    GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey, LogFormat,
-    Logging, Overflow, Redis, RedisCluster, RedisCredentials, RedisSentinel, RedisTls, Retention,
-    RetentionOverride, Revocations, Right, StaticToken, Stream, Tcp, TicketBinding, Tickets,
-    Timespan, Tls, TlsVersion, Traces, UnixSocket,
+    Access, Algorithm, Anonymous, Archive, Audit, AuditTarget, Auth, ByteSize, CertificateRule,
+    ChannelRule, Claims, ClientAuth, Config, Cookie, Data, Demo, Drain, EventLimits, Expiry,
+    Forward, Fsync, GrantTemplate, Heartbeat, HeartbeatAs, Http, Idempotency, Jwks, Jwt, JwtKey,
+    LogFormat, Logging, Overflow, Postgres, PostgresCredentials, PostgresTls, Redis, RedisCluster,
+    RedisCredentials, RedisSentinel, RedisTls, Retention, RetentionOverride, Revocations, Right,
+    StaticToken, Stream, Tcp, TicketBinding, Tickets, Timespan, Tls, TlsVersion, Traces,
+    UnixSocket,
 };
 
 fn span() -> impl Strategy<Value = Timespan> {
@@ -531,6 +532,66 @@ fn redis() -> BoxedStrategy<Redis> {
         .boxed()
 }
 
+fn postgres() -> BoxedStrategy<Postgres> {
+    let credentials = (text(), of(text()), of(text())).prop_map(
+        |(username, password_file, password_variable)| PostgresCredentials {
+            username,
+            password_file,
+            password_variable,
+        },
+    );
+    let files = (of(text()), of(text()), of(text()), of(text()));
+    let tls = files.prop_map(|(ca, certificate, key, server_name)| PostgresTls {
+        ca,
+        certificate,
+        key,
+        server_name,
+    });
+    (text(), of(text()), of(credentials), of(tls), span(), span())
+        .prop_map(
+            |(url, url_variable, credentials, tls, connect_timeout, command_timeout)| Postgres {
+                url,
+                url_variable,
+                credentials,
+                tls,
+                connect_timeout,
+                command_timeout,
+            },
+        )
+        .boxed()
+}
+
+fn archive() -> BoxedStrategy<Archive> {
+    (
+        (postgres(), text(), vec(text(), 0..3)),
+        (
+            span(),
+            span(),
+            span(),
+            any::<usize>(),
+            any::<usize>(),
+            any::<bool>(),
+        ),
+    )
+        .prop_map(
+            |(
+                (postgres, schema, channels),
+                (retention, table_span, interval, batch_events, readers, clients),
+            )| Archive {
+                postgres,
+                schema,
+                channels,
+                clients,
+                retention,
+                table_span,
+                interval,
+                batch_events,
+                readers,
+            },
+        )
+        .boxed()
+}
+
 fn unix_socket() -> impl Strategy<Value = UnixSocket> {
     (text(), text()).prop_map(|(path, mode)| UnixSocket { path, mode })
 }
@@ -553,8 +614,8 @@ prop_compose! {
     fn config()(
         (listen, admin_listen, insecure_open) in (address(), address(), any::<bool>()),
         (environment, max_log_bytes, channels, routes) in (text(), bytes(), vec(rule(), 0..4), vec(routes::route(), 0..2).boxed()),
+        ((data, retention, event, idempotency), redis, archive) in (log().boxed(), of(redis()), of(archive())),
         sources in vec(sources::source(), 0..3).boxed(),
-        ((data, retention, event, idempotency), redis) in (log().boxed(), of(redis())),
         (logging, heartbeat, drain, demo) in process().boxed(),
         auth in auth().boxed(),
         (revocation_keep, revocation_max) in (span(), any::<usize>()),
@@ -566,7 +627,7 @@ prop_compose! {
         (traces, unix_sockets) in (of(traces()).boxed(), vec(unix_socket(), 0..3).boxed()),
     ) -> Config {
         Config {
-            listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, retention,
+            listen, unix_sockets, admin_listen, insecure_open, environment, logging, data, redis, archive, retention,
             revocations: Revocations { keep: revocation_keep, max: revocation_max }, tickets, audit,
             auth, cors, proxies, limits, max_log_bytes, channels, routes, sources, event, idempotency, heartbeat, stream, http, tcp, tls, traces, drain, demo,
         }

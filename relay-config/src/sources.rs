@@ -4,6 +4,8 @@ mod amqp;
 mod broker;
 mod django_channels;
 mod mapping;
+mod postgres_listen;
+mod postgres_outbox;
 mod rabbitmq;
 mod redis;
 mod redis_pub_sub;
@@ -20,6 +22,8 @@ pub use amqp::AmqpSource;
 pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
 pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
+pub use postgres_listen::{ListenNames, PostgresListenSource};
+pub use postgres_outbox::{PostgresOutboxSource, TakenRow};
 pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
 pub use redis_pub_sub::RedisPubSubSource;
@@ -49,6 +53,13 @@ pub struct Source {
     /// Another server's event stream over HTTP. It is resumed where it was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sse: Option<SseSource>,
+    /// Notifications of PostgreSQL. It keeps none: what is notified while nobody listens is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_listen: Option<PostgresListenSource>,
+    /// A table in PostgreSQL that an application writes its events to, in its own transactions. Nothing
+    /// is lost: a row is deleted or marked once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_outbox: Option<PostgresOutboxSource>,
     /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitmqSource>,
@@ -70,6 +81,10 @@ pub struct Source {
 pub enum SourceKind<'s> {
     /// Redis Pub/Sub.
     RedisPubSub(&'s RedisPubSubSource),
+    /// Notifications of PostgreSQL.
+    PostgresListen(&'s PostgresListenSource),
+    /// A table in PostgreSQL.
+    PostgresOutbox(&'s PostgresOutboxSource),
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
     /// Groups of Django Channels.
@@ -90,6 +105,8 @@ impl<'s> SourceKind<'s> {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RedisPubSub(_) => "redisPubSub",
+            Self::PostgresListen(_) => "postgresListen",
+            Self::PostgresOutbox(_) => "postgresOutbox",
             Self::RedisStream(_) => "redisStream",
             Self::DjangoChannels(_) => "djangoChannels",
             Self::Sse(_) => "sse",
@@ -104,6 +121,8 @@ impl<'s> SourceKind<'s> {
         let path = format!("{path}.{}", self.as_str());
         match self {
             Self::RedisPubSub(source) => source.problems(&path),
+            Self::PostgresListen(source) => source.problems(&path),
+            Self::PostgresOutbox(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
             Self::DjangoChannels(source) => source.problems(&path),
             Self::Sse(source) => source.problems(&path),
@@ -139,6 +158,12 @@ impl Source {
                 .as_ref()
                 .map(SourceKind::DjangoChannels),
             self.sse.as_ref().map(SourceKind::Sse),
+            self.postgres_listen
+                .as_ref()
+                .map(SourceKind::PostgresListen),
+            self.postgres_outbox
+                .as_ref()
+                .map(SourceKind::PostgresOutbox),
             self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
             self.stomp.as_ref().map(SourceKind::Stomp),
             self.amqp.as_ref().map(SourceKind::Amqp),

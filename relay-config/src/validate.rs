@@ -1,5 +1,6 @@
 //! What must hold beyond each field's type.
 
+mod archive;
 mod carriers;
 mod client_certificates;
 mod cors;
@@ -96,6 +97,9 @@ impl Config {
         self.check_tcp(&mut problems);
         if let Some(tls) = &self.tls {
             check_tls(&mut problems, "tls", tls);
+        }
+        if let Some(archive) = &self.archive {
+            archive::check(&mut problems, archive);
         }
         if let Some(traces) = &self.traces {
             traces::check(&mut problems, traces);

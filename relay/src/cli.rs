@@ -11,6 +11,7 @@ pub mod publish;
 pub mod redis_acl;
 pub mod redis_agent;
 pub mod redis_move;
+pub mod replay;
 pub mod stand_in;
 pub mod swf;
 pub mod token;

@@ -17,7 +17,7 @@ pub type UnixMillis = u64;
 /// The clock of ids starts at 2020-09-13T12:26:40Z, so that 53 bits last until the year 2090.
 pub const CLOCK_START: UnixMillis = 1_600_000_000_000;
 /// Ids of one millisecond; the next one borrows from the following millisecond.
-const PER_MILLISECOND: u64 = 4096;
+pub const PER_MILLISECOND: u64 = 4096;
 /// Ids stay exact in an IEEE double: a sorted-set score, a JSON number, a JavaScript number.
 const LIMIT: u64 = 1 << 53;
 

@@ -21,7 +21,7 @@ use crate::{
     settings::Settings,
     stats::Stats,
 };
-use clients::Clients;
+use clients::{Clients, Departures};
 use extend::{Extended, Extension};
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
@@ -61,6 +61,8 @@ pub struct Hub {
     pub voices: AtomicUsize,
     /// What named receivers got in streams that have ended.
     pub clients: Clients,
+    /// Streams of named receivers that have ended, if somebody registers them.
+    pub departures: Departures,
     /// Rings when a stream has closed.
     pub closed: Notify,
     pub stats: Arc<Stats>,
@@ -83,6 +85,7 @@ impl Hub {
             waiting: AtomicUsize::new(0),
             voices: AtomicUsize::new(0),
             clients: Clients::default(),
+            departures: Departures::default(),
             closed: Notify::new(),
             stats,
         })

@@ -2,10 +2,11 @@
 //!
 //! - Vocabulary (pure: no async, clock or environment): [`channel`], [`event`], [`cursor`],
 //!   [`partition`], [`frame`], [`filter`], [`grant`], [`subject`], [`who`], and [`sse_parser`], the encoder's inverse.
-//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, the [`fleet`] of replicas, [`listing`] of streams, [`auth`], [`audit`], [`source`], [`drain`], [`redis`], [`clock`], [`outgoing`] requests, [`stats`] and
+//! - Mechanism: [`event_log`] and its [`journal`], [`hub`], [`control`] over its streams, the [`fleet`] of replicas, [`listing`] of streams, [`auth`], [`audit`], [`source`], [`drain`], [`redis`], [`postgres`] and the [`archive`] in it, [`clock`], [`outgoing`] requests, [`stats`] and
 //!   its [`label`]s.
 //! - Edge: [`http`], [`cli`], [`metrics`], [`telemetry`].
 
+pub mod archive;
 pub mod audit;
 pub mod auth;
 pub mod channel;
@@ -35,6 +36,7 @@ pub mod listing;
 pub mod metrics;
 pub mod outgoing;
 pub mod partition;
+pub mod postgres;
 pub mod printable;
 pub mod proxy_protocol;
 pub mod redis;

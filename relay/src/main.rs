@@ -34,6 +34,9 @@ enum Command {
     Listen(cli::listen::Args),
     /// Publish an event to a relay
     Publish(cli::publish::Args),
+    /// Use what the archive keeps
+    #[command(subcommand)]
+    Archive(cli::replay::Command),
     /// Say whether a configuration file and its Redis are right, and what it amounts to
     Check(cli::check::Args),
     /// Make tokens, and say what one allows
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => serve(options, Demo::On),
         Command::Listen(args) => client(cli::listen::run(args)),
         Command::Publish(args) => client(cli::publish::run(args)),
+        Command::Archive(command) => client(cli::replay::run(command)),
         Command::Check(args) => runtime().block_on(cli::check::run(&args)),
         Command::Token(command) => cli::token::run(&command),
         Command::RedisAcl(args) => cli::redis_acl::run(&args),

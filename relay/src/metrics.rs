@@ -1,6 +1,7 @@
 //! What `/metrics` shows; `docs/metrics.md` says what each figure means.
 
 mod accept;
+mod archive;
 mod exposition;
 mod process;
 mod sources;
@@ -205,6 +206,7 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         config_reloads,
         fleet_beats,
         fleet_asks,
+        archive,
         spans,
         handshakes,
         reloads,
@@ -402,5 +404,6 @@ fn of_stats(stats: &Stats) -> Vec<Metric> {
         ),
     ];
     metrics.extend(certificate);
+    metrics.extend(archive::metrics(archive));
     metrics
 }

@@ -1,12 +1,13 @@
 //! `serve` and `demo`: the relay itself, from its configuration to its end.
 
+mod archive;
 mod redis_log;
 mod sources;
 
 use crate::{
     audit::{Audit, AuditError},
     clock::unix_millis,
-    cursor::Epoch,
+    cursor::{Epoch, EventId, UnixMillis},
     drain::{self, Drained},
     event_log::{
         EventLog, Publication, Retention,
@@ -69,6 +70,8 @@ pub enum ServeError {
     Redis(#[from] StoreError),
     #[error("{0}")]
     RedisSettings(String),
+    #[error("{0}")]
+    ArchiveSettings(String),
     #[error("source `{name}`: {why}")]
     Source { name: String, why: String },
     #[error(transparent)]
@@ -139,7 +142,9 @@ pub async fn serve(
     let tls = tls(&config, &stats)?;
     let hub = Hub::new(threads(&config), stats);
     let replica = replica_id();
-    let opened = open_log(&config, &live, &hub, &replica).await?;
+    let began = unix_millis();
+    let opened = open_log(&config, &live, &hub, &replica, began).await?;
+    let opened = archive::behind(&config, opened, &hub, &replica, began)?;
     let sampler = config.demo.enabled.then(|| sampler(&config)).transpose()?;
     let (traces, exported) = start_traces(&config, &replica, &hub.stats)?;
     let sources = Opened::new(&config)?;
@@ -207,6 +212,7 @@ pub async fn serve(
         _ = tasks.join_next() => return Err(ServeError::TaskEnded),
         () = sources.one_ended() => return Err(ServeError::TaskEnded),
         () = ended(opened.ended) => return Err(ServeError::LogEnded),
+        () = ended(opened.archive_ended) => return Err(ServeError::TaskEnded),
     }
     sources.stopped().await;
     if let Some(fleet) = app.control.fleet() {
@@ -357,6 +363,7 @@ fn replica_id() -> String {
 struct OpenLog {
     log: Arc<dyn EventLog>,
     ended: Option<oneshot::Receiver<Infallible>>,
+    archive_ended: Option<oneshot::Receiver<Infallible>>,
     /// With the log in Redis: the other replicas, and what they say.
     fleet: Option<(Arc<Fleet>, Events)>,
 }
@@ -366,21 +373,29 @@ async fn open_log(
     live: &Arc<Live>,
     hub: &Arc<Hub>,
     replica: &str,
+    began: UnixMillis,
 ) -> Result<OpenLog, ServeError> {
     if let Some(settings) = &config.redis {
         let (log, fleet, events) = redis_log::open(config, live, settings, hub, replica).await?;
         return Ok(OpenLog {
             ended: log.task_ended(),
             log: Arc::new(log),
+            archive_ended: None,
             fleet: Some((fleet, events)),
         });
     }
     let options = log_options(config, live.clone());
     let epoch = Epoch::from_random(rand::random());
     let Some(dir) = config.data.dir.clone() else {
+        let tail = hub.clone();
+        let log = match &config.archive {
+            Some(_) => MemoryLog::after(EventId::before(began), options, epoch, tail),
+            None => MemoryLog::new(options, epoch, tail),
+        };
         return Ok(OpenLog {
-            log: Arc::new(MemoryLog::new(options, epoch, hub.clone())),
+            log: Arc::new(log),
             ended: None,
+            archive_ended: None,
             fleet: None,
         });
     };
@@ -405,6 +420,7 @@ async fn open_log(
     Ok(OpenLog {
         ended: log.writer_ended(),
         log: Arc::new(log),
+        archive_ended: None,
         fleet: None,
     })
 }

@@ -19,6 +19,9 @@ pub mod intake;
 pub mod mapping;
 pub mod message;
 pub mod on_demand;
+mod postgres;
+mod postgres_listen;
+mod postgres_outbox;
 pub mod progress;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
@@ -78,6 +81,12 @@ pub trait Source: Send {
 /// Settings that are wrong in themselves.
 pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
     Ok(match kind {
+        SourceKind::PostgresListen(settings) => {
+            Box::new(postgres_listen::PostgresListen::new(settings)?)
+        }
+        SourceKind::PostgresOutbox(settings) => {
+            Box::new(postgres_outbox::PostgresOutbox::new(settings)?)
+        }
         SourceKind::RedisPubSub(settings) => {
             Box::new(redis_pub_sub::RedisPubSub::new(settings.clone()))
         }

@@ -1,6 +1,7 @@
 //! What the relay counts. Plain atomics; `metrics` gives them names.
 
 use crate::{
+    archive::stats::ArchiveStats,
     auth::{Refused, jwt::key_set::FetchResult},
     event_log::resume::Verdict,
     frame::GapReason,
@@ -327,6 +328,7 @@ pub struct Stats {
     pub config_reloads: Family<ReloadOutcome>,
     pub fleet_beats: Family<BeatOutcome>,
     pub fleet_asks: Family<AskOutcome>,
+    pub archive: ArchiveStats,
     /// Spans of traces.
     pub spans: Family<SpanOutcome>,
     /// Writes to sockets, and those that the socket could not take whole.

@@ -4,11 +4,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::{redis_credentials, span, text};
+use super::{postgres, redis_credentials, span, text};
 use crate::{
     AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, DjangoChannelsSource, Durable,
-    EncryptionKey, Expect, Mapping, RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing,
-    Source, SourceRedis, SseCredentials, SseScheme, SseSource, StompSource,
+    EncryptionKey, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
+    RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing, Source, SourceRedis,
+    SseCredentials, SseScheme, SseSource, StompSource, TakenRow,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -76,6 +77,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn postgres_listen()(
+        postgres in postgres(),
+        channels in vec(text(), 0..3),
+        names in one_of(&[ListenNames::Exact, ListenNames::Folded]),
+    ) -> PostgresListenSource {
+        PostgresListenSource { postgres, channels, names }
+    }
+}
+
+prop_compose! {
     fn broker()(
         url in text(),
         credentials in of((text(), of(text()), of(text()))),
@@ -89,6 +100,16 @@ prop_compose! {
             BrokerTls { ca, certificate, key, server_name }
         });
         Broker { url, credentials, tls, connect_timeout, heartbeat }
+    }
+}
+
+prop_compose! {
+    fn postgres_outbox()(
+        postgres in postgres(),
+        (table, notify, poll) in (text(), of(text()), span()),
+        taken in one_of(&[TakenRow::Delete, TakenRow::Mark]),
+    ) -> PostgresOutboxSource {
+        PostgresOutboxSource { postgres, table, notify, poll, taken }
     }
 }
 
@@ -148,11 +169,15 @@ prop_compose! {
     pub(super) fn source()(
         name in text(),
         (redis_pub_sub, redis_stream) in (of(redis_pub_sub().boxed()), of(redis_stream().boxed())).boxed(),
+        (postgres_listen, postgres_outbox) in (of(postgres_listen().boxed()), of(postgres_outbox().boxed())).boxed(),
         (sse, rabbitmq) in (of(sse().boxed()), of(rabbitmq().boxed())).boxed(),
         django_channels in of(django_channels().boxed()).boxed(),
         (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())).boxed(),
         mapping in mapping().boxed(),
     ) -> Source {
-        Source { name, redis_pub_sub, redis_stream, django_channels, sse, rabbitmq, stomp, amqp, mapping }
+        Source {
+            name, redis_pub_sub, redis_stream, postgres_listen, postgres_outbox, django_channels, sse, rabbitmq,
+            stomp, amqp, mapping,
+        }
     }
 }

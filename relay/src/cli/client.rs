@@ -30,6 +30,8 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 /// Most bytes that are read of an answer that is not a stream.
 const MAX_ANSWER: usize = 1024 * 1024;
+/// Most bytes that are read of a page of events, escaped as JSON may be.
+const MAX_PAGE: usize = 64 * 1024 * 1024;
 /// Most characters that are shown of an error answer that is not a problem document.
 const MAX_SHOWN: usize = 200;
 
@@ -402,12 +404,21 @@ pub fn root_cause(error: reqwest::Error) -> String {
 }
 
 /// A whole answer, at most a mebibyte of it.
-pub async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+pub async fn body(response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    at_most(MAX_ANSWER, response).await
+}
+
+/// A whole page of events.
+pub async fn whole(response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    at_most(MAX_PAGE, response).await
+}
+
+async fn at_most(max: usize, mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut all = Vec::new();
     while let Some(piece) = response.chunk().await? {
-        let room = MAX_ANSWER - all.len();
+        let room = max - all.len();
         all.extend_from_slice(&piece[..piece.len().min(room)]);
-        if all.len() == MAX_ANSWER {
+        if all.len() == max {
             break;
         }
     }

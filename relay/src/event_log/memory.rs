@@ -68,6 +68,26 @@ impl MemoryLog {
         MemoryLog::partitioned(Partitioning::SINGLE, options, |_| epoch, tail)
     }
 
+    /// A log that a restart forgets, of which somebody else keeps what was before this id: all that
+    /// is older counts as forgotten, and ids go on after it.
+    pub fn after(
+        begin: EventId,
+        options: MemoryOptions,
+        epoch: Epoch,
+        tail: Arc<dyn Tail>,
+    ) -> MemoryLog {
+        let state = State::new(Partition::ONLY, epoch, options.clone(), tail);
+        let state = state.after(begin);
+        state.begin();
+        MemoryLog {
+            partitioning: Partitioning::SINGLE,
+            states: Box::new([Arc::new(Mutex::new(state))]),
+            ended: Vec::new(),
+            committer: None,
+            options,
+        }
+    }
+
     /// The same in several partitions, each with an epoch of its own.
     pub fn partitioned(
         partitioning: Partitioning,

@@ -75,8 +75,19 @@ async fn checks(State(app): State<Arc<App>>) -> Json<Value> {
         "hearing": health.hearing.as_str(),
         "lagSeconds": app.log.lag().as_secs_f64(),
         "redis": redis,
+        "archive": app.config().archive.as_ref().map(|_| archive(&app)),
         "sources": sources(&app),
     }))
+}
+
+fn archive(app: &App) -> Value {
+    let stats = &app.hub.stats.archive;
+    json!({
+        "connected": stats.connected.get() == 1,
+        "writing": stats.writing.get() == 1,
+        "lagSeconds": stats.lag.get() as f64 / 1000.0,
+        "holes": stats.holes.get(),
+    })
 }
 
 /// Sources in the order of the configuration. A source that fails is no reason to send streams

@@ -76,12 +76,19 @@ pub async fn history(
     identity::may_subscribe(&identity, [&selector])?;
     let filter = identity::readable(&identity, &Filter::default())?;
     open_to_subscribers(&app.config(), &name)?;
-    let parameters = Parameters::parse(query.as_deref(), &["after", "before"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["after", "before", "from"])?;
     let ids = Ids::new(&app, &name)?;
     let (after, before) = (
         ids.bound(&app, &parameters, "after")?,
         ids.bound(&app, &parameters, "before")?,
     );
+    let after = match (after, beginning(&parameters)?) {
+        (Some(_), Some(_)) => {
+            let detail = "`after` and `from` both say where to begin; give one of them";
+            return Err(Problem::new(Kind::InvalidQuery, detail));
+        }
+        (after, from) => after.or(from.map(|from| from.min(ids.head.id))),
+    };
     let upto = before.map_or(ids.head.id, |before| {
         EventId::new(before.get().saturating_sub(1)).unwrap_or_default()
     });
@@ -173,6 +180,19 @@ impl Ids {
                 .min(self.head.id),
         ))
     }
+}
+
+/// The id before the first event of `from`, a time.
+fn beginning(parameters: &Parameters) -> Result<Option<EventId>, Problem> {
+    let Some(text) = parameters.get("from") else {
+        return Ok(None);
+    };
+    let time = super::time::parse(text).ok_or_else(|| {
+        let detail = "`from` is a time such as 2026-11-21T08:00:00Z (RFC 3339)";
+        Problem::new(Kind::InvalidQuery, detail)
+    })?;
+    let millis = u64::try_from(time.as_millisecond()).unwrap_or_default();
+    Ok(Some(EventId::before(millis)))
 }
 
 impl From<ReadError> for Problem {

@@ -1,10 +1,70 @@
 //! What receivers that gave themselves a name got in streams that have ended.
 
+use super::open::StreamInfo;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
+
+/// Streams that ended and wait to be registered. Past it they are forgotten, and counted.
+const MAX_DEPARTED: usize = 10_000;
+
+/// A stream of a named receiver that has ended.
+#[derive(Clone, Debug)]
+pub struct Departed {
+    pub info: Arc<StreamInfo>,
+    pub got: Got,
+    pub at: SystemTime,
+}
+
+/// Streams that have ended, for who registers them; nothing is kept unless somebody does.
+#[derive(Default)]
+pub struct Departures {
+    is_kept: AtomicBool,
+    waiting: Mutex<(Vec<Departed>, u64)>,
+}
+
+impl Departures {
+    /// They are kept from here on.
+    pub fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    pub fn add(&self, info: &Arc<StreamInfo>, got: Got) {
+        if !self.is_kept.load(Ordering::Relaxed) {
+            return;
+        }
+        let (waiting, lost) = &mut *self.waiting.lock();
+        if waiting.len() >= MAX_DEPARTED {
+            *lost += 1;
+            return;
+        }
+        waiting.push(Departed {
+            info: info.clone(),
+            got,
+            at: SystemTime::now(),
+        });
+    }
+
+    /// Those that ended since, and how many were forgotten.
+    pub fn take(&self) -> (Vec<Departed>, u64) {
+        std::mem::take(&mut *self.waiting.lock())
+    }
+
+    /// They could not be registered, and wait again.
+    pub fn put_back(&self, mut departed: Vec<Departed>) {
+        let (waiting, lost) = &mut *self.waiting.lock();
+        departed.append(waiting);
+        *lost += departed.len().saturating_sub(MAX_DEPARTED) as u64;
+        departed.truncate(MAX_DEPARTED);
+        *waiting = departed;
+    }
+}
 
 /// Names that are remembered at most. Past it those that have been quiet the longest are forgotten.
 pub const MAX_CLIENTS: usize = 10_000;

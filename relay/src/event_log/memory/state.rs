@@ -114,6 +114,16 @@ impl State {
         }
     }
 
+    /// The same, where there was something before this id that is forgotten.
+    pub fn after(self, begin: EventId) -> State {
+        State {
+            last: begin,
+            delivered: begin,
+            forgotten: begin,
+            ..self
+        }
+    }
+
     pub fn place(&self, id: EventId) -> Place {
         Place {
             partition: self.partition,

@@ -88,6 +88,7 @@ impl Shard {
                 dropped: stream.counts.dropped,
             };
             self.shared.hub.clients.ended(client, got, self.now);
+            self.shared.hub.departures.add(&stream.info, got);
         }
         self.log_closed(&stream, reason, delivered, filtered);
         self.release_feed(stream.feed);

@@ -1,0 +1,61 @@
+//! Who received, and what they got.
+
+use super::*;
+
+/// A drain that waits for nobody.
+const AT_ONCE: [(&str, &str); 2] = [
+    ("SSE_RELAY_DRAIN__PROPAGATION", "0s"),
+    ("SSE_RELAY_DRAIN__WINDOW", "0s"),
+];
+
+fn rows(server: &Server, which: &str) -> Vec<String> {
+    server.execute(&format!(
+        "SELECT name, address, channels, ended IS NOT NULL, delivered, filtered FROM sse_relay.clients WHERE {which} ORDER BY connected"
+    ))
+}
+
+#[test]
+fn streams_of_named_receivers_are_written_down_with_what_they_got() {
+    let server = Server::start();
+    let relay = relay(&server, &AT_ONCE);
+    let mut web = relay.subscribe("channel=a&channel=b.*&client=web%27%3B--&filter.n=1,2");
+    let mut anonymous = relay.subscribe("channel=a");
+    publish(&relay, "a", 0..3);
+    assert_eq!(seen_until(&mut web, "2"), numbers(1..3));
+    assert_eq!(seen_until(&mut anonymous, "2"), numbers(0..3));
+    let open = "web';--|127.0.0.1|{a,b.*}|f|2|1".to_owned();
+    until("what it got so far", || {
+        let rows = server
+            .try_execute(
+                postgres::DATABASE,
+                "SELECT 1 FROM sse_relay.clients WHERE delivered = 2",
+            )
+            .ok()?;
+        (!rows.is_empty()).then_some(())
+    });
+    assert_eq!(rows(&server, "true"), [open]);
+    drop(web);
+    until("its end", || {
+        (rows(&server, "ended IS NOT NULL").len() == 1).then_some(())
+    });
+    let last = relay.subscribe("channel=a&client=last");
+    assert!(relay.stop().success());
+    assert_eq!(
+        rows(&server, "name = 'last'"),
+        ["last|127.0.0.1|{a}|t|0|0"],
+        "the end of the process ends it"
+    );
+    drop(last);
+}
+
+#[test]
+fn nobody_is_written_down_where_that_is_turned_off() {
+    let server = Server::start();
+    let env = [&AT_ONCE[..], &[("SSE_RELAY_ARCHIVE__CLIENTS", "false")]].concat();
+    let relay = relay(&server, &env);
+    let _web = relay.subscribe("channel=a&client=web");
+    publish(&relay, "a", 0..1);
+    archived(&server, "a", 1);
+    assert!(relay.stop().success());
+    assert_eq!(rows(&server, "true").len(), 0);
+}
