@@ -33,7 +33,8 @@ use crate::tokens::{PROBE, Token};
 pub const EVERY: Duration = Duration::from_secs(10);
 /// How long a proof is good.
 const GOOD: Duration = Duration::from_secs(600);
-/// How soon it is tried again after anything else.
+/// How soon it is tried again after anything else. While there is nobody to try it with, it is looked
+/// for each time.
 const AGAIN: Duration = Duration::from_secs(60);
 /// Relays that are tried together at most: each takes a minute, and does nothing most of it.
 const AT_ONCE: usize = 32;
@@ -61,13 +62,14 @@ pub struct Prover {
 struct Known {
     at: Instant,
     generation: Option<i64>,
-    good: bool,
+    /// How long it is good.
+    good: Duration,
 }
 
 impl Known {
     fn due(&self, relay: &SseRelay, now: Instant) -> bool {
-        let wait = if self.good { GOOD } else { AGAIN };
-        self.generation != relay.metadata.generation || now.duration_since(self.at) >= wait
+        let known = self.generation == relay.metadata.generation;
+        !known || now.duration_since(self.at) >= self.good
     }
 }
 
@@ -133,14 +135,18 @@ impl Prover {
     }
 
     async fn one(&self, relay: &SseRelay, pods: &Pods) -> (ObjectRef<SseRelay>, Known) {
-        let finding = match wanted(&relay.spec) {
-            true => Some(self.find(relay, pods).await),
-            false => None,
+        let (finding, good) = match wanted(&relay.spec) {
+            true => match self.find(relay, pods).await {
+                Some(finding) if finding.holds() => (Some(finding), GOOD),
+                Some(finding) => (Some(finding), AGAIN),
+                None => (Some(unproved()), Duration::ZERO),
+            },
+            false => (None, GOOD),
         };
         let known = Known {
             at: Instant::now(),
             generation: relay.metadata.generation,
-            good: finding.as_ref().is_none_or(Finding::holds),
+            good,
         };
         if let Err(error) = self.tell(relay, finding).await {
             let relay = relay.name_any();
@@ -149,10 +155,11 @@ impl Prover {
         (ObjectRef::from_obj(relay), known)
     }
 
-    async fn find(&self, relay: &SseRelay, pods: &Pods) -> Finding {
+    /// `None` while there is nobody to try it with.
+    async fn find(&self, relay: &SseRelay, pods: &Pods) -> Option<Finding> {
         let url = relay.status.as_ref().and_then(|status| status.url.clone());
         let (Some(url), Some((_, inside))) = (url, pods.of(relay).serving().next()) else {
-            return unproved();
+            return None;
         };
         let names = Names::of(relay);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &names.namespace);
@@ -161,10 +168,7 @@ impl Prover {
             None
         });
         let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-        let token = data.get(PROBE).and_then(|token| Token::read(&token.0).ok());
-        let Some(token) = token else {
-            return unproved();
-        };
+        let token = Token::read(&data.get(PROBE)?.0).ok()?;
         let target = Target {
             inside: (inside, PUBLIC_PORT as u16).into(),
             token,
@@ -175,7 +179,7 @@ impl Prover {
             // a replica that leaves cuts streams, too; a proxy does it again
             outcome = self.prober.probe(&target).await;
         }
-        outcome.finding(&target.url)
+        Some(outcome.finding(&target.url))
     }
 
     async fn tell(&self, relay: &SseRelay, finding: Option<Finding>) -> Result<(), kube::Error> {
