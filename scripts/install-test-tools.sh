@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes sure that the programs are there that tests work with: curl, haproxy, ip (networks whose cable
-# can be pulled), openssl (keys of a test's API server). Installs Debian's packages where it may; else
-# says what is missing. Silent when there is nothing to do.
+# can be pulled), openssl (keys of a test's API server), strace (counts system calls).
+# Installs Debian's packages where it may; else says what is missing. Silent when there is nothing to do.
 set -eu
 
 # A program and the package that has it.
-TOOLS="curl:curl ip:iproute2 openssl:openssl haproxy:haproxy"
+TOOLS="curl:curl ip:iproute2 openssl:openssl haproxy:haproxy strace:strace"
 
 missing() {
     for tool in $TOOLS; do

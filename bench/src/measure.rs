@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::load::endpoint::Endpoint;
-use crate::load::generator::{Generator, LoadError, Plan};
+use crate::load::generator::{Generator, LoadError, Plan, Publishing};
 use crate::load::outcome::Outcome;
 use crate::load::pace::Pace;
+use crate::load::subscribers::Subscribers;
 use crate::load::tally::Faults;
 use crate::machine;
 use crate::process::Tree;
@@ -19,6 +20,8 @@ use crate::scenario::Load;
 pub struct Target {
     pub subscribe: Endpoint,
     pub publish: Endpoint,
+    pub publishing: Publishing,
+    pub subscribers: Subscribers,
     /// Whose CPU and memory to weigh; without it neither is reported.
     pub tree: Option<Tree>,
     /// The Redis that has its log.
@@ -151,6 +154,17 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
     Ok(run)
 }
 
+/// Publishes so many events to the first channel, as fast as they are taken, before any stream is there.
+pub fn fill(target: &Target, events: u32) -> Result<(), LoadError> {
+    let plan = Plan {
+        subscribers: Subscribers::default(),
+        ..target.plan(1, 0)
+    };
+    let mut generator = Generator::new(plan)?;
+    generator.start(Pace::Open { rate: 1e6, events });
+    generator.finish()
+}
+
 /// A paced or saturated load, measured from the first publish to the last delivery.
 struct Measured {
     outcome: Outcome,
@@ -186,20 +200,30 @@ fn publish(plan: Plan, pace: Pace, target: &Target, run: &mut Run) -> Result<Mea
     })
 }
 
+/// Streams that are there before others are weighed: what the first of all brings with it, code that is
+/// read and tables that are made, is not each stream's.
+const FIRST: u32 = 100;
+
 fn idle(target: &Target, streams: u32, run: &mut Run) -> Result<(), LoadError> {
+    let mut first = Generator::new(target.plan(1, FIRST))?;
+    first.open()?;
     let mut generator = Generator::new(target.plan(1, streams))?;
     generator.run_for(SETTLE)?;
     let before = target.tree.map(Tree::pss);
     let opening = generator.open()?;
     generator.run_for(SETTLE * 2)?;
-    run.put("open_seconds", opening.as_secs_f64());
+    run.put(
+        "opened_per_second",
+        f64::from(streams) / opening.as_secs_f64(),
+    );
     if let Some((tree, before)) = target.tree.zip(before) {
         let after = tree.pss();
-        run.put("pss_bytes_empty", before as f64);
+        run.put("pss_bytes_before", before as f64);
         let more = after.saturating_sub(before) as f64;
         run.put("pss_bytes_per_stream", more / f64::from(streams));
     }
     run.add_faults(&generator.outcome());
+    drop(first);
     Ok(())
 }
 
@@ -267,6 +291,8 @@ impl Target {
             streams_per_channel,
             stopped_readers: 0,
             publish_connections: 1,
+            publishing: self.publishing.clone(),
+            subscribers: self.subscribers.clone(),
             payload: PAYLOAD,
             patience: PATIENCE,
         }

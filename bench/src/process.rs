@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,12 +46,16 @@ pub fn leash(core: Option<usize>, program: &Path, arguments: &[String]) -> io::E
 }
 
 /// How a server says that it is ready.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Readiness {
     /// It accepts connections here.
     Accepts(SocketAddr),
     /// `GET /readyz` answers 200 here.
     Readyz(SocketAddr),
+    /// It accepts connections on both ports of 127.0.0.1.
+    Both(u16, u16),
+    /// It has made this file.
+    Exists(PathBuf),
 }
 
 /// A child process, killed when dropped.
@@ -129,10 +133,13 @@ impl Drop for Process {
 }
 
 impl Readiness {
-    fn holds(self) -> bool {
+    fn holds(&self) -> bool {
+        let accepts = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
         match self {
             Readiness::Accepts(address) => TcpStream::connect(address).is_ok(),
-            Readiness::Readyz(address) => readyz(address).unwrap_or(false),
+            Readiness::Readyz(address) => readyz(*address).unwrap_or(false),
+            Readiness::Both(one, other) => accepts(*one) && accepts(*other),
+            Readiness::Exists(path) => path.exists(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a suite found, for people and for programs.
 
 pub mod markdown;
+pub mod page;
 pub mod svg;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::load::tally::Faults;
 use crate::machine::Machine;
 use crate::measure::Run;
-use crate::scenario::{Basis, Better, Contender, Criterion, Scenario};
+use crate::scenario::{Basis, Better, Contender, Criterion, Curve, Point, Scenario};
 
 #[derive(Debug, Serialize)]
 pub struct Results {
@@ -26,6 +27,7 @@ pub struct Results {
 pub struct ScenarioResult {
     pub id: &'static str,
     pub title: &'static str,
+    pub point: Option<Point>,
     pub contenders: Vec<ContenderResult>,
     pub verdicts: Vec<Verdict>,
 }
@@ -124,6 +126,7 @@ impl ScenarioResult {
         let mut result = Self {
             id: scenario.id,
             title: scenario.title,
+            point: scenario.point,
             contenders,
             verdicts: Vec::new(),
         };
@@ -201,6 +204,46 @@ impl ScenarioResult {
     }
 }
 
+/// How the cost grows with something.
+#[derive(Debug)]
+pub struct CurveResult {
+    pub curve: Curve,
+    /// By size: the relay's cost, as a ratio to the floor's under the same load.
+    pub points: Vec<(f64, f64)>,
+    /// The largest ratio divided by the least; none with fewer than two points.
+    pub growth: Option<f64>,
+    pub met: Option<bool>,
+}
+
+/// The curves that were measured.
+#[must_use]
+pub fn curves(results: &Results) -> Vec<CurveResult> {
+    let measured = Curve::ALL.map(|curve| {
+        let points = results.scenarios.iter().filter_map(|scenario| {
+            let point = scenario.point.filter(|point| point.curve == curve)?;
+            Some((point.x, scenario.verdicts.first()?.value?))
+        });
+        curve_of(curve, points.collect())
+    });
+    let some = |curve: &CurveResult| !curve.points.is_empty();
+    measured.into_iter().filter(some).collect()
+}
+
+fn curve_of(curve: Curve, points: Vec<(f64, f64)>) -> CurveResult {
+    let ratios = || points.iter().map(|(_, ratio)| *ratio);
+    let (least, most) = (
+        ratios().fold(f64::INFINITY, f64::min),
+        ratios().fold(0.0, f64::max),
+    );
+    let growth = (points.len() > 1 && least > 0.0).then(|| most / least);
+    CurveResult {
+        curve,
+        growth,
+        met: growth.map(|growth| growth <= Curve::FLAT),
+        points,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +295,14 @@ mod tests {
         let result = ScenarioResult::new(scenario, vec![ran(Contender::Relay, &[1.0])]);
         assert_eq!(result.verdicts[0].met, Some(false));
         assert!(!result.met() && result.sound());
+    }
+
+    #[test]
+    fn a_curve_is_flat_if_its_most_is_little_more_than_its_least() {
+        let of = |points: &[(f64, f64)]| curve_of(Curve::Streams, points.to_vec()).met;
+        assert_eq!(of(&[(1.0, 1.0), (10.0, 1.15)]), Some(true));
+        assert_eq!(of(&[(1.0, 1.2), (10.0, 1.0)]), Some(false));
+        assert_eq!(of(&[(1.0, 1.2)]), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::load::subscribers::Wire;
+
 /// A server that a scenario runs against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -9,15 +11,33 @@ pub enum Contender {
     Floor,
     FloorBatched,
     Relay,
+    Nchan,
+    Pushpin,
 }
 
 impl Contender {
+    pub const ALL: [Contender; 5] = [
+        Contender::Floor,
+        Contender::FloorBatched,
+        Contender::Relay,
+        Contender::Nchan,
+        Contender::Pushpin,
+    ];
+
+    /// Whether it is a server of others.
+    #[must_use]
+    pub fn is_a_peer(self) -> bool {
+        matches!(self, Contender::Nchan | Contender::Pushpin)
+    }
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Contender::Floor => "floor",
             Contender::FloorBatched => "floor, batched",
             Contender::Relay => "relay",
+            Contender::Nchan => "nchan",
+            Contender::Pushpin => "Pushpin",
         }
     }
 }
@@ -53,6 +73,26 @@ pub enum Load {
         seconds: f64,
         payload: usize,
     },
+}
+
+impl Load {
+    /// Streams that are open at once.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        let streams = match *self {
+            Load::Paced {
+                channels,
+                streams_per_channel,
+                ..
+            } => channels * streams_per_channel,
+            Load::Saturated { streams, .. }
+            | Load::Idle { streams }
+            | Load::Storm { streams }
+            | Load::Resume { streams, .. }
+            | Load::Slow { streams, .. } => streams,
+        };
+        u64::from(streams)
+    }
 }
 
 /// Which way is good.
@@ -100,12 +140,70 @@ pub enum Log {
     InRedis,
 }
 
+/// What is out of the ordinary about streams and events.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant {
+    pub wire: Wire,
+    pub subjects: Subjects,
+    /// Different filters, each of which lets every event through; 0: none.
+    pub filters: u32,
+    /// Further channels that all streams ask for, and that only the one stream asks for.
+    pub shared_channels: u32,
+    pub own_channels: u32,
+    /// Events that a channel keeps, and has before the load begins.
+    pub history: Option<u32>,
+}
+
+/// For whom the credentials of streams stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subjects {
+    /// One token, of one subject.
+    One,
+    /// Each stream has a signed token, and a subject of its own.
+    Each,
+}
+
+/// A place on a curve of cost by size.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Point {
+    pub curve: Curve,
+    pub x: f64,
+}
+
+/// What grows. The cost should not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Curve {
+    Streams,
+    Channels,
+    Filters,
+}
+
+impl Curve {
+    pub const ALL: [Curve; 3] = [Curve::Streams, Curve::Channels, Curve::Filters];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Curve::Streams => "streams",
+            Curve::Channels => "channels",
+            Curve::Filters => "filters",
+        }
+    }
+
+    /// The largest may cost so many times the least.
+    pub const FLAT: f64 = 1.15;
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     pub id: &'static str,
     pub title: &'static str,
     pub log: Log,
+    pub variant: Variant,
     pub load: Load,
+    /// Where it stands on a curve, if it is a point of one.
+    pub point: Option<Point>,
     pub contenders: &'static [Contender],
     pub criteria: &'static [Criterion],
 }
@@ -138,6 +236,101 @@ const fn throughput(metric: &'static str, target: Option<f64>) -> Criterion {
 }
 
 const BOTH: &[Contender] = &[Contender::Floor, Contender::Relay];
+const ALL: &[Contender] = &[
+    Contender::Floor,
+    Contender::Relay,
+    Contender::Nchan,
+    Contender::Pushpin,
+];
+const RELAY: &[Contender] = &[Contender::Relay];
+
+const ORDINARY: Variant = Variant {
+    wire: Wire::Plain,
+    subjects: Subjects::One,
+    filters: 0,
+    shared_channels: 0,
+    own_channels: 0,
+    history: None,
+};
+
+/// 20,000 deliveries a second to so many streams, each with this variant.
+const fn growing(
+    id: &'static str,
+    title: &'static str,
+    streams: u32,
+    variant: Variant,
+    point: Point,
+) -> Scenario {
+    Scenario {
+        id,
+        title,
+        log: Log::InMemory,
+        variant,
+        load: Load::Paced {
+            channels: 1,
+            streams_per_channel: streams,
+            rate: 20_000.0 / streams as f64,
+            seconds: 4.0,
+            connections: 1,
+        },
+        point: Some(point),
+        contenders: BOTH,
+        criteria: COST,
+    }
+}
+
+const COST: &[Criterion] = &[ratio("cpu_us_per_event", None)];
+const COST_AND_LATENCY: &[Criterion] = &[
+    ratio("cpu_us_per_event", None),
+    ratio("latency_p99_ms", None),
+];
+
+const fn point(curve: Curve, x: f64) -> Point {
+    Point { curve, x }
+}
+
+/// S1 at a fifth of its rate, with a variant.
+const fn varied(id: &'static str, title: &'static str, variant: Variant) -> Scenario {
+    Scenario {
+        id,
+        title,
+        log: Log::InMemory,
+        variant,
+        load: Load::Paced {
+            channels: 1,
+            streams_per_channel: 1000,
+            rate: 20.0,
+            seconds: 4.0,
+            connections: 1,
+        },
+        point: None,
+        contenders: BOTH,
+        criteria: COST_AND_LATENCY,
+    }
+}
+
+const fn idle(
+    id: &'static str,
+    title: &'static str,
+    variant: Variant,
+    criteria: &'static [Criterion],
+    contenders: &'static [Contender],
+) -> Scenario {
+    Scenario {
+        id,
+        title,
+        log: Log::InMemory,
+        variant,
+        load: Load::Idle { streams: 10_000 },
+        point: None,
+        contenders,
+        criteria,
+    }
+}
+
+const SMALL: &[Criterion] = &[value("pss_bytes_per_stream", Some(512.0))];
+const BELOW_20_KIB: &[Criterion] = &[value("pss_bytes_per_stream", Some(20_480.0))];
+const STATED: &[Criterion] = &[value("pss_bytes_per_stream", None)];
 
 /// All scenarios, in the order in which they run.
 pub const SCENARIOS: &[Scenario] = &[
@@ -145,6 +338,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S1",
         title: "1 channel × 1,000 streams × 100 events/s",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 1000,
@@ -152,7 +346,8 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 5.0,
             connections: 1,
         },
-        contenders: BOTH,
+        point: None,
+        contenders: ALL,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.1)),
             ratio("latency_p99_ms", Some(1.15)),
@@ -163,6 +358,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S2",
         title: "1 channel × 5,000 streams × 20 events/s",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 5000,
@@ -170,7 +366,8 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 5.0,
             connections: 1,
         },
-        contenders: BOTH,
+        point: None,
+        contenders: ALL,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.1)),
             ratio("latency_p99_ms", None),
@@ -180,6 +377,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S4",
         title: "1,000 channels × 5 streams, 2,000 publishes/s",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1000,
             streams_per_channel: 5,
@@ -187,7 +385,8 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 5.0,
             connections: 8,
         },
-        contenders: BOTH,
+        point: None,
+        contenders: ALL,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.3)),
             ratio("latency_p99_ms", None),
@@ -197,6 +396,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S1-redis",
         title: "S1 through Redis",
         log: Log::InRedis,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 1000,
@@ -204,6 +404,7 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 5.0,
             connections: 1,
         },
+        point: None,
         contenders: BOTH,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.15)),
@@ -215,6 +416,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S4-redis",
         title: "S4 through Redis",
         log: Log::InRedis,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1000,
             streams_per_channel: 5,
@@ -222,6 +424,7 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 5.0,
             connections: 8,
         },
+        point: None,
         contenders: BOTH,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.5)),
@@ -233,6 +436,7 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S8",
         title: "1 channel × 100 streams × 20 events/s",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Paced {
             channels: 1,
             streams_per_channel: 100,
@@ -240,7 +444,8 @@ pub const SCENARIOS: &[Scenario] = &[
             seconds: 8.0,
             connections: 1,
         },
-        contenders: BOTH,
+        point: None,
+        contenders: ALL,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.3)),
             ratio("latency_p99_ms", None),
@@ -250,12 +455,14 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "S5",
         title: "saturation: 1,000 streams, W events outstanding, 64 publishing connections",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Saturated {
             streams: 1000,
             connections: 64,
             outstanding: &[1, 4, 16, 64],
             seconds: 2.0,
         },
+        point: None,
         contenders: &[Contender::Floor, Contender::FloorBatched, Contender::Relay],
         criteria: &[
             throughput("deliveries_per_second_w1", None),
@@ -264,31 +471,68 @@ pub const SCENARIOS: &[Scenario] = &[
             throughput("deliveries_per_second_w64", Some(12.0)),
         ],
     },
-    Scenario {
-        id: "S3",
-        title: "memory of 10,000 idle streams",
-        log: Log::InMemory,
-        load: Load::Idle { streams: 10_000 },
-        contenders: BOTH,
-        criteria: &[value("pss_bytes_per_stream", Some(512.0))],
-    },
+    idle(
+        "S3",
+        "10,000 idle streams, with subject, grant, filter, limits",
+        Variant {
+            filters: 1,
+            ..ORDINARY
+        },
+        SMALL,
+        ALL,
+    ),
+    idle(
+        "S3-subjects",
+        "the same, each stream with a subject of its own",
+        Variant {
+            filters: 1,
+            subjects: Subjects::Each,
+            ..ORDINARY
+        },
+        STATED,
+        RELAY,
+    ),
+    idle(
+        "S3-tls",
+        "10,000 idle streams over TLS",
+        Variant {
+            wire: Wire::Tls,
+            ..ORDINARY
+        },
+        BELOW_20_KIB,
+        RELAY,
+    ),
+    idle(
+        "S3-http2",
+        "10,000 idle streams over HTTP/2, one a connection",
+        Variant {
+            wire: Wire::Http2,
+            ..ORDINARY
+        },
+        STATED,
+        RELAY,
+    ),
     Scenario {
         id: "S6",
         title: "5,000 streams cut at once and back",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Storm { streams: 5000 },
-        contenders: BOTH,
+        point: None,
+        contenders: ALL,
         criteria: &[ratio("back_seconds", Some(1.2)), ratio("cpu_seconds", None)],
     },
     Scenario {
         id: "S7",
         title: "2,000 streams cut for 1 s at 50 events/s, resumed by Last-Event-ID",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Resume {
             streams: 2000,
             rate: 50.0,
             away: 1.0,
         },
+        point: None,
         contenders: &[Contender::Relay],
         criteria: &[
             value("caught_up_seconds", Some(0.5)),
@@ -300,12 +544,14 @@ pub const SCENARIOS: &[Scenario] = &[
         id: "slow",
         title: "1,000 streams × 25 events/s of 16 KiB, without and with one reader that stopped",
         log: Log::InMemory,
+        variant: ORDINARY,
         load: Load::Slow {
             streams: 1000,
             rate: 100.0,
             seconds: 5.0,
             payload: 8192,
         },
+        point: None,
         contenders: BOTH,
         criteria: &[
             ratio("latency_p99_ms_without", None),
@@ -313,6 +559,139 @@ pub const SCENARIOS: &[Scenario] = &[
             value("latency_p99_growth", None),
         ],
     },
+    varied(
+        "plain",
+        "S1 at 20 events/s, to compare the following with",
+        ORDINARY,
+    ),
+    varied(
+        "tls",
+        "the same over TLS",
+        Variant {
+            wire: Wire::Tls,
+            ..ORDINARY
+        },
+    ),
+    varied(
+        "http2",
+        "the same over HTTP/2",
+        Variant {
+            wire: Wire::Http2,
+            ..ORDINARY
+        },
+    ),
+    varied(
+        "channels-64",
+        "the same with 64 channels a stream",
+        Variant {
+            shared_channels: 63,
+            ..ORDINARY
+        },
+    ),
+    varied(
+        "history-10",
+        "the same with a history of 10 events",
+        Variant {
+            history: Some(10),
+            ..ORDINARY
+        },
+    ),
+    varied(
+        "history-10000",
+        "the same with a history of 10,000 events",
+        Variant {
+            history: Some(10_000),
+            ..ORDINARY
+        },
+    ),
+    growing(
+        "S9-streams-100",
+        "100 streams, 20,000 deliveries/s",
+        100,
+        ORDINARY,
+        point(Curve::Streams, 100.0),
+    ),
+    growing(
+        "S9-streams-1000",
+        "1,000 streams, 20,000 deliveries/s",
+        1000,
+        ORDINARY,
+        point(Curve::Streams, 1000.0),
+    ),
+    growing(
+        "S9-streams-5000",
+        "5,000 streams, 20,000 deliveries/s",
+        5000,
+        ORDINARY,
+        point(Curve::Streams, 5000.0),
+    ),
+    growing(
+        "S9-streams-18000",
+        "18,000 streams, 20,000 deliveries/s",
+        18_000,
+        ORDINARY,
+        point(Curve::Streams, 18_000.0),
+    ),
+    growing(
+        "S9-channels-1000",
+        "1,000 streams, each with a quiet channel of its own: 1,000 feeds",
+        1000,
+        Variant {
+            own_channels: 1,
+            ..ORDINARY
+        },
+        point(Curve::Channels, 1000.0),
+    ),
+    growing(
+        "S9-channels-10000",
+        "1,000 streams, each with 10 quiet channels of its own",
+        1000,
+        Variant {
+            own_channels: 10,
+            ..ORDINARY
+        },
+        point(Curve::Channels, 10_000.0),
+    ),
+    growing(
+        "S9-channels-99000",
+        "1,000 streams, each with 99 quiet channels of its own",
+        1000,
+        Variant {
+            own_channels: 99,
+            ..ORDINARY
+        },
+        point(Curve::Channels, 99_000.0),
+    ),
+    growing(
+        "S9-filters-1",
+        "1,000 streams with one filter",
+        1000,
+        Variant {
+            filters: 1,
+            ..ORDINARY
+        },
+        point(Curve::Filters, 1.0),
+    ),
+    growing(
+        "S9-filters-10",
+        "1,000 streams with 10 different filters",
+        1000,
+        Variant {
+            filters: 10,
+            ..ORDINARY
+        },
+        point(Curve::Filters, 10.0),
+    ),
+    growing(
+        "S9-filters-1000",
+        "1,000 streams with 1,000 different filters",
+        1000,
+        Variant {
+            filters: 1000,
+            ..ORDINARY
+        },
+        point(Curve::Filters, 1000.0),
+    ),
 ];
 
 /// The scenario of that name, in any case.
@@ -321,4 +700,39 @@ pub fn find(id: &str) -> Option<&'static Scenario> {
     SCENARIOS
         .iter()
         .find(|scenario| scenario.id.eq_ignore_ascii_case(id))
+}
+
+/// That scenario, or all whose names go on with a dash.
+#[must_use]
+pub fn named(id: &str) -> Vec<&'static Scenario> {
+    match find(id) {
+        Some(scenario) => vec![scenario],
+        None => {
+            let start = format!("{}-", id.to_ascii_lowercase());
+            let all = SCENARIOS.iter();
+            all.filter(|scenario| scenario.id.to_ascii_lowercase().starts_with(&start))
+                .collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_means_one_scenario_or_a_family() {
+        assert_eq!(named("s1").len(), 1);
+        let curve = SCENARIOS.iter().filter(|scenario| scenario.point.is_some());
+        assert_eq!(named("S9").len(), curve.count());
+        assert!(named("S").is_empty());
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = SCENARIOS.iter().map(|s| s.id.to_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), SCENARIOS.len());
+    }
 }

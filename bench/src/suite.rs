@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::load::endpoint::{Endpoint, EndpointError};
-use crate::load::generator::LoadError;
+use crate::load::generator::{LoadError, Publishing};
+use crate::load::subscribers::Subscribers;
 use crate::machine::{self, Cores, Machine};
 use crate::measure::{self, Run, Target};
+use crate::peers::{Peer, nchan, pushpin};
 use crate::process::{Process, ProcessError, Readiness, Tree, free_port};
+use crate::relay;
 use crate::report::{ContenderResult, Results, ScenarioResult, markdown, svg};
 use crate::scenario::{Contender, Log, Scenario};
 
@@ -58,6 +61,22 @@ pub struct Options {
     pub repeat: usize,
     pub quick: bool,
     pub out: PathBuf,
+    /// Others, where they are installed.
+    pub peers: Peers,
+}
+
+/// Whether servers of others are measured, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peers {
+    Measured,
+    LeftOut,
+}
+
+impl Options {
+    fn log_of(&self, contender: Contender) -> PathBuf {
+        let name = contender.name().replace(", ", "-");
+        self.out.join(format!("{name}.log"))
+    }
 }
 
 /// By how much `quick` divides the measured time.
@@ -96,6 +115,14 @@ pub fn run(options: &Options) -> Result<Results, SuiteError> {
         scenarios: Vec::new(),
     };
     for scenario in &options.scenarios {
+        let streams = scenario.load.streams();
+        if streams > most_streams(results.machine.open_files) {
+            eprintln!(
+                "{}: left out: {streams} streams need a higher limit of open files than {}",
+                scenario.id, results.machine.open_files
+            );
+            continue;
+        }
         results
             .scenarios
             .push(run_scenario(scenario, options, server_core));
@@ -107,8 +134,14 @@ pub fn run(options: &Options) -> Result<Results, SuiteError> {
 
 fn run_scenario(scenario: &Scenario, options: &Options, core: Option<usize>) -> ScenarioResult {
     eprintln!("{}: {}", scenario.id, scenario.title);
-    let compared = |contender: &&Contender| {
-        **contender != Contender::Relay || !matches!(options.subject, Subject::Nothing)
+    let compared = |contender: &&Contender| match contender {
+        Contender::Floor | Contender::FloorBatched => true,
+        Contender::Relay => !matches!(options.subject, Subject::Nothing),
+        peer => {
+            options.peers == Peers::Measured
+                && matches!(options.subject, Subject::Program(_))
+                && is_installed(**peer, options)
+        }
     };
     let mut contenders: Vec<ContenderResult> = scenario
         .contenders
@@ -116,29 +149,46 @@ fn run_scenario(scenario: &Scenario, options: &Options, core: Option<usize>) -> 
         .filter(compared)
         .map(|&c| ContenderResult::new(c))
         .collect();
-    for repetition in 1..=options.repeat {
+    let repeat = repetitions(scenario, options);
+    for repetition in 1..=repeat {
         for result in &mut contenders {
+            if repetition > 1 && options.quick && result.contender.is_a_peer() {
+                continue;
+            }
             let name = result.contender.name();
             match run_undisturbed(scenario, result.contender, options, core) {
                 Ok(run) => {
                     eprintln!(
-                        "  {repetition}/{} {name:<15} {}",
-                        options.repeat,
+                        "  {repetition}/{repeat} {name:<15} {}",
                         headline(scenario, &run)
                     );
                     result.add(run);
                 }
                 Err(error) => {
-                    eprintln!(
-                        "  {repetition}/{} {name:<15} failed: {error}",
-                        options.repeat
-                    );
+                    eprintln!("  {repetition}/{repeat} {name:<15} failed: {error}");
                     result.failures.push(error.to_string());
                 }
             }
         }
     }
     ScenarioResult::new(scenario, contenders)
+}
+
+/// How many streams a server may have that keeps a sixteenth for other connections, and some files for
+/// itself.
+fn most_streams(open_files: u64) -> u64 {
+    let connections = open_files.saturating_sub(500);
+    connections - connections / 16
+}
+
+/// A point of a curve is compared with its neighbours, which are many. When time is short, only what has
+/// a target is measured again.
+fn repetitions(scenario: &Scenario, options: &Options) -> usize {
+    let has_target = scenario.criteria.iter().any(|c| c.target.is_some());
+    match (scenario.point, options.quick && !has_target) {
+        (None, false) => options.repeat,
+        _ => 1,
+    }
 }
 
 fn headline(scenario: &Scenario, run: &Run) -> String {
@@ -203,18 +253,21 @@ fn run_once(
     let busy = machine::wait_until_quiet(patience);
     let log = match contender {
         Contender::Relay => scenario.log,
-        Contender::Floor | Contender::FloorBatched => Log::InMemory,
+        _ => Log::InMemory,
     };
-    let (target, processes) = start(contender, log, options, core)?;
+    let (target, processes) = start(contender, scenario, log, options, core)?;
     let shorten = if options.quick { QUICK } else { 1.0 };
+    if let (Contender::Relay, Some(events)) = (contender, scenario.variant.history) {
+        measure::fill(&target, events)?;
+    }
     let mut run = measure::run(scenario.load, &target, shorten)?;
     drop(processes);
     run.busy_before_percent = busy * 100.0;
     Ok(run)
 }
 
-/// What serves, and what has its log.
-type Processes = (Option<Process>, Option<Process>);
+/// What serves with all that it needs, and what has its log.
+type Processes = (Vec<Process>, Option<Process>);
 
 /// A Redis that keeps nothing, and where it listens.
 fn start_redis(options: &Options, core: Option<usize>) -> Result<(Process, String), RunError> {
@@ -236,76 +289,154 @@ fn start_redis(options: &Options, core: Option<usize>) -> Result<(Process, Strin
     Ok((process, format!("redis://127.0.0.1:{port}")))
 }
 
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
 fn start(
     contender: Contender,
-    log_in: Log,
+    scenario: &Scenario,
+    log: Log,
+    options: &Options,
+    core: Option<usize>,
+) -> Result<(Target, Processes), RunError> {
+    match (contender, &options.subject) {
+        (Contender::Floor | Contender::FloorBatched, _) => start_floor(contender, options, core),
+        (Contender::Nchan | Contender::Pushpin, _) => start_peer(contender, options, core),
+        (Contender::Relay, Subject::Running { base, tree }) => {
+            let target = target(base, *tree, Publishing::default(), Subscribers::default())?;
+            Ok((target, (Vec::new(), None)))
+        }
+        (Contender::Relay, Subject::Program(program)) => {
+            start_relay(program, scenario, log, options, core)
+        }
+        (Contender::Relay, Subject::Nothing) => {
+            Err(io::Error::from(io::ErrorKind::NotFound).into())
+        }
+    }
+}
+
+fn start_floor(
+    contender: Contender,
     options: &Options,
     core: Option<usize>,
 ) -> Result<(Target, Processes), RunError> {
     let port = free_port()?;
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let log = options
-        .out
-        .join(format!("{}.log", contender.name().replace(", ", "-")));
-    let text = |words: &[&str]| {
-        words
-            .iter()
-            .map(|&word| word.to_owned())
-            .collect::<Vec<_>>()
-    };
+    let mut arguments = vec!["floor".to_owned(), "--port".to_owned(), port.to_string()];
+    if contender == Contender::FloorBatched {
+        arguments.push("--batch".to_owned());
+    }
+    let ready = Readiness::Accepts(local(port));
+    let log = options.log_of(contender);
+    let process = Process::start(&std::env::current_exe()?, &arguments, ready, core, &log)?;
+    let tree = Tree { root: process.id() };
+    let base = format!("http://{}", local(port));
+    let target = target(
+        &base,
+        Some(tree),
+        Publishing::default(),
+        Subscribers::default(),
+    )?;
+    Ok((target, (vec![process], None)))
+}
+
+fn start_relay(
+    program: &Path,
+    scenario: &Scenario,
+    log_in: Log,
+    options: &Options,
+    core: Option<usize>,
+) -> Result<(Target, Processes), RunError> {
     let redis = match log_in {
         Log::InMemory => None,
         Log::InRedis => Some(start_redis(options, core)?),
     };
-    let (program, arguments, readiness) = match (contender, &options.subject) {
-        (Contender::Floor | Contender::FloorBatched, _) => {
-            let mut arguments = text(&["floor", "--port", &port.to_string()]);
-            if contender == Contender::FloorBatched {
-                arguments.push("--batch".to_owned());
-            }
-            (
-                std::env::current_exe()?,
-                arguments,
-                Readiness::Accepts(local(port)),
-            )
-        }
-        (Contender::Relay, Subject::Running { base, tree }) => {
-            return Ok((target(base, *tree)?, (None, None)));
-        }
-        (Contender::Relay, Subject::Program(program)) => {
-            let admin = local(free_port()?);
-            let listen = local(port).to_string();
-            let mut arguments = text(&[
-                "serve",
-                "--listen",
-                &listen,
-                "--admin-listen",
-                &admin.to_string(),
-            ]);
-            if let Some((_, url)) = &redis {
-                arguments.extend(text(&["--redis-url", url]));
-            }
-            (program.clone(), arguments, Readiness::Readyz(admin))
-        }
-        (Contender::Relay, Subject::Nothing) => {
-            return Err(io::Error::from(io::ErrorKind::NotFound).into());
-        }
-    };
-    let process = Process::start(&program, &arguments, readiness, core, &log)?;
+    let (port, admin) = (free_port()?, local(free_port()?));
+    let variant = &scenario.variant;
+    let config = relay::write_configuration(&options.out.join("relay"), variant)?;
+    let words = [
+        "serve".to_owned(),
+        format!("--config={}", config.display()),
+        format!("--listen={}", local(port)),
+        format!("--admin-listen={admin}"),
+    ];
+    let mut arguments = words.to_vec();
+    arguments.extend(redis.iter().map(|(_, url)| format!("--redis-url={url}")));
+    let ready = Readiness::Readyz(admin);
+    let log = options.log_of(Contender::Relay);
+    let process = Process::start(program, &arguments, ready, core, &log)?;
     let tree = Tree { root: process.id() };
     let redis = redis.map(|(redis, _)| redis);
-    let mut target = target(&format!("http://{}", local(port)), Some(tree))?;
+    let base = format!("http://{}", local(port));
+    let (publishing, subscribers) = (relay::publishing(variant), relay::subscribers(variant));
+    let mut target = target(&base, Some(tree), publishing, subscribers)?;
     target.redis = redis.as_ref().map(|redis| Tree { root: redis.id() });
-    Ok((target, (Some(process), redis)))
+    Ok((target, (vec![process], redis)))
 }
 
-fn target(base: &str, tree: Option<Tree>) -> Result<Target, EndpointError> {
+fn start_peer(
+    contender: Contender,
+    options: &Options,
+    core: Option<usize>,
+) -> Result<(Target, Processes), RunError> {
+    let folder = options.out.join(contender.name().to_lowercase());
+    let peer = prepare(contender, &std::path::absolute(&folder)?)?;
+    let Some(peer) = peer else {
+        return Err(io::Error::from(io::ErrorKind::NotFound).into());
+    };
+    let mut processes = Vec::new();
+    for start in peer.starts {
+        let log = options.log_of(contender);
+        let (program, arguments) = (&start.program, &start.arguments);
+        processes.push(Process::start(
+            program,
+            arguments,
+            start.readiness,
+            core,
+            &log,
+        )?);
+    }
+    // the last one is what serves
+    let tree = processes.last().map(|process| Tree { root: process.id() });
+    let target = Target {
+        subscribe: peer.subscribe.parse()?,
+        publish: peer.publish.parse()?,
+        publishing: peer.publishing,
+        subscribers: Subscribers::default(),
+        tree,
+        redis: None,
+    };
+    Ok((target, (processes, None)))
+}
+
+fn is_installed(contender: Contender, options: &Options) -> bool {
+    let folder = options.out.join(contender.name().to_lowercase());
+    let prepared = std::path::absolute(&folder).and_then(|folder| prepare(contender, &folder));
+    matches!(prepared, Ok(Some(_)))
+}
+
+fn prepare(contender: Contender, folder: &Path) -> io::Result<Option<Peer>> {
+    match contender {
+        Contender::Nchan => nchan::prepare(folder),
+        Contender::Pushpin => pushpin::prepare(folder),
+        Contender::Floor | Contender::FloorBatched | Contender::Relay => Ok(None),
+    }
+}
+
+fn target(
+    base: &str,
+    tree: Option<Tree>,
+    publishing: Publishing,
+    subscribers: Subscribers,
+) -> Result<Target, EndpointError> {
     let base = base.trim_end_matches('/');
     let subscribe: Endpoint = format!("{base}/v1/events?channel={{channel}}").parse()?;
     let publish: Endpoint = format!("{base}/v1/channels/{{channel}}/events").parse()?;
     Ok(Target {
         subscribe,
         publish,
+        publishing,
+        subscribers,
         tree,
         redis: None,
     })

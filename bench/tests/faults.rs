@@ -7,9 +7,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use relay_bench::load::generator::{Generator, Plan};
+use relay_bench::load::generator::{Generator, Plan, Publishing};
 use relay_bench::load::outcome::Outcome;
 use relay_bench::load::pace::Pace;
+use relay_bench::load::subscribers::Subscribers;
 use relay_bench::load::tally::Faults;
 
 const STREAMS: u32 = 3;
@@ -149,6 +150,8 @@ fn run(fault: Fault) -> Outcome {
         streams_per_channel: STREAMS,
         stopped_readers: 0,
         publish_connections: 1,
+        publishing: Publishing::default(),
+        subscribers: Subscribers::default(),
         payload: 256,
         patience: Duration::from_millis(500),
     })

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use relay_bench::floor::{self, Writes};
-use relay_bench::load::generator::{Generator, Plan};
+use relay_bench::load::generator::{Generator, Plan, Publishing};
 use relay_bench::load::outcome::Outcome;
 use relay_bench::load::pace::Pace;
+use relay_bench::load::subscribers::Subscribers;
 use relay_bench::process::free_port;
 
 fn plan(writes: Writes) -> Plan {
@@ -27,6 +28,8 @@ fn plan(writes: Writes) -> Plan {
         streams_per_channel: 5,
         stopped_readers: 0,
         publish_connections: 4,
+        publishing: Publishing::default(),
+        subscribers: Subscribers::default(),
         payload: 256,
         patience: Duration::from_secs(5),
     }

@@ -1,6 +1,7 @@
 //! The loop: something changed → look at that relay → say how it went, and when to look again.
 
 mod backoff;
+mod kinds;
 mod pace;
 mod reconcile;
 mod relays;
@@ -27,6 +28,7 @@ use crate::observe::Asker;
 use crate::prove::Prober;
 use crate::upgrade::Turn;
 use backoff::Backoff;
+use kinds::Kinds;
 use rivals::Rivals;
 
 /// How often the operator looks beyond the API server.
@@ -45,6 +47,7 @@ pub struct Context {
     shown: Arc<Shown>,
     own: Pinned,
     backoff: Mutex<Backoff>,
+    kinds: Mutex<Kinds>,
     rivals: Mutex<Rivals>,
     turn: Mutex<Turn>,
     asker: Asker,
@@ -74,6 +77,7 @@ impl Context {
             shown,
             own,
             backoff: Mutex::default(),
+            kinds: Mutex::default(),
             rivals: Mutex::default(),
             turn: Mutex::default(),
             asker,

@@ -89,7 +89,11 @@ pub use routes::{
     RouteCredentials, RouteFilter, RoutePath, RoutePathError, RouteStatus,
 };
 pub use schema::schema;
-pub use sources::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceKind, SourceRedis};
+pub use sources::{
+    AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
+    Durable, Expect, Mapping, RabbitmqSource, RedisStreamSource, Routing, Source, SourceKind,
+    SourceRedis, StompSource,
+};
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};
 pub use tickets::{TicketBinding, Tickets};

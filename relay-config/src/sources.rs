@@ -1,17 +1,25 @@
 //! Systems that events are pulled from. A kind of source has a file of its own in `sources/`.
 
+mod amqp;
+mod broker;
 mod mapping;
+mod rabbitmq;
 mod redis;
 mod redis_stream;
+mod stomp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::validate::Problem;
 
+pub use amqp::AmqpSource;
+pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
 pub use mapping::{Expect, Mapping};
+pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
 pub use redis_stream::{Begin, RedisStreamSource};
+pub use stomp::{Durable, Routing, StompSource};
 
 /// A system that events are pulled from: a name, exactly one kind, and what of a message becomes
 /// an event.
@@ -26,6 +34,17 @@ pub struct Source {
     /// event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_stream: Option<RedisStreamSource>,
+    /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq: Option<RabbitmqSource>,
+    /// Topics and queues over STOMP: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<StompSource>,
+    /// Topics and queues over AMQP 1.0: ActiveMQ, Artemis. What the broker keeps, queues and durable
+    /// subscriptions, is acknowledged once the event log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<AmqpSource>,
     /// What of a message becomes an event.
     #[serde(default, skip_serializing_if = "Mapping::is_default")]
     pub mapping: Mapping,
@@ -36,6 +55,12 @@ pub struct Source {
 pub enum SourceKind<'s> {
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// Queues of RabbitMQ.
+    Rabbitmq(&'s RabbitmqSource),
+    /// Destinations over STOMP.
+    Stomp(&'s StompSource),
+    /// Addresses over AMQP 1.0.
+    Amqp(&'s AmqpSource),
 }
 
 impl SourceKind<'_> {
@@ -44,6 +69,9 @@ impl SourceKind<'_> {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RedisStream(_) => "redisStream",
+            Self::Rabbitmq(_) => "rabbitmq",
+            Self::Stomp(_) => "stomp",
+            Self::Amqp(_) => "amqp",
         }
     }
 
@@ -52,6 +80,9 @@ impl SourceKind<'_> {
         let path = format!("{path}.{}", self.as_str());
         match self {
             Self::RedisStream(source) => source.problems(&path),
+            Self::Rabbitmq(source) => source.problems(&path),
+            Self::Stomp(source) => source.problems(&path),
+            Self::Amqp(source) => source.problems(&path),
         }
     }
 }
@@ -65,7 +96,12 @@ impl Source {
 
     /// All kinds that are set. A legal document has one.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
-        let kinds = [self.redis_stream.as_ref().map(SourceKind::RedisStream)];
+        let kinds = [
+            self.redis_stream.as_ref().map(SourceKind::RedisStream),
+            self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
+            self.stomp.as_ref().map(SourceKind::Stomp),
+            self.amqp.as_ref().map(SourceKind::Amqp),
+        ];
         kinds.into_iter().flatten()
     }
 }

@@ -95,3 +95,109 @@ fn a_kind_that_there_is_not_is_an_unknown_key() {
         );
     }
 }
+
+/// A broker of RabbitMQ that can be used.
+const RABBIT: &str = "broker: {url: 'amqp://mq', credentials: {username: relay, passwordFile: /p}}";
+
+#[test]
+fn brokers_have_their_defaults() {
+    let config = read(&format!(
+        "[{{name: a, rabbitmq: {{{RABBIT}, queues: [q]}}}}, \
+          {{name: b, stomp: {{broker: {{url: 'stomp://mq'}}, destinations: [/topic/a]}}}}, \
+          {{name: c, amqp: {{broker: {{url: 'amqps://mq'}}, addresses: [a], routing: queue}}}}]"
+    ))
+    .unwrap();
+    let kinds: Vec<_> = config
+        .sources
+        .iter()
+        .filter_map(|source| source.kind())
+        .collect();
+    let [
+        SourceKind::Rabbitmq(rabbitmq),
+        SourceKind::Stomp(stomp),
+        SourceKind::Amqp(amqp),
+    ] = kinds[..]
+    else {
+        panic!("{kinds:?}");
+    };
+    assert_eq!(
+        (rabbitmq.prefetch, stomp.prefetch, amqp.prefetch),
+        (100, 100, 100)
+    );
+    assert_eq!(rabbitmq.broker.heartbeat.to_string(), "10s");
+    assert!(amqp.is_kept() && !stomp.is_kept());
+}
+
+#[test]
+fn a_topic_is_kept_only_where_somebody_keeps_it() {
+    let kept = |more: &str| {
+        let text = format!("[{{name: b, stomp: {{broker: {{url: 'stomp://mq'}}, {more}}}}}]");
+        let config = read(&text).unwrap();
+        match config.sources[0].kind() {
+            Some(SourceKind::Stomp(stomp)) => stomp.is_kept(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(kept("destinations: [/queue/a, /queue/b]"));
+    assert!(!kept("destinations: [/queue/a, /topic/b]"));
+    assert!(!kept("destinations: [a]"));
+    assert!(kept("destinations: [a], routing: queue"));
+    assert!(!kept("destinations: [/queue/a], routing: topic"));
+    assert!(kept(
+        "destinations: [/topic/a], durable: {clientId: c, name: n}"
+    ));
+}
+
+#[test]
+fn each_fault_of_a_broker_names_its_field() {
+    let rabbit = |more: &str| format!("rabbitmq: {{{RABBIT}, {more}}}");
+    let stomp = |more: &str| format!("stomp: {{broker: {{url: 'stomp://mq'}}, {more}}}");
+    let amqp = |more: &str| format!("amqp: {{broker: {{url: 'amqp://mq'}}, {more}}}");
+    let cases = [
+        (rabbit("queues: []"), "rabbitmq.queues"),
+        (rabbit("queues: [a, a]"), "rabbitmq.queues[1]"),
+        (rabbit("queues: [a], prefetch: 0"), "rabbitmq.prefetch"),
+        (
+            "rabbitmq: {broker: {url: 'amqp://mq'}, queues: [a]}".to_owned(),
+            "rabbitmq.broker",
+        ),
+        (
+            "rabbitmq: {broker: {url: 'amqp://u:secret@mq'}, queues: [a]}".to_owned(),
+            "rabbitmq.broker.url",
+        ),
+        (
+            "stomp: {broker: {url: 'stomp://mq', tls: {}}, destinations: [a]}".to_owned(),
+            "stomp.broker.tls",
+        ),
+        (
+            stomp("destinations: ['a\\nb']").replace('\'', "\""),
+            "stomp.destinations[0]",
+        ),
+        (
+            stomp("destinations: [a, b], durable: {clientId: c, name: n}"),
+            "stomp.durable",
+        ),
+        (
+            stomp("destinations: [a], durable: {clientId: '', name: n}"),
+            "stomp.durable.clientId",
+        ),
+        (
+            amqp("addresses: [a], routing: queue, durable: {clientId: c, name: n}"),
+            "amqp.durable",
+        ),
+        (
+            amqp("addresses: [a], routing: topic, prefetch: 10001"),
+            "amqp.prefetch",
+        ),
+    ];
+    for (kind, path) in cases {
+        let error = read(&format!("[{{name: a, {kind}}}]"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("sources[0].{path}")),
+            "{kind}: {error}"
+        );
+        assert!(!error.contains("secret"), "{error}");
+    }
+}

@@ -11,4 +11,5 @@ pub mod publish;
 pub mod redis_acl;
 pub mod redis_agent;
 pub mod redis_move;
+pub mod swf;
 pub mod token;

@@ -90,7 +90,7 @@ pub struct App {
     /// Where events are pulled from.
     pub sources: Vec<Arc<crate::source::Health>>,
     /// This process, as other replicas and clients see it.
-    pub replica: String,
+    pub replica: Arc<str>,
     pub started: Instant,
     phase: AtomicU8,
 }
@@ -114,7 +114,7 @@ impl App {
             sources: Vec::new(),
             live,
             reloads: Reloads::default(),
-            replica,
+            replica: replica.into(),
             started: Instant::now(),
             phase: AtomicU8::new(0),
         }

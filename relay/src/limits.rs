@@ -26,6 +26,7 @@ use notices::Notices;
 use parking_lot::Mutex;
 use relay_config::Limit;
 use sharing::Usage;
+use smallvec::SmallVec;
 use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -193,8 +194,11 @@ struct Used {
 /// A stream's place among those that may be open; given back when it is dropped.
 pub struct Permit {
     limits: Arc<Limits>,
-    held: Vec<(Key, Place)>,
+    held: Held,
 }
+
+/// The accounts in which a stream is counted. Small, because each stream has them.
+type Held = SmallVec<[(Scope, Place); 3]>;
 
 impl std::fmt::Debug for Permit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -206,11 +210,10 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limits.state.lock();
         let now = self.limits.now();
-        for (key, place) in &self.held {
-            let shared = *place == Place::Shared;
-            state.table(key.scope()).release(key, shared);
-            if !shared {
-                state.note(key, Usage::default(), now);
+        for (scope, place) in &self.held {
+            let owner = state.table(*scope).release(*place).cloned();
+            if let Some(key) = owner {
+                state.note(&key, Usage::default(), now);
             }
         }
     }
@@ -351,7 +354,7 @@ fn charge(
     resources: &[Resource],
     used: Used,
     now: Moment,
-) -> Result<Vec<(Key, Place)>, Exceeded> {
+) -> Result<Held, Exceeded> {
     let accounts = state.accounts(asker, now);
     let burst = state.config.burst.std();
     for (key, limit, place) in &accounts {
@@ -381,7 +384,7 @@ fn charge(
                 state.hasten(&key);
             }
         }
-        (key, place)
+        (key.scope(), place)
     });
     Ok(charged.collect())
 }

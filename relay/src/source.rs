@@ -5,6 +5,9 @@
 //! replica is elected ([`election`]), messages become events ([`mapping`]), are appended, counted and
 //! logged ([`intake`], [`health`]), and what fails is begun again ([`runner`]).
 
+#[cfg(feature = "amqp")]
+mod amqp;
+mod broker;
 pub mod demo;
 pub mod election;
 pub mod fault;
@@ -12,8 +15,11 @@ pub mod health;
 pub mod intake;
 pub mod mapping;
 pub mod message;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 mod redis_stream;
 pub mod runner;
+mod stomp;
 
 pub use fault::{Fault, FaultReason};
 pub use health::{DropReason, Health, Lag};
@@ -67,5 +73,23 @@ pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
         SourceKind::RedisStream(settings) => {
             Box::new(redis_stream::RedisStream::new(settings.clone()))
         }
+        SourceKind::Stomp(settings) => Box::new(stomp::Stomp::new(settings.clone())),
+        #[cfg(feature = "rabbitmq")]
+        SourceKind::Rabbitmq(settings) => Box::new(rabbitmq::Rabbitmq::new(settings.clone())),
+        #[cfg(feature = "amqp")]
+        SourceKind::Amqp(settings) => Box::new(amqp::Amqp::new(settings.clone())),
+        #[cfg(not(all(feature = "amqp", feature = "rabbitmq")))]
+        kind => return Err(left_out(kind)),
     })
+}
+
+/// A kind that this build does not have.
+#[cfg(not(all(feature = "amqp", feature = "rabbitmq")))]
+fn left_out(kind: SourceKind<'_>) -> Fault {
+    let kind = kind.as_str();
+    let text = format!(
+        "this build of the relay has no `{kind}`: take a released one, or build with the cargo feature \
+         `{kind}`"
+    );
+    Fault::new(FaultReason::Settings, text)
 }

@@ -1,8 +1,10 @@
 //! TLS of a listener: what a handshake needs, read from files that may change while streams go on.
+//! [`outward`] has TLS towards others.
 
 pub mod client_certificate;
 pub mod files;
 pub mod handshakes;
+pub(crate) mod outward;
 pub mod watch;
 
 use crate::{

@@ -11,59 +11,14 @@ mod support;
 use application::{Application, Reply};
 use relay_config::Algorithm;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+use std::{fs, path::Path, process::Command};
+use support::{
+    Relay,
+    program::{Program, python},
 };
-use support::{LIMIT, Relay};
 use tempfile::TempDir;
 
 const OPERATOR: &str = "Authorization: Bearer operator-secret";
-
-/// A client as a process, and the lines that it prints.
-struct Client {
-    process: Child,
-    lines: Receiver<String>,
-}
-
-impl Client {
-    fn start(command: &mut Command) -> Client {
-        let mut process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the client is installed");
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let (tell, lines) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Client { process, lines }
-    }
-
-    fn until(&self, wanted: &str) {
-        loop {
-            let line = self.lines.recv_timeout(LIMIT);
-            if line.unwrap_or_else(|_| panic!("no {wanted:?} came")) == wanted {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn curl() -> Command {
     let mut curl = Command::new("curl");
@@ -74,14 +29,6 @@ fn curl() -> Command {
         "--fail-with-body",
     ]);
     curl
-}
-
-fn python() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install-python-clients.sh");
-    let output = Command::new("sh").arg(script).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn start(auth: &Value) -> Relay {
@@ -109,7 +56,7 @@ fn a_script_streams_with_a_static_token_and_curl() {
         "http://{}/v1/events?channel=orders.*&from=earliest",
         relay.public
     );
-    let client = Client::start(
+    let client = Program::start(
         curl()
             .arg("--header")
             .arg(format!("@{}", headers.display()))
@@ -134,7 +81,7 @@ fn an_application_that_alone_knows_its_sessions_serves_curl_with_a_cookie() {
         "http://{}/v1/events?channel=orders.eu&from=earliest",
         relay.public
     );
-    let client = Client::start(curl().args(["--cookie", "session=ann-session"]).arg(&url));
+    let client = Program::start(curl().args(["--cookie", "session=ann-session"]).arg(&url));
     publish(&relay, OPERATOR);
     client.until("data: hello");
     assert!(application.asked()[0].contains("session=ann-session"));
@@ -181,7 +128,7 @@ fn a_backend_streams_with_httpx_and_tokens_that_another_implementation_signed() 
         "grant": {"publish": ["orders.*"], "subscribe": ["orders.*"]},
     }]}));
     let token = |algorithm: Algorithm| tokens[algorithm.as_str()].as_str().unwrap();
-    let client = Client::start(
+    let client = Program::start(
         Command::new(&python)
             .arg(clients.join("stream.py"))
             .arg(format!(

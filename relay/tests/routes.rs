@@ -9,6 +9,8 @@ mod app_qg_api;
 mod application;
 #[path = "routes/example.rs"]
 mod example;
+#[path = "routes/monitor.rs"]
+mod monitor;
 #[path = "routes/reload.rs"]
 mod reload;
 #[path = "routes/sai_dashboard.rs"]
@@ -18,3 +20,5 @@ mod sse_relay_server;
 mod support;
 #[path = "routes/swf_monitor.rs"]
 mod swf_monitor;
+#[path = "routes/swf_testbed.rs"]
+mod swf_testbed;

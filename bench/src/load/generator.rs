@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::books::Books;
@@ -12,6 +13,7 @@ use super::pace::{Drive, Pace};
 use super::publisher::{Answer, Due, PublishError, Publisher};
 use super::sse::Event;
 use super::stream::{Reader, Stage, Stream, StreamError};
+use super::subscribers::Subscribers;
 use super::tally::{Arrival, Faults};
 use crate::poller::{Interest, Poller, Ready};
 
@@ -39,10 +41,24 @@ pub struct Plan {
     /// Streams of the first channel that stop reading, besides the others.
     pub stopped_readers: u32,
     pub publish_connections: usize,
+    pub publishing: Publishing,
+    pub subscribers: Subscribers,
     /// Bytes of an event's data.
     pub payload: usize,
     /// How long nothing may arrive before the rest counts as lost.
     pub patience: Duration,
+}
+
+/// How an event is published.
+#[derive(Debug, Clone, Default)]
+pub struct Publishing {
+    /// Further lines of the request's head, each with its line end.
+    pub headers: String,
+    /// What the body has before and after the event's data; `{channel}` stands for the channel's name.
+    pub before: String,
+    pub after: String,
+    /// Where to, instead of the URL's address.
+    pub unix: Option<PathBuf>,
 }
 
 /// Handshakes under way at once.
@@ -74,6 +90,7 @@ pub struct Generator {
 struct Names {
     subscribe_target: String,
     publish_head: Vec<u8>,
+    publish_end: Vec<u8>,
     /// Attentive streams that should get what is published.
     audience: u32,
 }
@@ -88,7 +105,8 @@ impl Generator {
         let ledger = Ledger::new(run, plan.channels as usize, plan.payload);
         let mut publishers = Vec::new();
         for index in 0..plan.publish_connections {
-            let publisher = Publisher::connect(plan.publish.address())
+            let unix = plan.publishing.unix.as_deref();
+            let publisher = Publisher::connect(plan.publish.address(), unix)
                 .map_err(|error| LoadError::Publisher(error.into()))?;
             poller
                 .add(
@@ -283,8 +301,16 @@ impl Generator {
 
     fn subscribe(&mut self, index: usize) -> Result<(), StreamError> {
         let stream = &mut self.streams[index];
+        let subscribers = &self.plan.subscribers;
         let target = &self.channels[stream.channel as usize].subscribe_target;
-        stream.subscribe(self.plan.subscribe.address(), target)?;
+        let target = format!("{target}{}", subscribers.parameters(index));
+        let authorization = subscribers.authorization(index);
+        stream.subscribe(
+            self.plan.subscribe.address(),
+            &target,
+            subscribers.wire,
+            authorization.as_deref(),
+        )?;
         let socket = stream.socket().ok_or(StreamError::Ended)?;
         Ok(self.poller.modify(socket, index as u64, Interest::Read)?)
     }
@@ -346,14 +372,12 @@ impl Generator {
             ..
         } = self;
         let stream = &mut streams[index];
-        let Some(read) = stream.read(buffer)? else {
-            return Ok(());
-        };
-        let now = clock.elapsed().as_nanos() as u64;
         let channel = stream.channel;
-        books.reads += u64::from(stream.stage == Stage::Live);
-        books.last_sign = now;
-        stream.feed(&buffer[..read], |tally, event: Event<'_>| {
+        let live = stream.stage == Stage::Live;
+        // taken when the first event of a read is there
+        let mut now = None;
+        let mut time = || *now.get_or_insert_with(|| clock.elapsed().as_nanos() as u64);
+        let read = stream.read(buffer, |tally, event: Event<'_>| {
             if !matches!(event.kind, b"" | b"message") {
                 tally.announced_gaps += u64::from(event.kind == b"gap");
                 return;
@@ -368,9 +392,14 @@ impl Generator {
                 return;
             }
             if tally.record(ledger, channel, entry.sequence) == Arrival::First {
-                books.deliver(ledger.entry_mut(number), now);
+                books.deliver(ledger.entry_mut(number), time());
             }
-        })
+        })?;
+        if read {
+            books.reads += u64::from(live);
+            books.last_sign = time();
+        }
+        Ok(())
     }
 
     fn next_due(&self) -> Option<u64> {
@@ -428,6 +457,7 @@ impl Generator {
         let started = publisher.start(number, |out| {
             out.extend_from_slice(&names.publish_head);
             self.ledger.write_payload(number, out);
+            out.extend_from_slice(&names.publish_end);
         });
         match started {
             Ok(()) if publisher.blocked() => self.watch(index, Interest::ReadWrite),
@@ -470,7 +500,20 @@ impl Generator {
             entry.accepted = false;
             self.books.refused(entry);
         }
+        if answer.closes {
+            let publisher = &mut self.publishers[index];
+            let renewed = publisher.renew();
+            renewed.map_err(|error| LoadError::Publisher(error.into()))?;
+            self.watch_new(index)?;
+        }
         self.freed(index)
+    }
+
+    fn watch_new(&self, index: usize) -> Result<(), LoadError> {
+        let token = PUBLISHERS + index as u64;
+        let socket = self.publishers[index].socket();
+        let added = self.poller.add(socket, token, Interest::Read);
+        added.map_err(LoadError::Poll)
     }
 
     fn publisher_failed(&mut self, index: usize, error: PublishError) -> Result<(), LoadError> {
@@ -481,13 +524,7 @@ impl Generator {
         let unknown = publisher
             .reconnect()
             .map_err(|e| LoadError::Publisher(e.into()))?;
-        self.poller
-            .add(
-                publisher.socket(),
-                PUBLISHERS + index as u64,
-                Interest::Read,
-            )
-            .map_err(LoadError::Poll)?;
+        self.watch_new(index)?;
         let Some(number) = unknown else { return Ok(()) };
         let entry = self.ledger.entry_mut(number);
         entry.accepted = false;
@@ -569,13 +606,23 @@ impl Generator {
 impl Names {
     fn new(plan: &Plan, channel: &str, payload: usize) -> Self {
         let (host, target) = (plan.publish.address(), plan.publish.target(channel));
+        let Publishing {
+            headers,
+            before,
+            after,
+            unix: _,
+        } = &plan.publishing;
+        let named = |text: &str| text.replace("{channel}", channel);
+        let (before, after) = (named(before), named(after));
+        let length = before.len() + payload + after.len();
         let publish_head = format!(
-            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n\
-             Content-Length: {payload}\r\n\r\n"
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n{headers}\
+             Content-Length: {length}\r\n\r\n{before}"
         );
         Self {
             subscribe_target: plan.subscribe.target(channel),
             publish_head: publish_head.into_bytes(),
+            publish_end: after.into_bytes(),
             audience: plan.streams_per_channel,
         }
     }

@@ -29,6 +29,8 @@ pub struct Head {
     pub status: u16,
     pub framing: Framing,
     pub event_stream: bool,
+    /// The server closes the connection behind it.
+    pub closes: bool,
     /// Bytes of the head, the empty line included.
     pub length: usize,
 }
@@ -48,6 +50,7 @@ impl Head {
         let status = lines.next().and_then(status).ok_or(HttpError::Head)?;
         let mut framing = Framing::UntilClose;
         let mut event_stream = false;
+        let mut closes = false;
         for line in lines {
             let (name, value) = line.split_once(':').ok_or(HttpError::Head)?;
             let value = value.trim();
@@ -55,6 +58,8 @@ impl Head {
                 framing = Framing::Chunked;
             } else if name.eq_ignore_ascii_case("content-length") && framing != Framing::Chunked {
                 framing = Framing::Length(value.parse().map_err(|_| HttpError::Head)?);
+            } else if name.eq_ignore_ascii_case("connection") {
+                closes = value.eq_ignore_ascii_case("close");
             } else if name.eq_ignore_ascii_case("content-type") {
                 event_stream = value.to_ascii_lowercase().starts_with("text/event-stream");
             }
@@ -66,6 +71,7 @@ impl Head {
             status,
             framing,
             event_stream,
+            closes,
             length: end + 4,
         }))
     }
@@ -259,6 +265,7 @@ mod tests {
             status: 200,
             framing: Framing::Chunked,
             event_stream: true,
+            closes: false,
             length: head.len() - 4,
         };
         assert_eq!(Head::parse(head), Ok(Some(expected)));

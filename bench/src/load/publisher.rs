@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -34,12 +36,15 @@ pub struct Due {
 pub struct Answer {
     pub number: u32,
     pub status: u16,
+    /// The connection ends with it.
+    pub closes: bool,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Publisher {
     address: SocketAddr,
+    unix: Option<PathBuf>,
     socket: OwnedFd,
     /// Publishes that wait for the one in flight.
     pub waiting: VecDeque<Due>,
@@ -47,16 +52,18 @@ pub struct Publisher {
     out: Vec<u8>,
     written: usize,
     unread: Vec<u8>,
-    /// After the head of an answer: its status and the rest of its body.
-    answering: Option<(u16, Body)>,
+    /// After the head of an answer: the head, and the rest of its body.
+    answering: Option<(Head, Body)>,
     pub reconnects: u32,
 }
 
 impl Publisher {
-    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+    /// By the Unix socket, if there is one, else by the address.
+    pub fn connect(address: SocketAddr, unix: Option<&Path>) -> io::Result<Self> {
         Ok(Self {
             address,
-            socket: connect(address)?,
+            unix: unix.map(Path::to_owned),
+            socket: connect(address, unix)?,
             waiting: VecDeque::new(),
             in_flight: None,
             out: Vec::new(),
@@ -75,9 +82,16 @@ impl Publisher {
         *self = Self {
             waiting,
             reconnects,
-            ..Self::connect(self.address)?
+            ..Self::connect(self.address, self.unix.as_deref())?
         };
         Ok(lost)
+    }
+
+    /// A new connection in place of one that the server closes after each answer.
+    pub fn renew(&mut self) -> io::Result<()> {
+        self.socket = connect(self.address, self.unix.as_deref())?;
+        self.unread.clear();
+        Ok(())
     }
 
     #[must_use]
@@ -131,9 +145,9 @@ impl Publisher {
                 return Ok(None);
             };
             self.unread.drain(..head.length);
-            self.answering = Some((head.status, Body::new(head.framing)));
+            self.answering = Some((head, Body::new(head.framing)));
         }
-        let Some((status, body)) = &mut self.answering else {
+        let Some((head, body)) = &mut self.answering else {
             return Ok(None);
         };
         let used = body.feed(&self.unread, |_| {})?;
@@ -143,7 +157,8 @@ impl Publisher {
         }
         let answer = self.in_flight.map(|number| Answer {
             number,
-            status: *status,
+            status: head.status,
+            closes: head.closes,
         });
         self.answering = None;
         self.in_flight = None;
@@ -151,7 +166,12 @@ impl Publisher {
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<OwnedFd> {
+fn connect(address: SocketAddr, unix: Option<&Path>) -> io::Result<OwnedFd> {
+    if let Some(path) = unix {
+        let stream = UnixStream::connect(path)?;
+        stream.set_nonblocking(true)?;
+        return Ok(stream.into());
+    }
     let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;

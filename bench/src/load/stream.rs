@@ -6,11 +6,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::http::{Body, Head, HttpError};
 use super::sse::{Event, Parser};
+use super::subscribers::Wire;
 use super::tally::Tally;
+use super::wire::Wrapping;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
@@ -52,6 +54,7 @@ pub struct Stream {
     /// Failed attempts to open it, one after another.
     pub failures: u8,
     socket: Option<OwnedFd>,
+    wrapping: Wrapping,
     head: Vec<u8>,
     body: Body,
     parser: Parser,
@@ -67,6 +70,7 @@ impl Stream {
             tally: Tally::default(),
             failures: 0,
             socket: None,
+            wrapping: Wrapping::Plain,
             head: Vec::new(),
             body: Body::Ended,
             parser: Parser::default(),
@@ -102,44 +106,59 @@ impl Stream {
     }
 
     /// Once connected: asks for the stream, after the last event seen if there is one.
-    pub fn subscribe(&mut self, host: SocketAddr, target: &str) -> io::Result<()> {
+    pub fn subscribe(
+        &mut self,
+        host: SocketAddr,
+        target: &str,
+        wire: Wire,
+        authorization: Option<&str>,
+    ) -> io::Result<()> {
         let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         sockopt::socket_error(socket)??;
-        let mut request =
-            format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n")
-                .into_bytes();
-        if !self.parser.last_id().is_empty() {
-            request.extend_from_slice(b"Last-Event-ID: ");
-            request.extend_from_slice(self.parser.last_id());
-            request.extend_from_slice(b"\r\n");
+        let mut headers = vec![("Accept", "text/event-stream")];
+        let last_id = String::from_utf8_lossy(self.parser.last_id());
+        if !last_id.is_empty() {
+            headers.push(("Last-Event-ID", &last_id));
         }
-        request.extend_from_slice(b"\r\n");
-        // A fresh socket's buffer holds far more than one request.
-        if net::send(socket, &request, SendFlags::NOSIGNAL)? < request.len() {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
+        headers.extend(authorization.map(|value| ("Authorization", value)));
+        self.wrapping = Wrapping::new(wire);
+        self.wrapping
+            .request(socket, &host.to_string(), target, &headers)?;
         self.stage = Stage::Head;
         Ok(())
     }
 
-    /// Reads once; `None`: nothing there.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<Option<usize>, StreamError> {
-        let socket = self.socket.as_ref().ok_or(StreamError::Ended)?;
-        match net::recv(socket, buffer, RecvFlags::empty()) {
-            Ok((_, 0)) => Err(StreamError::Ended),
-            Ok((_, read)) => Ok(Some(read)),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(StreamError::Socket(error.into())),
+    /// Reads once and takes what came; false: nothing was there.
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut on_event: impl FnMut(&mut Tally, Event<'_>),
+    ) -> Result<bool, StreamError> {
+        let socket = self.socket.take().ok_or(StreamError::Ended)?;
+        let mut wrapping = std::mem::replace(&mut self.wrapping, Wrapping::Plain);
+        let mut fed = Ok(());
+        let read = wrapping.read(&socket, buffer, |bytes| {
+            if fed.is_ok() {
+                fed = self.feed(bytes, &mut on_event);
+            }
+        });
+        (self.socket, self.wrapping) = (Some(socket), wrapping);
+        fed?;
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) if waits(&error) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(StreamError::Ended),
+            Err(error) => Err(StreamError::Socket(error)),
         }
     }
 
-    pub fn feed(
+    fn feed(
         &mut self,
         bytes: &[u8],
-        mut on_event: impl FnMut(&mut Tally, Event<'_>),
+        on_event: &mut impl FnMut(&mut Tally, Event<'_>),
     ) -> Result<(), StreamError> {
         if self.stage != Stage::Head {
-            return self.feed_body(bytes, &mut on_event);
+            return self.feed_body(bytes, on_event);
         }
         self.head.extend_from_slice(bytes);
         let Some(head) = Head::parse(&self.head)? else {
@@ -151,7 +170,7 @@ impl Stream {
         self.stage = Stage::Live;
         self.body = Body::new(head.framing);
         let unread = std::mem::take(&mut self.head);
-        self.feed_body(&unread[head.length..], &mut on_event)
+        self.feed_body(&unread[head.length..], on_event)
     }
 
     fn feed_body(
@@ -182,4 +201,11 @@ impl Stream {
         self.head.clear();
         self.parser.reconnect();
     }
+}
+
+fn waits(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

@@ -3,12 +3,23 @@
 use std::fmt::Write as _;
 
 use super::{Results, ScenarioResult, Summary, Verdict};
-use crate::scenario::{Basis, Better, Contender};
+use crate::scenario::{Basis, Better, Contender, Curve};
 
 /// The whole report.
 #[must_use]
 pub fn render(results: &Results) -> String {
     let mut out = String::from("# Benchmark\n\n");
+    circumstances(&mut out, results);
+    verdicts(&mut out, results);
+    curves(&mut out, results);
+    for scenario in &results.scenarios {
+        details(&mut out, scenario);
+    }
+    out
+}
+
+/// Where and how it was measured.
+pub fn circumstances(out: &mut String, results: &Results) {
     let machine = &results.machine;
     let pinned = match machine.pinned {
         Some((server, generator)) => {
@@ -17,7 +28,7 @@ pub fn render(results: &Results) -> String {
         None => "**one core for server and generator: latencies mean little**".to_owned(),
     };
     put(
-        &mut out,
+        out,
         format_args!(
             "{} ({} cores), kernel {}; {pinned}; everything on loopback; a fresh server for each run; \
          medians of {} run{}, least and most in brackets{}.\n\n\
@@ -31,17 +42,52 @@ pub fn render(results: &Results) -> String {
             if results.quick { "; **shortened**" } else { "" },
         ),
     );
-    verdicts(&mut out, results);
-    for scenario in &results.scenarios {
-        details(&mut out, scenario);
+}
+
+/// How the cost grows, if that was measured.
+pub fn curves(out: &mut String, results: &Results) {
+    let curves = super::curves(results);
+    if curves.is_empty() {
+        return;
     }
-    out
+    out.push_str(
+        "| CPU per delivered event ÷ floor, by number of | | largest ÷ least | target | |\n",
+    );
+    out.push_str("|---|---|---|---|---|\n");
+    for curve in curves {
+        let points = curve.points.iter();
+        let points: Vec<_> = points
+            .map(|(x, ratio)| format!("{}: {ratio:.2}×", number(*x)))
+            .collect();
+        put(
+            out,
+            format_args!(
+                "| {} | {} | {} | ≤ {} | {} |\n",
+                curve.curve.name(),
+                points.join(", "),
+                curve
+                    .growth
+                    .map_or("–".into(), |growth| format!("{growth:.2}")),
+                Curve::FLAT,
+                mark(curve.met),
+            ),
+        );
+    }
+    out.push('\n');
+}
+
+fn mark(met: Option<bool>) -> &'static str {
+    match met {
+        Some(true) => "met",
+        Some(false) => "**missed**",
+        None => "",
+    }
 }
 
 /// The table of verdicts alone.
 pub fn verdicts(out: &mut String, results: &Results) {
-    out.push_str("| | scenario | metric | floor | relay | ratio or value | target | |\n");
-    out.push_str("|---|---|---|---|---|---|---|---|\n");
+    out.push_str("| | scenario | metric | floor | relay | ratio or value | target | | others |\n");
+    out.push_str("|---|---|---|---|---|---|---|---|---|\n");
     for scenario in &results.scenarios {
         for verdict in &scenario.verdicts {
             let cell = |contender| {
@@ -52,7 +98,7 @@ pub fn verdicts(out: &mut String, results: &Results) {
             put(
                 out,
                 format_args!(
-                    "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
+                    "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
                     scenario.id,
                     scenario.title,
                     metric(verdict.metric),
@@ -60,11 +106,8 @@ pub fn verdicts(out: &mut String, results: &Results) {
                     cell(Contender::Relay),
                     value(verdict),
                     target(verdict),
-                    match verdict.met {
-                        Some(true) => "met",
-                        Some(false) => "**missed**",
-                        None => "",
-                    },
+                    mark(verdict.met),
+                    others(scenario, verdict),
                 ),
             );
         }
@@ -136,6 +179,30 @@ fn details(out: &mut String, scenario: &ScenarioResult) {
     out.push('\n');
 }
 
+/// What servers of others came to, as the relay's figure is given.
+fn others(scenario: &ScenarioResult, verdict: &Verdict) -> String {
+    let floor = scenario.median(Contender::Floor, verdict.metric);
+    let others = scenario.contenders.iter();
+    let others = others.filter(|other| other.contender.is_a_peer());
+    let told = others.map(|other| {
+        let name = other.contender.name();
+        let own = scenario.median(other.contender, verdict.metric);
+        let figure = match (verdict.basis, own, floor) {
+            (Basis::Value, Some(own), _) => number(own),
+            (Basis::RatioToFloor, Some(own), Some(floor)) if floor > 0.0 => {
+                format!("{:.2}×", own / floor)
+            }
+            _ => "failed".to_owned(),
+        };
+        let faults = match other.faults.none() {
+            true => "",
+            false => " with faults",
+        };
+        format!("{name} {figure}{faults}")
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn value(verdict: &Verdict) -> String {
     match (verdict.value, verdict.basis) {
         (None, _) => "–".to_owned(),
@@ -199,8 +266,8 @@ pub fn metric(name: &str) -> String {
         ("deliveries_per_second", "deliveries/s"),
         ("events_per_read", "events a read"),
         ("pss_bytes_per_stream", "PSS per stream, bytes"),
-        ("pss_bytes_empty", "PSS without streams, bytes"),
-        ("open_seconds", "opening, s"),
+        ("pss_bytes_before", "PSS before, bytes"),
+        ("opened_per_second", "streams opened per second"),
         ("back_seconds", "all back, s"),
         ("caught_up_seconds", "all caught up, s"),
     ];

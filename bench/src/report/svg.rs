@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::markdown::{metric, number};
-use super::{Results, ScenarioResult};
+use super::{CurveResult, Results, ScenarioResult};
 use crate::scenario::{Basis, Better, Contender};
 
 /// A chart and the name of its file.
@@ -41,11 +41,15 @@ const BAR: f64 = 17.0;
 #[must_use]
 pub fn charts(results: &Results) -> Vec<Chart> {
     let mut charts = vec![("ratios.svg".to_owned(), ratios(results))];
-    for scenario in &results.scenarios {
-        let chart = if scenario.id == "S5" {
-            saturation(scenario)
-        } else {
-            latency(scenario)
+    for curve in super::curves(results) {
+        let file = format!("s9-{}.svg", curve.curve.name());
+        charts.push((file, growth(&curve)));
+    }
+    for scenario in results.scenarios.iter().filter(|s| s.point.is_none()) {
+        let chart = match scenario.id {
+            "S5" => saturation(scenario),
+            "S3" => memory(scenario),
+            _ => latency(scenario),
         };
         charts.push((format!("{}.svg", scenario.id.to_lowercase()), chart));
     }
@@ -85,6 +89,31 @@ fn ratios(results: &Results) -> Drawing {
     }
 }
 
+fn growth(curve: &CurveResult) -> Drawing {
+    let bar = |&(x, ratio): &(f64, f64)| Bar {
+        label: format!("{} {}", number(x), curve.curve.name()),
+        value: ratio,
+        series: 0,
+        text: format!("{ratio:.2}×"),
+        mark: None,
+    };
+    Drawing {
+        title: format!("S9: cost by number of {}", curve.curve.name()),
+        subtitle: "CPU per delivered event ÷ floor; should stay the same".to_owned(),
+        bars: curve.points.iter().map(bar).collect(),
+        line: Some(1.0),
+    }
+}
+
+fn memory(scenario: &ScenarioResult) -> Drawing {
+    Drawing {
+        title: "S3: memory of an idle stream".to_owned(),
+        subtitle: "bytes of PSS; less is better".to_owned(),
+        bars: bars(scenario, &["pss_bytes_per_stream"]),
+        line: None,
+    }
+}
+
 fn latency(scenario: &ScenarioResult) -> Drawing {
     let metrics = [
         "latency_p50_ms",
@@ -113,7 +142,7 @@ fn saturation(scenario: &ScenarioResult) -> Drawing {
 fn bars(scenario: &ScenarioResult, metrics: &[impl AsRef<str>]) -> Vec<Bar> {
     let mut bars = Vec::new();
     for name in metrics.iter().map(AsRef::as_ref) {
-        for contender in [Contender::Floor, Contender::FloorBatched, Contender::Relay] {
+        for contender in Contender::ALL {
             let Some(value) = scenario.median(contender, name) else {
                 continue;
             };

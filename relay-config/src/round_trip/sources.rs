@@ -5,7 +5,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::{redis_credentials, span, text};
-use crate::{Begin, Expect, Mapping, RedisStreamSource, Source, SourceRedis};
+use crate::{
+    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, Durable, Expect, Mapping,
+    RabbitmqSource, RedisStreamSource, Routing, Source, SourceRedis, StompSource,
+};
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
     prop::sample::select(values.to_vec())
@@ -33,6 +36,64 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn broker()(
+        url in text(),
+        credentials in of((text(), of(text()), of(text()))),
+        tls in of((of(text()), of(text()), of(text()), of(text()))),
+        (connect_timeout, heartbeat) in (span(), span()),
+    ) -> Broker {
+        let credentials = credentials.map(|(username, password_file, password_variable)| {
+            BrokerCredentials { username, password_file, password_variable }
+        });
+        let tls = tls.map(|(ca, certificate, key, server_name)| {
+            BrokerTls { ca, certificate, key, server_name }
+        });
+        Broker { url, credentials, tls, connect_timeout, heartbeat }
+    }
+}
+
+prop_compose! {
+    fn rabbitmq()(
+        broker in broker(),
+        queues in vec(text(), 0..3),
+        prefetch in any::<u16>(),
+    ) -> RabbitmqSource {
+        RabbitmqSource { broker, queues, prefetch }
+    }
+}
+
+fn routing() -> impl Strategy<Value = Routing> {
+    one_of(&[Routing::Topic, Routing::Queue])
+}
+
+fn durable() -> impl Strategy<Value = Option<Durable>> {
+    of((text(), text()).prop_map(|(client_id, name)| Durable { client_id, name }))
+}
+
+prop_compose! {
+    fn stomp()(
+        broker in broker(),
+        destinations in vec(text(), 0..3),
+        (routing, durable) in (of(routing()), durable()),
+        virtual_host in of(text()),
+        prefetch in any::<u16>(),
+    ) -> StompSource {
+        StompSource { broker, destinations, routing, durable, virtual_host, prefetch }
+    }
+}
+
+prop_compose! {
+    fn amqp()(
+        broker in broker(),
+        addresses in vec(text(), 0..3),
+        (routing, durable) in (routing(), durable()),
+        prefetch in any::<u16>(),
+    ) -> AmqpSource {
+        AmqpSource { broker, addresses, routing, durable, prefetch }
+    }
+}
+
+prop_compose! {
     fn mapping()(
         expect in one_of(&[Expect::Text, Expect::Json, Expect::Object]),
         keys in vec(text(), 0..3),
@@ -47,8 +108,10 @@ prop_compose! {
     pub(super) fn source()(
         name in text(),
         redis_stream in of(redis_stream()),
+        rabbitmq in of(rabbitmq()),
+        (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, mapping }
+        Source { name, redis_stream, rabbitmq, stomp, amqp, mapping }
     }
 }

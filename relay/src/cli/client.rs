@@ -4,7 +4,7 @@ use crate::printable::Printable;
 use crate::sse_parser::ParseError;
 use jiff::SignedDuration;
 use reqwest::{
-    Client, Response, StatusCode, Url,
+    Client, ClientBuilder, Response, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use rustls::{
@@ -44,6 +44,21 @@ pub enum Failure {
     NotJson(serde_json::Error),
     #[error("{what} cannot be sent in a header: it has control characters")]
     Header { what: &'static str },
+    #[error("name the channel to publish to: sse-relay publish CHANNEL")]
+    NoTarget,
+    #[error("{option} is for another system's clients: it needs --dialect swf")]
+    NeedsDialect { option: &'static str },
+    #[error("{name} is not set: it is {meaning}")]
+    VariableMissing {
+        name: &'static str,
+        meaning: &'static str,
+    },
+    #[error("{name} cannot be `{value}`: {why}")]
+    Variable {
+        name: &'static str,
+        value: String,
+        why: &'static str,
+    },
     #[error("cannot read the token file {}: {source}", path.display())]
     TokenFile { path: PathBuf, source: io::Error },
     #[error("cannot use {}: {why}", path.display())]
@@ -95,6 +110,10 @@ impl Failure {
         match self {
             Failure::Url { .. }
             | Failure::NoChannel
+            | Failure::NoTarget
+            | Failure::NeedsDialect { .. }
+            | Failure::VariableMissing { .. }
+            | Failure::Variable { .. }
             | Failure::NotJson(_)
             | Failure::Header { .. }
             | Failure::TokenFile { .. }
@@ -187,22 +206,36 @@ impl Token {
         let Some(path) = file else {
             return variable.as_deref().map(Token::parse).transpose();
         };
-        let text = fs::read_to_string(path).map_err(|source| Failure::TokenFile {
-            path: path.clone(),
-            source,
-        })?;
-        Token::parse(&text).map(Some)
+        Token::parse(&read_token_file(path)?).map(Some)
     }
 
     /// White space around it, such as a file's last line end, is not part of it.
     pub fn parse(text: &str) -> Result<Token, Failure> {
+        Token::with_scheme("Bearer", text)
+    }
+
+    /// The same after another word than `Bearer`.
+    pub fn with_scheme(scheme: &str, text: &str) -> Result<Token, Failure> {
         if text.trim().is_empty() {
             return Err(Failure::NoToken);
         }
-        let mut value = header("the token", &format!("Bearer {}", text.trim()))?;
+        let mut value = header("the token", &format!("{scheme} {}", text.trim()))?;
         value.set_sensitive(true);
         Ok(Token(value))
     }
+
+    /// Of the header `Authorization`.
+    pub fn value(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+/// The text of a file with a token.
+pub fn read_token_file(path: &PathBuf) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|source| Failure::TokenFile {
+        path: path.clone(),
+        source,
+    })
 }
 
 /// Any text without control characters, as UTF-8. `what` names it in the error.
@@ -277,16 +310,21 @@ pub fn http_client(url: &Url, token: Option<Token>, tls: &TlsArgs) -> Result<Cli
     if let Some(Token(value)) = token {
         headers.insert(AUTHORIZATION, value);
     }
-    Client::builder()
+    builder(url, headers, tls)?
+        .build()
+        .map_err(|error| Failure::Client(root_cause(error)))
+}
+
+/// What every client has, with these headers in each of its requests.
+pub fn builder(url: &Url, headers: HeaderMap, tls: &TlsArgs) -> Result<ClientBuilder, Failure> {
+    Ok(Client::builder()
         .tls_backend_preconfigured(tls_config(url, tls)?)
         .default_headers(headers)
         .user_agent(concat!("sse-relay/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE)
-        .tcp_keepalive_retries(KEEPALIVE_PROBES)
-        .build()
-        .map_err(|error| Failure::Client(root_cause(error)))
+        .tcp_keepalive_retries(KEEPALIVE_PROBES))
 }
 
 fn tls_config(url: &Url, args: &TlsArgs) -> Result<ClientConfig, Failure> {

@@ -7,6 +7,7 @@ pub mod target;
 use super::{
     backoff::Backoff,
     client::{self, Failure, Problem, TlsArgs, Token},
+    swf::{self, ClientDialect},
 };
 use crate::{
     event::RESERVED_TYPES,
@@ -19,7 +20,7 @@ use reqwest::{
     Client, Response, StatusCode, Url,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
-use std::{future::Future, io, mem, path::PathBuf, time::Duration};
+use std::{convert::Infallible, future::Future, io, mem, path::PathBuf, time::Duration};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// The wait before the first return to a server that sent no `retry:`.
@@ -36,9 +37,9 @@ const PASSING: [u16; 5] = [429, 500, 502, 503, 504];
 /// usage, 3 refused by the server, 4 cannot connect.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The relay; or, with a path, the whole URL of a stream of any server.
-    #[arg(value_name = "URL", env = client::URL_VARIABLE, hide_env_values = true, default_value = client::DEFAULT_URL)]
-    pub url: String,
+    /// The relay; or, with a path, the whole URL of a stream of any server [default: http://127.0.0.1:8080]
+    #[arg(value_name = "URL", env = client::URL_VARIABLE, hide_env_values = true)]
+    pub url: Option<String>,
     /// A channel, or a pattern such as `orders.*`. May be given several times.
     #[arg(long = "channel", value_name = "CHANNEL", value_parser = target::parse_channel)]
     pub channels: Vec<String>,
@@ -80,10 +81,43 @@ pub struct Args {
     pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Be another system's client: read its settings, speak to it as it expects, print what it prints.
+    ///
+    /// `swf` is the remote receiver of swf-testbed. It needs SWF_API_TOKEN and SWF_SSE_RECEIVER_NAME, and
+    /// knows SWF_MONITOR_PROD_URL; it prints to standard output whatever happens, and keeps trying.
+    #[arg(long, value_enum, conflicts_with_all = ["channels", "filters", "from", "last_event_id", "json",
+        "connected", "heartbeat", "wait", "client"])]
+    pub dialect: Option<ClientDialect>,
+    /// With --dialect swf: only these types of messages.
+    #[arg(long = "message", visible_alias = "msg-type", value_name = "A,B", value_delimiter = ',', value_parser = trimmed)]
+    pub messages: Vec<String>,
+    /// With --dialect swf: only messages that these agents processed.
+    #[arg(
+        long = "agent",
+        value_name = "A,B",
+        value_delimiter = ',',
+        requires = "dialect"
+    )]
+    pub agents: Vec<String>,
+    /// With --dialect swf: there is no monitor to register with.
+    #[arg(long)]
+    pub no_register: bool,
+}
+
+fn trimmed(text: &str) -> Result<String, Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 /// The whole command: events on standard output, what happens on standard error.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(ClientDialect::Swf) = args.dialect {
+        return swf::receiver::run(args).await;
+    }
+    swf::unneeded(&[
+        ("--message", !args.messages.is_empty()),
+        ("--agent", !args.agents.is_empty()),
+        ("--no-register", args.no_register),
+    ])?;
     let variable = std::env::var(client::TOKEN_VARIABLE).ok();
     let token = Token::read(args.token_file.as_ref(), variable)?;
     let tell = |note: Note| {
@@ -95,7 +129,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Ctrl-C, or the request to end that a supervisor sends.
-async fn stop_signal() {
+pub(super) async fn stop_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -4,7 +4,10 @@ pub mod batch;
 pub mod delivery;
 pub mod envelope;
 
-use super::client::{self, Failure, TlsArgs, Token};
+use super::{
+    client::{self, Failure, TlsArgs, Token},
+    swf::{self, ClientDialect},
+};
 use crate::channel::ChannelName;
 use batch::Lines;
 use bytes::Bytes;
@@ -30,8 +33,9 @@ pub struct Args {
     /// The relay.
     #[arg(long, value_name = "URL", env = client::URL_VARIABLE, hide_env_values = true, default_value = client::DEFAULT_URL)]
     pub url: String,
-    #[arg(value_parser = parse_channel)]
-    pub channel: ChannelName,
+    /// The channel.
+    #[arg(value_parser = parse_channel, required_unless_present = "dialect")]
+    pub channel: Option<ChannelName>,
     /// The event's data. Without it, or with `-`, standard input is one event, its last line end
     /// left out.
     #[arg(conflicts_with = "ndjson")]
@@ -71,6 +75,17 @@ pub struct Args {
     pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Be another system's publisher.
+    ///
+    /// `swf` is the remote sender of swf-testbed: three test messages every 30 s (SWF_SENDER_BATCH_INTERVAL),
+    /// or once with SWF_SENDER_ONESHOT=1, to the channel workflow_events unless another one is named. It needs
+    /// SWF_API_TOKEN, which is shown to the relay too unless that has a token of its own.
+    #[arg(long, value_enum, conflicts_with_all = ["data", "ndjson", "kind", "attributes", "retry", "end", "json",
+        "every", "idempotency_key"])]
+    pub dialect: Option<ClientDialect>,
+    /// With --dialect swf: there is no monitor to register with.
+    #[arg(long)]
+    pub no_register: bool,
 }
 
 fn parse_channel(text: &str) -> Result<ChannelName, String> {
@@ -85,14 +100,19 @@ fn parse_attribute(text: &str) -> Result<(String, String), String> {
 /// The whole command: data from standard input if need be, ids on standard output, what else
 /// happens on standard error.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(ClientDialect::Swf) = args.dialect {
+        return swf::sender::run(args).await;
+    }
+    swf::unneeded(&[("--no-register", args.no_register)])?;
     let variable = std::env::var(client::TOKEN_VARIABLE).ok();
     let token = Token::read(args.token_file.as_ref(), variable)?;
-    let tell = |note: Note| {
-        use std::io::Write;
-        // Who closed standard error does not want to know.
-        let _ = writeln!(io::stderr(), "sse-relay: {note}");
-    };
     publish(args, token, tokio::io::stdin(), tokio::io::stdout(), tell).await
+}
+
+/// On standard error. Who closed that does not want to know.
+pub(super) fn tell(note: Note) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr(), "sse-relay: {note}");
 }
 
 /// Publishes what the arguments say, with data from `input` if they name none; ids go to `out`.
@@ -108,7 +128,8 @@ where
     W: AsyncWrite + Unpin,
     T: FnMut(Note),
 {
-    let url = events_url(&args)?;
+    let channel = args.channel.as_ref().ok_or(Failure::NoTarget)?;
+    let url = events_url(&args.url, channel)?;
     let http = client::http_client(&url, token, &args.tls)?;
     let delivery = Delivery::new(http, url, args.timeout, tell);
     let ids = Ids(out);
@@ -148,16 +169,15 @@ async fn publish_event<W: AsyncWrite + Unpin, T: FnMut(Note)>(
 }
 
 /// A key that no other try has.
-fn new_key() -> String {
+pub(super) fn new_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
 /// Where a channel's events go. A path in the relay's URL is a prefix, such as a proxy has.
-fn events_url(args: &Args) -> Result<Url, Failure> {
-    let mut url = client::parse_url(&args.url)?;
-    let channel = args.channel.as_str();
+pub(super) fn events_url(relay: &str, channel: &ChannelName) -> Result<Url, Failure> {
+    let mut url = client::parse_url(relay)?;
     let prefix = url.path().trim_end_matches('/').to_owned();
-    let channel = client::percent_encode(channel);
+    let channel = client::percent_encode(channel.as_str());
     url.set_path(&format!("{prefix}/v1/channels/{channel}/events"));
     Ok(url)
 }
@@ -223,7 +243,8 @@ mod tests {
     #[test]
     fn a_channel_is_one_segment_of_the_path() {
         let url = |base, channel| {
-            events_url(&args(&["--url", base, channel]).unwrap()).map(|url| url.to_string())
+            let args = args(&["--url", base, channel]).unwrap();
+            events_url(&args.url, args.channel.as_ref().unwrap()).map(|url| url.to_string())
         };
         assert_eq!(
             url("http://h:1", "a/b c?").unwrap(),
@@ -247,10 +268,13 @@ mod tests {
             &["c", "x", "--count", "2"],
             &["c", "x", "--every", "1s", "--idempotency-key", "k"],
             &["c", "x", "--attribute", "novalue"],
+            &[],
+            &["c", "x", "--dialect", "swf"],
         ] {
             assert!(args(bad).is_err(), "{bad:?}");
         }
         assert!(args(&["c", "x", "--every", "1s", "--count", "2"]).is_ok());
+        assert!(args(&["--dialect", "swf"]).is_ok());
     }
 
     #[tokio::test]

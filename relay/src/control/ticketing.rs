@@ -145,15 +145,15 @@ impl Control {
         let Some(fleet) = &self.fleet else {
             let mut tickets = self.tickets.lock();
             match life {
-                Life::Opened => tickets.opened(&minted.id, &stream.id),
+                Life::Opened => tickets.opened(&minted.id, &stream.id()),
                 Life::Extended(expires) => tickets.extended(&minted.id, expires),
-                Life::Closed => tickets.closed(&minted.id, &stream.id, now),
+                Life::Closed => tickets.closed(&minted.id, &stream.id(), now),
             }
             return;
         };
         match life {
-            Life::Opened => fleet.held().opened(minted.id, &stream.id, now),
-            Life::Closed => fleet.held().closed(minted.id, &stream.id, now),
+            Life::Opened => fleet.held().opened(minted.id, &stream.id(), now),
+            Life::Closed => fleet.held().closed(minted.id, &stream.id(), now),
             Life::Extended(expires) => fleet.held().extended(minted.id, expires),
         }
     }

@@ -56,7 +56,7 @@ impl Facts for GreetingFacts<'_> {
             Name::Id => self.id.map(|id| Value::Text(id.into())),
             Name::Now => Some(Value::Time(self.now)),
             Name::Retry => Some(Value::Number(self.retry.into())),
-            Name::ClientId => Some(Value::Text((&*self.info.id).into())),
+            Name::ClientId => Some(Value::Text(self.info.id().into())),
             Name::Subject => {
                 let subject = self.info.who.subject.as_ref()?;
                 Some(Value::Text(subject.to_string().into()))

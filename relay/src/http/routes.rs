@@ -144,7 +144,7 @@ async fn facts(app: &App, route: &Arc<Open>) -> StatusFacts {
     let listed = streams.iter().take(LISTED).map(|stream| {
         let voice = stream.info.voice.as_ref();
         ListedClient {
-            id: stream.info.id.to_string(),
+            id: stream.info.id(),
             wanted: voice.map_or_else(Default::default, |voice| (*voice.wanted).clone()),
             opened: opened(stream),
         }

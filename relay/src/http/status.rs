@@ -87,7 +87,7 @@ struct Replica {
 /// All replicas, this one as of now; and those of whom nothing is known.
 async fn replicas(app: &App) -> (Vec<Replica>, Vec<Box<str>>) {
     let mut replicas = vec![Replica {
-        id: app.replica.as_str().into(),
+        id: (*app.replica).into(),
         silent_seconds: 0,
         vitals: vitals(app),
     }];

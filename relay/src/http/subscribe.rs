@@ -180,7 +180,7 @@ impl Subscribe<'_> {
         else {
             return Ok(());
         };
-        let info = &opening.info;
+        let (info, connection) = (&opening.info, opening.info.id());
         let shape = Shape::of(&info.channels, &info.filter);
         let redeemed = app
             .control
@@ -188,7 +188,7 @@ impl Subscribe<'_> {
                 &minted.id,
                 self.fingerprint(app),
                 shape,
-                &info.id,
+                &connection,
                 unix_millis(),
             )
             .await
@@ -202,7 +202,7 @@ impl Subscribe<'_> {
             action: Action::TicketUsed,
             who: Some(&info.who),
             address: self.client.address,
-            target: &info.id,
+            target: &connection,
             outcome: used.as_str(),
         });
         Ok(())
@@ -254,7 +254,7 @@ impl Subscribe<'_> {
             },
             info: StreamInfo {
                 number,
-                id: format!("{}-{number}", app.replica).into(),
+                replica: app.replica.clone(),
                 client: wanted.client,
                 who: Who::from(&identity),
                 remote: self.client.address,

@@ -126,7 +126,7 @@ mod tests {
         filter.accept("tenant", ["a".into()]);
         StreamInfo {
             number: 1,
-            id: "r-1".into(),
+            replica: "r".into(),
             client: None,
             who: Who {
                 subject: subject.map(|text| Subject::parse(text).unwrap()),

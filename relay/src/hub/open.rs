@@ -66,8 +66,8 @@ pub enum Greeting {
 pub struct StreamInfo {
     /// Unique in this process; ordered by when the stream opened.
     pub number: u64,
-    /// As others see it: the replica's id and the number.
-    pub id: Box<str>,
+    /// The replica that has it. Kept once, and with the number it is the stream's id.
+    pub replica: Arc<str>,
     /// The name that the client gave itself.
     pub client: Option<Box<str>>,
     /// Who opened it.
@@ -187,6 +187,11 @@ labels!(Directed {
 });
 
 impl StreamInfo {
+    /// As others see it: the replica's id and the number.
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.replica, self.number)
+    }
+
     /// The channels and patterns that were asked for.
     pub fn asked(&self) -> impl Iterator<Item = &Selector> {
         Selector::asked(&self.channels)

@@ -60,7 +60,8 @@ impl StreamSelector {
                 .as_deref()
                 .is_none_or(|wanted| is.is_some_and(|is| is == wanted))
         };
-        text(connection, Some(&stream.id))
+        let id = connection.is_some().then(|| stream.id());
+        text(connection, id.as_deref())
             && text(client, stream.client.as_deref())
             && text(token, stream.who.token())
             && text(jti, stream.who.jti())
@@ -85,7 +86,7 @@ mod tests {
     fn stream() -> StreamInfo {
         StreamInfo {
             number: 7,
-            id: "replica-7".into(),
+            replica: "replica".into(),
             client: Some("web".into()),
             who: Who {
                 subject: Subject::parse("ann").ok(),

@@ -8,7 +8,7 @@ use super::{
     bucket::{Bucket, Moment},
     sharing::Sharing,
 };
-use std::{collections::HashMap, hash::Hash};
+use std::{collections::HashMap, hash::Hash, num::NonZeroU32};
 
 /// What an asker has, and has used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -39,16 +39,32 @@ impl Account {
 /// Which account is an asker's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {
-    Own(usize),
+    Own(Number),
     /// That of all who found no place.
     Shared,
+}
+
+/// Which of the accounts, in four bytes: each stream keeps some.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Number(NonZeroU32);
+
+impl Number {
+    /// `None` past what a number can say; there is no such account.
+    fn of(index: usize) -> Option<Number> {
+        let number = u32::try_from(index).ok()?.checked_add(1)?;
+        NonZeroU32::new(number).map(Number)
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 /// Places looked at for one that can be given to somebody else.
 const SEARCH: usize = 32;
 
 pub struct Table<K> {
-    places: HashMap<K, usize>,
+    places: HashMap<K, Number>,
     accounts: Vec<(K, Account)>,
     shared: Account,
     /// Where the next search begins.
@@ -72,29 +88,32 @@ impl<K: Clone + Eq + Hash> Table<K> {
         if let Some(place) = self.places.get(key) {
             return Place::Own(*place);
         }
-        if self.accounts.len() < max {
-            self.places.insert(key.clone(), self.accounts.len());
+        if self.accounts.len() < max
+            && let Some(number) = Number::of(self.accounts.len())
+        {
+            self.places.insert(key.clone(), number);
             self.accounts.push((key.clone(), Account::default()));
-            return Place::Own(self.accounts.len() - 1);
+            return Place::Own(number);
         }
         match self.forgettable(now) {
             None => Place::Shared,
-            Some(place) => {
-                self.places.remove(&self.accounts[place].0);
-                self.places.insert(key.clone(), place);
-                self.accounts[place] = (key.clone(), Account::default());
-                Place::Own(place)
+            Some(number) => {
+                let account = &mut self.accounts[number.index()];
+                self.places.remove(&account.0);
+                self.places.insert(key.clone(), number);
+                *account = (key.clone(), Account::default());
+                Place::Own(number)
             }
         }
     }
 
-    fn forgettable(&mut self, now: Moment) -> Option<usize> {
+    fn forgettable(&mut self, now: Moment) -> Option<Number> {
         let count = self.accounts.len();
         for _ in 0..SEARCH.min(count) {
             let place = self.hand % count;
             self.hand = place + 1;
             if self.accounts[place].1.is_forgettable(now) {
-                return Some(place);
+                return Number::of(place);
             }
         }
         None
@@ -103,7 +122,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
     /// The account of an asker that has one of its own.
     pub fn own(&mut self, key: &K) -> Option<&mut Account> {
         let place = *self.places.get(key)?;
-        Some(&mut self.accounts[place].1)
+        Some(&mut self.accounts[place.index()].1)
     }
 
     /// All who have one.
@@ -115,20 +134,20 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
     pub fn account(&mut self, place: Place) -> &mut Account {
         match place {
-            Place::Own(place) => &mut self.accounts[place].1,
+            Place::Own(place) => &mut self.accounts[place.index()].1,
             Place::Shared => &mut self.shared,
         }
     }
 
-    /// A stream of an asker ended that was counted there.
-    pub fn release(&mut self, key: &K, shared: bool) {
-        let account = match self.places.get(key) {
-            _ if shared => &mut self.shared,
-            Some(place) => &mut self.accounts[*place].1,
-            // cannot be: who has streams is not forgotten
-            None => return,
-        };
+    /// A stream ended that was counted there: whose account it is, if it is one asker's. Who has streams
+    /// is not forgotten, so the place is still the same asker's.
+    pub fn release(&mut self, place: Place) -> Option<&K> {
+        let account = self.account(place);
         account.streams = account.streams.saturating_sub(1);
+        match place {
+            Place::Own(place) => Some(&self.accounts[place.index()].0),
+            Place::Shared => None,
+        }
     }
 }
 
@@ -151,7 +170,7 @@ mod tests {
         assert_ne!(ann, bob);
         table.account(ann).streams = 3;
         assert_eq!(table.place(&"ann", 2, NOW), ann);
-        table.release(&"ann", false);
+        assert_eq!(table.release(ann), Some(&"ann"));
         assert_eq!(table.account(ann).streams, 2);
         assert_eq!(table.account(bob).streams, 0);
     }
@@ -183,7 +202,7 @@ mod tests {
         let (one, two) = (table.place(&1, 1, NOW), table.place(&2, 1, NOW));
         table.account(one).streams += 1;
         assert_eq!(table.account(two).streams, 1);
-        table.release(&1, true);
+        assert_eq!(table.release(one), None);
         assert_eq!(table.account(two).streams, 0);
     }
 

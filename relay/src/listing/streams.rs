@@ -76,7 +76,7 @@ fn describe(stream: StreamReport, now: SystemTime) -> StreamRow {
         |values: &BTreeSet<Box<str>>| values.iter().map(|value| value.to_string()).collect();
     let age = now.duration_since(info.opened);
     let connection = Connection {
-        id: info.id.to_string(),
+        id: info.id(),
         client: info.client.as_deref().map(str::to_owned),
         subject: info.who.subject.as_ref().map(ToString::to_string),
         credential: info.who.credential(),
@@ -120,7 +120,7 @@ mod tests {
         StreamReport {
             info: Arc::new(StreamInfo {
                 number,
-                id: format!("r-{number}").into(),
+                replica: "r".into(),
                 client: None,
                 who: Who {
                     subject: None,

@@ -60,6 +60,10 @@ impl Application {
         format!("http://{}/session", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn reply(&self, reply: Reply) {
         *self.state.reply.lock().unwrap() = reply;
     }

@@ -50,6 +50,18 @@ impl Example {
         }
     }
 
+    /// With the file and nothing else.
+    pub fn start_as_it_is(yaml: &str) -> Example {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("relay.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        let env = [("SSE_RELAY_CONFIG", file.to_str().unwrap())];
+        Example {
+            relay: Relay::start_with(&env, &[]),
+            folder,
+        }
+    }
+
     /// Puts another configuration in place of its own, and waits until that is in force.
     pub fn rewrite(&self, yaml: &str) {
         std::fs::write(self.folder.path().join("relay.yaml"), yaml).unwrap();

@@ -54,7 +54,8 @@ pub fn parse_from(text: &str) -> Result<String, String> {
 /// A relay's URL becomes that of its stream. A URL with a path is a stream's already; what else is
 /// asked for is added to its query.
 pub fn stream_url(args: &Args) -> Result<Url, Failure> {
-    let mut url = client::parse_url(&args.url)?;
+    let url = args.url.as_deref().unwrap_or(client::DEFAULT_URL);
+    let mut url = client::parse_url(url)?;
     if url.path() == "/" {
         let named = url.query_pairs().any(|(name, _)| name == "channel");
         if args.channels.is_empty() && !named {

@@ -83,7 +83,11 @@ impl<T: FnMut(Note)> Delivery<T> {
     }
 
     /// Publishes one event and returns its id.
-    pub(super) async fn event(&mut self, body: Bytes, key: String) -> Result<String, Failure> {
+    pub(in crate::cli) async fn event(
+        &mut self,
+        body: Bytes,
+        key: String,
+    ) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Published {
             id: String,

@@ -133,6 +133,14 @@ impl Shard {
         if let Some(voice) = &opening.info.voice {
             voice.dialect.census.opened();
         }
+        // what streams of a feed have in common is kept once
+        let key = &self.feeds.get(feed).key;
+        let info = StreamInfo {
+            channels: key.selectors.clone(),
+            filter: key.filter.clone(),
+            voice: key.voice.clone(),
+            ..opening.info.clone()
+        };
         Stream {
             sink,
             feed,
@@ -147,7 +155,7 @@ impl Shard {
             counts: Counts::default(),
             opened: self.now,
             expires: opening.expires,
-            info: Arc::new(opening.info.clone()),
+            info: Arc::new(info),
             _permit: opening.permit.clone(),
         }
     }
@@ -369,7 +377,11 @@ impl Shard {
             }
         }
         if opening.greeting == Greeting::Connected {
-            let frame = Frame::control(None, "connected", &connected(&opening.info));
+            let frame = Frame::control(
+                None,
+                "connected",
+                &connected(&opening.info.id(), &opening.info),
+            );
             bytes.extend_from_slice(frame.bytes(framing));
         }
     }
@@ -396,32 +408,34 @@ impl Shard {
             feed.log.move_to(feed.standing(&self.through));
         }
         let (position, cursor) = (feed.members.len() as u32, feed.log.end());
-        let (joined_at, filtered) = (feed.log.frames_at(cursor), feed.filtered);
+        let (frames, filtered) = (feed.log.frames_at(cursor), feed.filtered);
         feed.members.push(index);
         if let Some(stream) = self.stream_mut(index) {
             stream.position = position;
             stream.cursor = cursor;
-            stream.counts.joined_at = joined_at;
-            stream.counts.filtered_before = filtered;
+            stream.counts.join(frames, filtered);
         }
     }
 
     /// Takes the stream's cursor out of its feed; it reads from the event log instead.
     pub(super) fn leave(&mut self, index: u32) {
-        let Some(stream) = self.stream_mut(index) else {
+        let Some(stream) = self.stream(index) else {
             return;
         };
-        let (feed, position) = (stream.feed, stream.position);
+        let (feed_index, position, cursor) = (stream.feed, stream.position, stream.cursor);
         if position == NOT_JOINED {
             return;
         }
-        stream.position = NOT_JOINED;
-        let feed = self.feeds.get_mut(feed);
+        let feed = self.feeds.get_mut(feed_index);
+        let (frames, filtered) = (feed.log.frames_at(cursor), feed.filtered);
         feed.members.swap_remove(position as usize);
         feed.round.moved(position as usize);
-        if let Some(moved) = feed.members.get(position as usize).copied()
-            && let Some(stream) = self.stream_mut(moved)
-        {
+        let moved = feed.members.get(position as usize).copied();
+        if let Some(stream) = self.stream_mut(index) {
+            stream.position = NOT_JOINED;
+            stream.counts.leave(frames, filtered);
+        }
+        if let Some(stream) = moved.and_then(|moved| self.stream_mut(moved)) {
             stream.position = position;
         }
     }
@@ -471,9 +485,9 @@ fn gap_data(lost: &Lost) -> GapData {
     }
 }
 
-fn connected(info: &StreamInfo) -> ConnectedData<'_> {
+fn connected<'a>(id: &'a str, info: &'a StreamInfo) -> ConnectedData<'a> {
     ConnectedData {
-        connection: &info.id,
+        connection: id,
         client: info.client.as_deref(),
         time: rfc3339(info.opened),
         channels: info.asked().map(ToString::to_string).collect(),

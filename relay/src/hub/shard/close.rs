@@ -112,18 +112,14 @@ impl Shard {
             let feed = self.feeds.get(stream.feed);
             let waiting_before = stream.backlog.as_ref().map_or(0, |backlog| backlog.frames);
             if !stream.has_joined() {
-                return (
-                    stream.counts.replayed,
-                    stream.counts.filtered,
-                    waiting_before,
-                );
+                let counts = stream.counts;
+                return (counts.delivered(), counts.filtered(), waiting_before);
             }
             let had = feed.log.frames_at(stream.cursor);
-            let delivered = stream.counts.replayed + had - stream.counts.joined_at;
-            let filtered = stream.counts.filtered + feed.filtered - stream.counts.filtered_before;
+            let counts = stream.counts.in_feed(had, feed.filtered);
             (
-                delivered,
-                filtered,
+                counts.delivered(),
+                counts.filtered(),
                 waiting_before + feed.log.frames_at(feed.log.end()) - had,
             )
         })
@@ -159,7 +155,7 @@ impl Shard {
         }
         tracing::info!(
             event = "events.connected",
-            connection = %info.id,
+            connection = %info.id(),
             client = info.client.as_deref(),
             remote = info.remote.map(tracing::field::display),
             transport = info.transport.as_str(),
@@ -174,7 +170,7 @@ impl Shard {
         }
         tracing::info!(
             event = "events.disconnected",
-            connection = %stream.info.id,
+            connection = %stream.info.id(),
             client = stream.info.client.as_deref(),
             reason = reason.as_str(),
             duration_seconds = (self.now - stream.opened).as_secs_f64(),

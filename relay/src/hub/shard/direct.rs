@@ -87,7 +87,7 @@ impl Shard {
         if let Some(stream) = self.stream_mut(index) {
             stream.cursor = end;
             // what the feed counted on the way is counted by the backlog
-            stream.counts.joined_at += passed;
+            stream.counts.pass(passed);
         }
         self.set_backlog(index, Backlog::new(bytes, frames, Then::Feed));
     }

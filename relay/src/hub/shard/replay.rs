@@ -205,7 +205,7 @@ impl Shard {
         }
         self.shared.hub.stats.filtered.add(filtered);
         if let Some(stream) = self.stream_mut(index) {
-            stream.counts.filtered += filtered;
+            stream.counts.rejected(filtered);
         }
         let backlog = if joined && page.completeness == Completeness::Complete {
             self.check_finished(feed_index, &cursor_of(&page.next));

@@ -278,7 +278,7 @@ impl Shard {
                 let from = std::mem::take(&mut backlog.from);
                 let frames = std::mem::take(&mut backlog.frames);
                 let bytes = backlog.bytes.len() as u64;
-                stream.counts.replayed += frames;
+                stream.counts.replayed(frames);
                 self.shared.hub.stats.delivered.add(frames);
                 self.shared.hub.stats.delivered_bytes.add(bytes);
                 self.clear_backlog(index);

@@ -149,7 +149,7 @@ impl Shard {
         }
         stream.cursor = jump.target;
         // what the feed counted on the way is counted by the backlog, or as dropped
-        stream.counts.joined_at += passed;
+        stream.counts.pass(passed);
         stream.counts.dropped += jump.skipped;
         let feed = stream.feed;
         let dropped = self.shared.hub.stats.dropped.of(jump.why);

@@ -66,8 +66,8 @@ impl Stream {
 /// For how many looks nothing came of a stream's feed.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Idle {
-    /// The stream's cursor at the last look.
-    pub cursor: u64,
+    /// The stream's cursor at the last look: its last bits, which tell that it has moved.
+    pub cursor: u32,
     pub looks: u8,
 }
 
@@ -212,16 +212,79 @@ impl Backlog {
     }
 }
 
-/// What a stream got and did not get.
+/// What a stream got and did not get. While its cursor is in a feed, the feed counts for it: two of the
+/// numbers then are differences to the feed's, which wrap.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Counts {
-    /// Frames from backlogs.
-    pub replayed: u64,
-    /// Frames that the feed had when the stream joined it, and those that it skipped since.
-    pub joined_at: u64,
-    /// Events that the feed's filter had rejected when the stream joined.
-    pub filtered_before: u64,
-    /// Rejected while replaying.
-    pub filtered: u64,
+    /// Frames that it got.
+    delivered: u64,
+    /// Events that its filter rejected.
+    filtered: u64,
     pub dropped: u64,
+}
+
+impl Counts {
+    /// It has joined a feed that has come to so many frames and rejected events.
+    pub fn join(&mut self, frames: u64, filtered: u64) {
+        self.delivered = self.delivered.wrapping_sub(frames);
+        self.filtered = self.filtered.wrapping_sub(filtered);
+    }
+
+    /// It leaves its feed, of which it had so many frames.
+    pub fn leave(&mut self, frames: u64, filtered: u64) {
+        *self = self.in_feed(frames, filtered);
+    }
+
+    /// What it got, of which so many frames and rejected events are the feed's.
+    #[must_use]
+    pub fn in_feed(&self, frames: u64, filtered: u64) -> Counts {
+        Counts {
+            delivered: self.delivered.wrapping_add(frames),
+            filtered: self.filtered.wrapping_add(filtered),
+            dropped: self.dropped,
+        }
+    }
+
+    /// It got frames of its own.
+    pub fn replayed(&mut self, frames: u64) {
+        self.delivered = self.delivered.wrapping_add(frames);
+    }
+
+    pub fn rejected(&mut self, events: u64) {
+        self.filtered = self.filtered.wrapping_add(events);
+    }
+
+    /// It passes frames of its feed that it does not get from there.
+    pub fn pass(&mut self, frames: u64) {
+        self.delivered = self.delivered.wrapping_sub(frames);
+    }
+
+    /// For a stream that is in no feed.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// For a stream that is in no feed.
+    pub fn filtered(&self) -> u64 {
+        self.filtered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_before_in_and_after_a_feed_adds_up() {
+        let mut counts = Counts::default();
+        counts.replayed(3);
+        counts.rejected(1);
+        counts.join(100, 50);
+        counts.pass(2);
+        let within = counts.in_feed(107, 54);
+        assert_eq!((within.delivered(), within.filtered()), (8, 5));
+        counts.leave(107, 54);
+        counts.replayed(1);
+        assert_eq!((counts.delivered(), counts.filtered()), (9, 5));
+    }
 }

@@ -146,8 +146,9 @@ impl Shard {
             return true;
         }
         if beat.when == BeatWhen::Idle {
-            let quiet = stream.idle.cursor == stream.cursor;
-            stream.idle.cursor = stream.cursor;
+            let cursor = stream.cursor as u32;
+            let quiet = stream.idle.cursor == cursor;
+            stream.idle.cursor = cursor;
             stream.idle.looks = if quiet { stream.idle.looks + 1 } else { 0 };
             if stream.idle.looks < LOOKS {
                 return true;

@@ -1,0 +1,72 @@
+//! Queues of RabbitMQ, over AMQP 0-9-1.
+
+mod connection;
+mod message;
+
+use super::{Fault, FaultReason, Intake, Promise, Source, broker::lag_behind};
+use connection::{Connection, Next};
+use futures_util::future::{BoxFuture, join_all};
+use lapin::options::BasicAckOptions;
+use relay_config::RabbitmqSource;
+use std::convert::Infallible;
+use tokio::time::timeout;
+
+/// Queues of a broker, and who the relay is to it.
+pub(super) struct Rabbitmq {
+    settings: RabbitmqSource,
+}
+
+impl Rabbitmq {
+    pub(super) fn new(settings: RabbitmqSource) -> Rabbitmq {
+        Rabbitmq { settings }
+    }
+
+    async fn pull(&self, intake: &Intake) -> Result<Infallible, Fault> {
+        let within = self.settings.broker.connect_timeout.std();
+        let opened = Connection::open(&self.settings, intake.source());
+        let mut connection = timeout(within, opened).await.map_err(|_| {
+            let text = "the broker does not answer within `broker.connectTimeout`";
+            Fault::new(FaultReason::Unreachable, text)
+        })??;
+        intake.connected();
+        loop {
+            let deliveries = connection.receive(self.settings.prefetch.into()).await?;
+            let full = deliveries.len() >= self.settings.prefetch.into();
+            let (mut messages, mut ackers) = (Vec::new(), Vec::new());
+            for Next { queue, delivery } in deliveries {
+                let origin = &self.settings.queues[queue];
+                ackers.push(delivery.acker.clone());
+                match message::read(origin, delivery) {
+                    Ok(message) => messages.push(message),
+                    Err((reason, detail)) => {
+                        intake.refuse(reason, detail);
+                    }
+                }
+            }
+            let last = messages.last().and_then(|message| message.time);
+            intake.append_all(messages).await;
+            let acks = ackers
+                .iter()
+                .map(|acker| acker.ack(BasicAckOptions::default()));
+            for ack in join_all(acks).await {
+                ack.map_err(|error| connection::fault(&error))?;
+            }
+            intake.lag(lag_behind(last.filter(|_| full)));
+        }
+    }
+}
+
+impl Source for Rabbitmq {
+    fn promise(&self) -> Promise {
+        Promise::Acknowledged
+    }
+
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
+        Box::pin(async move {
+            match self.pull(intake).await {
+                Ok(never) => match never {},
+                Err(fault) => fault,
+            }
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! Message brokers as sources, each against the real one: whatever is killed, what was confirmed to its
+//! sender becomes an event once; whatever a broker refuses is told, and stops nothing else.
+
+// Clippy takes only functions marked as tests for tests.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+#[path = "brokers/amqp.rs"]
+mod amqp;
+#[path = "support/broker.rs"]
+mod broker;
+#[path = "brokers/faults.rs"]
+mod faults;
+#[path = "brokers/producer.rs"]
+mod producer;
+#[path = "brokers/pulled.rs"]
+mod pulled;
+#[path = "brokers/rabbitmq.rs"]
+mod rabbitmq;
+#[path = "brokers/stomp.rs"]
+mod stomp;
+#[path = "brokers/trouble.rs"]
+mod trouble;
