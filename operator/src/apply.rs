@@ -193,7 +193,11 @@ async fn live(
     }
     let secret = GroupVersionKind::gvk("", "v1", "Secret");
     let secret = api(client, &owner.names.namespace, &secret);
-    for name in [owner.names.tokens(), owner.names.users()] {
+    for name in [
+        owner.names.tokens(),
+        owner.names.users(),
+        owner.names.probe(),
+    ] {
         match secret.get_opt(&name).await {
             Ok(secret) => found.extend(secret),
             Err(error) => {

@@ -25,10 +25,20 @@ use crate::crd::Pinned;
 use crate::health::Shown;
 use crate::names::OPERATOR;
 use crate::observe::Asker;
+use crate::prove::Prober;
 use crate::upgrade::Turn;
 use backoff::Backoff;
 use kinds::Kinds;
 use rivals::Rivals;
+
+/// How often the operator looks beyond the API server.
+#[derive(Debug, Clone, Copy)]
+pub struct Every {
+    /// At what replicas say about themselves.
+    pub observe: Duration,
+    /// At whether a proof of streaming is due.
+    pub prove: Duration,
+}
 
 /// What every reconcile may use.
 pub struct Context {
@@ -41,19 +51,21 @@ pub struct Context {
     rivals: Mutex<Rivals>,
     turn: Mutex<Turn>,
     asker: Asker,
-    observe_every: Duration,
+    prober: Prober,
+    every: Every,
 }
 
 impl Context {
-    /// `own` is the relay that this operator brings; its replicas are asked about themselves with
-    /// `asker`, this often.
+    /// `own` is the relay that this operator brings. Replicas are asked about themselves with `asker`, and
+    /// what subscribers see of them is tried with `prober`.
     #[must_use]
     pub fn new(
         client: Client,
         own: Pinned,
         shown: Arc<Shown>,
         asker: Asker,
-        observe_every: Duration,
+        prober: Prober,
+        every: Every,
     ) -> Self {
         let reporter = Reporter {
             controller: OPERATOR.to_owned(),
@@ -69,7 +81,8 @@ impl Context {
             rivals: Mutex::default(),
             turn: Mutex::default(),
             asker,
-            observe_every,
+            prober,
+            every,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod autoscaling;
 mod channels;
+mod connections;
 mod cors;
 mod definition;
 mod forward;
@@ -20,11 +21,16 @@ mod proxies;
 mod redis;
 mod rollout;
 mod status;
+mod streaming_check;
 mod text;
+mod tls;
+mod traces;
+mod verbatim;
 
 pub use auth::{Anonymous, Auth, Right, SecretKey, ServiceAccounts, Token};
 pub use autoscaling::{Autoscaling, Scaling, StreamScaling};
 pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
+pub use connections::{Revocations, Tcp};
 pub use cors::{Cors, Method};
 pub use definition::{definition, yaml};
 pub use forward::Forward;
@@ -44,7 +50,11 @@ pub use rollout::{Rollout, Strategy};
 pub use status::{
     Condition, ConditionStatus, ConditionType, Effective, Pinned, Reason, SseRelayStatus,
 };
+pub use streaming_check::StreamingCheck;
 pub use text::{Bytes, Span};
+pub use tls::{CertificateRule, ClientAuth, Tls, TlsVersion};
+pub use traces::Traces;
+pub use verbatim::{File, Route, Source};
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -95,6 +105,12 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.ingress) || !has(self.gateway)")
         .message("there is one way in from outside; remove ingress or gateway")
         .field_path(".gateway"),
+    validation = Rule::new("!has(self.tls) || (!has(self.ingress) && !has(self.gateway))")
+        .message("what serves an Ingress or a Gateway ends TLS by itself and speaks plain HTTP with pods; remove tls, or ingress and gateway")
+        .field_path(".tls"),
+    validation = Rule::new("!has(self.auth) || !has(self.auth.certificates) || (has(self.tls) && has(self.tls.clientCa))")
+        .message("somebody must vouch for certificates; name the authorities in tls.clientCa")
+        .field_path(".auth.certificates"),
     validation = Rule::new("!has(self.autoscaling) || has(self.redis)")
         .message("more than one replica takes a Redis; name one in redis, or remove autoscaling")
         .field_path(".autoscaling"),
@@ -155,6 +171,31 @@ pub struct SseRelaySpec {
     /// subscribe and to observe, and names it in the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Credentials that are refused before they end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocations: Option<Revocations>,
+    /// TLS in the relay's own pods, for those that reach them inside of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Paths of other systems, which the relay serves as those did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub routes: Vec<Route>,
+    /// Systems that events are pulled from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub sources: Vec<Source>,
+    /// Files from Secrets that sources may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub files: Vec<File>,
+    /// How soon lost connections are noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    /// What OpenTelemetry is told of publishes and deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
     /// Pages of other origins that may use the relay from a browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
@@ -172,6 +213,9 @@ pub struct SseRelaySpec {
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
     pub expose: Option<Vec<Exposed>>,
+    /// Whether the operator tries through the way in from outside that streams really stream.
+    #[serde(default)]
+    pub streaming_check: StreamingCheck,
     /// Who changes the number of replicas with what is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
@@ -272,6 +316,11 @@ pub struct Limits {
     /// For each address of clients; behind proxies name these first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_address: Option<Limit>,
+    /// Credentials of one address that are refused in a second; any number, if it is left out. Past it,
+    /// whatever that address sends with a credential is answered 429, unchecked, until it is calm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub auth_failures_per_second: Option<i32>,
     /// For all whose credential has the same value of an attribute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]

@@ -3,6 +3,7 @@
 mod config_map;
 mod deployment;
 mod disruption_budget;
+mod exposure;
 pub mod http_route;
 mod ingress;
 mod monitoring;
@@ -24,8 +25,11 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::exposure::beginning;
+
 use self::deployment::container::policy;
 use crate::names::{APPLIED, COMPONENT};
+use crate::prove::wanted;
 use crate::tokens::{Generated, hex};
 use crate::validate::Valid;
 
@@ -38,6 +42,8 @@ pub struct Desired {
     pub service_account: ServiceAccount,
     /// Generated tokens, for a resource without `auth`.
     pub token_secret: Option<Secret>,
+    /// The token by which the operator proves that streams stream.
+    pub probe_secret: Option<Secret>,
     /// The way in from inside of the cluster.
     pub service: Service,
     /// Each pod by its address.
@@ -81,6 +87,7 @@ pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
             .auth
             .is_none()
             .then(|| token_secret::build(valid, generated)),
+        probe_secret: wanted(&valid.spec).then(|| token_secret::probe(valid, generated)),
         service: service::public(valid),
         pods: service::headless(valid),
         disruption_budget: disruption_budget::build(valid),
@@ -113,6 +120,7 @@ impl Desired {
             config_map,
             service_account,
             token_secret,
+            probe_secret,
             service,
             pods,
             disruption_budget,
@@ -130,6 +138,7 @@ impl Desired {
         } = self;
         let mut objects = vec![dynamic(&config_map), dynamic(&service_account)];
         objects.extend(token_secret.as_ref().map(dynamic));
+        objects.extend(probe_secret.as_ref().map(dynamic));
         objects.extend(of_controller);
         objects.extend([dynamic(&service), dynamic(&pods)]);
         objects.extend(disruption_budget.as_ref().map(dynamic));

@@ -1,9 +1,12 @@
 //! The relay's configuration, as the resource asks for it.
 
+mod connections;
 mod forward;
 pub mod jwt;
 mod limits;
 mod redis;
+mod tls;
+mod verbatim;
 
 pub use redis::prefix;
 
@@ -16,7 +19,7 @@ use crate::crd::{self, Bytes, Span, SseRelaySpec};
 use crate::names::{ADMIN_PORT, Names, PUBLIC_PORT};
 use crate::references::Key;
 use crate::sizing::Sizing;
-use crate::tokens::Generated;
+use crate::tokens::{Generated, Token};
 
 /// Texts of the resource that do not mean anything, each with its path.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,6 +93,8 @@ pub struct Given<'a> {
     pub names: &'a Names,
     /// Who may do what.
     pub credentials: Credentials<'a>,
+    /// The token by which the operator proves that streams stream, if it does.
+    pub probe: Option<&'a Token>,
     /// Texts that stand in Secrets.
     pub texts: &'a BTreeMap<Key, String>,
 }
@@ -118,7 +123,15 @@ pub fn configuration(
         set(&mut config.logging.level, logging.level.clone());
         set(&mut config.environment, logging.environment.clone());
     }
+    if let (Some(token), Some(auth)) = (given.probe, &mut config.auth) {
+        auth.tokens.push(probe(token));
+    }
     log(&mut config, spec, &mut unread);
+    let routes = spec.routes.iter().map(|route| &route.0);
+    config.routes = verbatim::read("routes", routes, &mut unread);
+    let sources = spec.sources.iter().map(|source| &source.0);
+    config.sources = verbatim::read("sources", sources, &mut unread);
+    connections(&mut config, spec, &mut unread);
     config.redis = spec
         .redis
         .as_ref()
@@ -137,6 +150,17 @@ pub fn configuration(
         Ok((config, sizing, leaving))
     } else {
         Err(unread)
+    }
+}
+
+fn connections(config: &mut Config, spec: &SseRelaySpec, unread: &mut Unread) {
+    config.tls = spec.tls.as_ref().map(tls::tls);
+    config.traces = spec.traces.as_ref().map(connections::traces);
+    if let Some(tcp) = &spec.tcp {
+        connections::tcp(&mut config.tcp, tcp, unread);
+    }
+    if let Some(revocations) = &spec.revocations {
+        connections::revocations(&mut config.revocations, revocations, unread);
     }
 }
 
@@ -329,6 +353,7 @@ fn auth(credentials: &Credentials<'_>, unread: &mut Unread) -> config::Auth {
                 .into_iter()
                 .chain(auth.service_accounts.as_ref().map(jwt::cluster))
                 .collect(),
+            certificates: auth.certificates.iter().map(tls::certificate).collect(),
             cookie: auth.cookie.clone().map(|name| config::Cookie { name }),
             query_parameter: auth.query_parameter.clone(),
             forward: auth
@@ -377,6 +402,24 @@ const MANAGE: [config::Right; 3] = [
     config::Right::Direct,
     config::Right::Disconnect,
 ];
+
+/// The channel by which the operator proves that streams stream. Only its own token is made for it.
+pub const PROBE_CHANNEL: &str = "sserelay.probe";
+/// What that token is called.
+const PROBE_NAME: &str = "sse-relay-operator";
+
+fn probe(token: &Token) -> config::StaticToken {
+    let channel = vec![PROBE_CHANNEL.to_owned()];
+    config::StaticToken {
+        name: PROBE_NAME.to_owned(),
+        sha256: token.hash(),
+        publish: channel.clone(),
+        subscribe: channel,
+        manage: Vec::new(),
+        subject: None,
+        expires: None,
+    }
+}
 
 fn generated(tokens: &Generated) -> config::Auth {
     let everything = || vec!["**".to_owned()];
@@ -452,7 +495,7 @@ fn without(document: &mut Value, defaults: &Value) {
 /// Where the resource has what the configuration calls `path`.
 #[must_use]
 pub fn path_in_resource(path: &str) -> String {
-    const MOVED: [(&str, &str); 11] = [
+    const MOVED: [(&str, &str); 15] = [
         ("drain.window", "rollout.drainWindow"),
         ("drain.propagation", "rollout.propagation"),
         ("drain.timeout", "rollout.drainWindow"),
@@ -464,6 +507,10 @@ pub fn path_in_resource(path: &str) -> String {
         ("stream.maxChannels", "limits.channelsPerStream"),
         ("stream.maxAge", "limits.streamAge"),
         ("environment", "logging.environment"),
+        ("tls.certificate", "tls.secretName"),
+        ("tls.key", "tls.secretName"),
+        ("traces.headersFile", "traces.headers"),
+        ("traces.caFile", "traces.ca"),
     ];
     if let Some(rest) = path.strip_prefix("redis.") {
         return in_redis(rest);

@@ -17,6 +17,7 @@ pub mod lease;
 pub mod metrics;
 pub mod names;
 pub mod observe;
+pub mod prove;
 pub mod references;
 pub mod resolve;
 pub mod rotation;

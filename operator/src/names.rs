@@ -31,6 +31,8 @@ pub const PUBLIC_PORT: i32 = 8080;
 pub const ADMIN_PORT: i32 = 8081;
 /// Port of publishers and subscribers, of the Service.
 pub const SERVICE_PORT: i32 = 80;
+/// The same, if the pods speak TLS.
+pub const SERVICE_PORT_TLS: i32 = 443;
 
 /// The names of one relay's objects.
 ///
@@ -88,6 +90,12 @@ impl Names {
     #[must_use]
     pub fn users(&self) -> String {
         format!("{}-users", self.relay)
+    }
+
+    /// Secret with the token by which the operator proves that streams stream.
+    #[must_use]
+    pub fn probe(&self) -> String {
+        format!("{}-probe", self.relay)
     }
 
     /// The labels that select the pod of the relay's own Redis; they never change.
@@ -196,10 +204,19 @@ mod tests {
             names.redis(),
             names.users(),
             names.dashboard(),
+            names.probe(),
         ];
         for name in all {
             let ending = name.strip_prefix("live-").unwrap();
-            let endings = ["config", "pods", "tokens", "redis", "users", "dashboard"];
+            let endings = [
+                "config",
+                "pods",
+                "tokens",
+                "redis",
+                "users",
+                "dashboard",
+                "probe",
+            ];
             assert!(endings.contains(&ending), "{name}");
         }
     }

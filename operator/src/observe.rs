@@ -11,6 +11,7 @@ mod reading;
 
 pub use ask::Asker;
 pub use findings::{Findings, Found, Severity};
+pub use pods::{Pods, list};
 pub use reading::{Reading, Unclear};
 
 use std::collections::{HashMap, HashSet};
@@ -32,7 +33,7 @@ use crate::document::Unread;
 use crate::names::{OPERATOR, PAUSED};
 use crate::scaling::{Aim, Busy, Fleet, Past, verdict};
 use crate::status::{Heard, Observed, Scaled, observed, transitions};
-use pods::{Own, Pods, list};
+use pods::Own;
 
 /// Replicas are asked about this often.
 pub const EVERY: Duration = Duration::from_secs(20);

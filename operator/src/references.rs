@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod redis;
+pub mod tls;
 
 use std::fmt;
 
@@ -82,6 +83,7 @@ pub fn references(spec: &SseRelaySpec) -> Vec<Reference> {
     }));
     auth::references(spec, &mut found);
     redis::references(spec, &mut found);
+    tls::references(spec, &mut found);
     found
 }
 

@@ -6,6 +6,7 @@ mod redis;
 mod rollout;
 mod scaling;
 
+pub use conditions::unproved;
 pub use conditions::{Finding, merge, transitions};
 pub use observed::{Heard, Observed, observed, without_observed};
 pub use rollout::{PodTrouble, Rollout, rollout, trouble};
@@ -280,7 +281,11 @@ fn url(valid: &Valid) -> String {
         return format!("{scheme}://{host}");
     }
     let Some(route) = &valid.route else {
-        return format!("http://{}.{}", valid.names.relay, valid.names.namespace);
+        let scheme = match valid.spec.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        return format!("{scheme}://{}.{}", valid.names.relay, valid.names.namespace);
     };
     let scheme = match route.ingress.tls {
         Some(_) => "https",

@@ -12,6 +12,8 @@ pub const PUBLISH: &str = "publish";
 pub const SUBSCRIBE: &str = "subscribe";
 /// See [`PUBLISH`].
 pub const MANAGE: &str = "manage";
+/// Key of the Secret with the token of [`Generated::probe`].
+pub const PROBE: &str = "token";
 /// A shorter token could be found from its hash.
 pub const LEAST_BYTES: usize = 20;
 
@@ -83,6 +85,9 @@ pub struct Generated {
     pub subscribe: Token,
     /// May observe.
     pub manage: Token,
+    /// May publish to and subscribe to the one channel by which the operator proves that streams
+    /// stream.
+    pub probe: Token,
     /// Users of a Redis that the operator runs.
     pub redis: RedisUsers,
 }

@@ -11,8 +11,10 @@ use relay_config::{ByteSize, Config};
 use self::gateway::by_gateway;
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
 use crate::crd::{Exposed, Ingress, KeyKind, Pinned, Reason, SseRelay, SseRelaySpec};
+use crate::desired::beginning;
 use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
 use crate::names::Names;
+use crate::prove::wanted;
 use crate::references::{Key, Purpose, Reference, references};
 use crate::resolve::{Class, Found, Resolved};
 use crate::scaling::{Aim, replicas};
@@ -121,6 +123,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
             None => Credentials::Generated(&resolved.generated),
             Some(auth) => Credentials::Named(auth, &named.hashes),
         },
+        probe: wanted(spec).then_some(&resolved.generated.probe),
         texts: &named.texts,
     };
     let (config, sizing, leaving) =
@@ -136,6 +139,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
     if !unread.0.is_empty() {
         return Err(invalid(unread.0.into_iter()));
     }
+    shown(spec, &config)?;
     let redis = store(spec, resolved)?;
     let route = spec
         .ingress
@@ -245,6 +249,27 @@ fn value<'a>(wanted: &Key, resolved: &'a Resolved) -> Result<&'a [u8], (Reason, 
             },
             format!("there is no {kind} `{name}` in this namespace; create it, or name another"),
         )),
+    }
+}
+
+/// A proxy knows no parameters of paths: one that begins with a parameter would show it everything.
+fn shown(spec: &SseRelaySpec, config: &Config) -> Result<(), Vec<Fault>> {
+    let way_in = spec.ingress.is_some() || spec.gateway.is_some();
+    if !way_in || !exposed(spec).contains(&Exposed::Subscribe) {
+        return Ok(());
+    }
+    let routes = config.routes.iter().enumerate();
+    let wide =
+        routes.filter(|(_, route)| route.paths.iter().any(|path| beginning(path).is_empty()));
+    let wide: Vec<_> = wide
+        .map(|(index, _)| {
+            let message = "a path that begins with a parameter cannot be shown outside without showing everything; begin it with a segment of its own, or leave subscribe out of spec.expose";
+            (format!("routes[{index}].paths"), message.to_owned())
+        })
+        .collect();
+    match wide.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(wide.into_iter())),
     }
 }
 

@@ -268,6 +268,19 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
             "spec.proxies.trusted[0]: `everybody` is no network",
         ),
         (
+            "{routes: [{paths: [/a], channels: [a], dialects: {}}]}",
+            "spec.routes[0]: unknown field `dialects`",
+        ),
+        (
+            "{sources: [{name: a, redisStreams: {}}]}",
+            "spec.sources[0]: unknown field `redisStreams`",
+        ),
+        ("{sources: [{name: a}]}", "spec.sources[0]"),
+        (
+            "{routes: [{paths: ['/{a}'], channels: ['{a}']}], ingress: {hosts: [a.example.com], controller: contour}}",
+            "spec.routes[0].paths: a path that begins with a parameter",
+        ),
+        (
             "{channels: [{match: 'a*', publish: deny}]}",
             "spec.channels[0].match: a star stands for whole segments",
         ),

@@ -90,6 +90,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
             publish: token(1),
             subscribe: token(2),
             manage: token(3),
+            probe: token(0),
             redis: RedisUsers {
                 passwords: Passwords {
                     current: token(1),

@@ -9,12 +9,13 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::RelayImage;
-use crate::controller::{self, Context, Relays, Scope};
+use crate::controller::{self, Context, Every, Relays, Scope};
 use crate::crd::Pinned;
 use crate::health::{self, Shown};
 use crate::lease::{Keeper, NAME};
 use crate::metrics::{Leading, Metrics};
-use crate::observe::{Asker, EVERY};
+use crate::observe::{self, Asker};
+use crate::prove::{self, Loopback, Patience, Prober};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -104,7 +105,13 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
     };
     let (stop, stopped) = watch::channel(false);
     let asker = Asker::new().context("there is no way to ask replicas")?;
-    let context = Context::new(client, own, shown.clone(), asker, EVERY);
+    let prober = Prober::new(Loopback::Refused, Patience::default());
+    let prober = prober.context("there is no way to try the addresses of relays")?;
+    let every = Every {
+        observe: observe::EVERY,
+        prove: prove::EVERY,
+    };
+    let context = Context::new(client, own, shown.clone(), asker, prober, every);
     let context = Arc::new(context);
     let controllers = controller::run(context, &scope, stopped);
     tokio::pin!(controllers);

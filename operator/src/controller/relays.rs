@@ -20,13 +20,14 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 9] = [
+const CONDITIONS: [(ConditionType, &str); 10] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
     (ConditionType::RedisReady, "RedisReady"),
     (ConditionType::RedisHighlyAvailable, "RedisHighlyAvailable"),
     (ConditionType::AutoscalingReady, "AutoscalingReady"),
     (ConditionType::RouteReady, "RouteReady"),
+    (ConditionType::StreamingVerified, "StreamingVerified"),
     (ConditionType::AddOnsReady, "AddOnsReady"),
     (ConditionType::Reconciling, "Reconciling"),
     (ConditionType::Stalled, "Stalled"),
@@ -86,8 +87,9 @@ pub fn with_object(
         let status = relay.status.as_ref();
         let generated = status.and_then(|status| status.token_secret.as_deref());
         let names = Names::of(relay);
-        let generated =
-            kind == KeyKind::Secret && (generated == Some(name) || names.users() == name);
+        let made = [names.users(), names.probe()];
+        let generated = generated == Some(name) || made.iter().any(|made| made == name);
+        let generated = kind == KeyKind::Secret && generated;
         relay.namespace().as_deref() == Some(namespace)
             && (generated
                 || references(&relay.spec)

@@ -19,6 +19,7 @@ use super::relays::{Watched, with_class, with_object};
 use crate::crd::KeyKind;
 use crate::names::OPERATOR;
 use crate::observe::Observer;
+use crate::prove::Prover;
 
 /// Relays that are looked at together at most.
 const AT_ONCE: u16 = 8;
@@ -93,7 +94,14 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
         context.asker.clone(),
         namespace.map(ToOwned::to_owned),
     );
-    let observing = observer.run(store.clone(), context.observe_every);
+    let observing = observer.run(store.clone(), context.every.observe);
+    let prover = Prover::new(
+        client.clone(),
+        context.recorder.clone(),
+        context.prober.clone(),
+        namespace.map(ToOwned::to_owned),
+    );
+    let proving = prover.run(store.clone(), context.every.prove);
     if namespace.is_none() {
         controller = controller.watches(
             Api::<IngressClass>::all(client.clone()),
@@ -107,7 +115,8 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
         .for_each(async |_| {}); // failures are told where they happen
     tokio::select! {
         () = reconciling => {}
-        () = observing => {} // never: it ends with the other
+        () = observing => {} // never: it ends with the first
+        () = proving => {}   // never, too
     }
 }
 

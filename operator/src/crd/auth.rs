@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::forward::Forward;
 use super::jwt::{Grant, Jwt};
+use super::tls::CertificateRule;
 
 /// Who may do what. Nothing is open but what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.forward) || has(self.serviceAccounts) || (has(self.tokens) && self.tokens.size() > 0) || (has(self.jwt) && self.jwt.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
+    validation = Rule::new("has(self.forward) || has(self.serviceAccounts) || (has(self.tokens) && self.tokens.size() > 0) || (has(self.jwt) && self.jwt.size() > 0) || (has(self.certificates) && self.certificates.size() > 0) || (has(self.anonymous) && ((has(self.anonymous.publish) && self.anonymous.publish.size() > 0) || (has(self.anonymous.subscribe) && self.anonymous.subscribe.size() > 0)))")
         .message("allows nothing to anybody; name tokens, issuers, or what everybody may do, or remove auth for generated tokens")
 )]
 pub struct Auth {
@@ -25,6 +26,11 @@ pub struct Auth {
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
     pub jwt: Vec<Jwt>,
+    /// What holders of certificates may do, for which `tls.clientCa` vouches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub certificates: Vec<CertificateRule>,
     /// The tokens of this cluster's service accounts: what each pod of it may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<ServiceAccounts>,

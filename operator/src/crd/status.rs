@@ -132,6 +132,8 @@ pub enum ConditionType {
     RedisHighlyAvailable,
     /// The way in from outside is set up for streams.
     RouteReady,
+    /// A stream through the address outside brought an event that was published inside.
+    StreamingVerified,
     /// Objects for monitoring and for autoscaling are there.
     AddOnsReady,
     /// For GitOps tools: the last change is not in effect yet.
@@ -198,6 +200,20 @@ pub enum Reason {
     RedisForeignKeys,
     /// Something else at Redis keeps the log from working.
     RedisFault,
+    /// Something on the way from outside holds answers back.
+    Buffered,
+    /// Something on the way from outside ends streams.
+    StreamCut,
+    /// The address outside answers something else than a stream.
+    NotAStream,
+    /// The address outside leads to another one.
+    Redirected,
+    /// The operator cannot reach the address outside.
+    UrlNotReachable,
+    /// The operator does not believe the certificate of the address outside.
+    CertificateNotTrusted,
+    /// A replica did not do its part of a proof.
+    ProbeFailed,
     /// Redis works, and may lose events when something fails.
     RedisAtRisk,
     /// A Secret that the resource names is not there.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
+use super::exposure::{self, Shown};
 use crate::crd::Exposed;
 use crate::names::SERVICE_PORT;
 use crate::validate::{GatewayRoute, Valid};
@@ -51,17 +52,14 @@ pub fn build(valid: &Valid, route: &GatewayRoute) -> DynamicObject {
 }
 
 fn rule(valid: &Valid, exposed: &[Exposed]) -> Value {
-    let paths = exposed.iter().flat_map(|exposed| match exposed {
-        Exposed::Subscribe => &[("/v1/events", "PathPrefix")][..],
-        Exposed::Publish => &[("/v1/channels", "PathPrefix")],
-        Exposed::Observe => &[
-            ("/v1/clients", "PathPrefix"),
-            ("/v1/connections", "PathPrefix"),
-            ("/v1/status", "PathPrefix"),
-        ],
-        Exposed::Dashboard => &[("/", "Exact"), ("/v1/openapi.json", "Exact")],
-    });
+    let paths = exposed
+        .iter()
+        .flat_map(|exposed| exposure::paths(valid, *exposed));
     let matches: Vec<Value> = paths
+        .map(|path| match path {
+            Shown::Exact(path) => (path, "Exact"),
+            Shown::Below(path) => (path, "PathPrefix"),
+        })
         .map(|(path, kind)| json!({ "path": { "type": kind, "value": path } }))
         .collect();
     json!({

@@ -8,6 +8,7 @@ use k8s_openapi::api::networking::v1::{
     IngressServiceBackend, IngressSpec, IngressTLS, ServiceBackendPort,
 };
 
+use super::exposure::{self, Shown};
 use super::service::HTTP;
 use crate::controller_profile::Controller;
 use crate::crd::{Exposed, IngressTls, IssuerKind};
@@ -75,20 +76,17 @@ fn issuer(tls: &IngressTls) -> Option<(String, String)> {
 }
 
 fn paths(valid: &Valid, exposed: &[Exposed]) -> Vec<HTTPIngressPath> {
-    let paths = exposed.iter().flat_map(|exposed| match exposed {
-        Exposed::Subscribe => &[("/v1/events", "Prefix")][..],
-        Exposed::Publish => &[("/v1/channels", "Prefix")],
-        Exposed::Observe => &[
-            ("/v1/clients", "Prefix"),
-            ("/v1/connections", "Prefix"),
-            ("/v1/status", "Prefix"),
-        ],
-        Exposed::Dashboard => &[("/", "Exact"), ("/v1/openapi.json", "Exact")],
-    });
+    let paths = exposed
+        .iter()
+        .flat_map(|exposed| exposure::paths(valid, *exposed));
     paths
+        .map(|path| match path {
+            Shown::Exact(path) => (path, "Exact"),
+            Shown::Below(path) => (path, "Prefix"),
+        })
         .map(|(path, kind)| HTTPIngressPath {
-            path: Some((*path).to_owned()),
-            path_type: (*kind).to_owned(),
+            path: Some(path),
+            path_type: kind.to_owned(),
             backend: IngressBackend {
                 service: Some(IngressServiceBackend {
                     name: valid.names.relay.clone(),

@@ -62,6 +62,8 @@ fn own(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
     let auth = valid.spec.auth.as_ref();
     let forward = auth.and_then(|auth| auth.forward.as_ref());
     ports.extend(forward.map(|forward| port_of(&forward.url)));
+    let traces = valid.spec.traces.as_ref();
+    ports.extend(traces.map(|traces| port_of(&traces.endpoint)));
     if auth.is_some_and(|auth| auth.service_accounts.is_some()) {
         // some networks look at policies after the Service's address has become the API server's
         ports.extend([443, API_SERVER]);
@@ -69,6 +71,9 @@ fn own(valid: &Valid) -> Vec<NetworkPolicyEgressRule> {
     let redis = valid.config.redis.as_ref();
     let redis = redis.filter(|_| valid.redis.is_none());
     ports.extend(redis.into_iter().flat_map(redis_ports));
+    let sources = valid.config.sources.iter();
+    let sources = sources.filter_map(|source| source.redis_stream.as_ref());
+    ports.extend(sources.flat_map(|source| redis_ports(&source.redis.settings())));
     ports.sort_unstable();
     ports.dedup();
     let of_its_own = valid.redis.as_ref().map(|_| to_own_redis(valid));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::names::{ADMIN_PORT, PUBLIC_PORT, SERVICE_PORT};
+use crate::names::{ADMIN_PORT, PUBLIC_PORT, SERVICE_PORT, SERVICE_PORT_TLS};
 use crate::validate::Valid;
 
 /// Name of the port of publishers and subscribers.
@@ -29,7 +29,7 @@ pub fn public(valid: &Valid) -> Service {
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(valid.names.selector()),
-            ports: Some(vec![port(HTTP, SERVICE_PORT)]),
+            ports: Some(vec![public_port(valid, service_port(valid))]),
             ..ServiceSpec::default()
         }),
         ..Service::default()
@@ -45,10 +45,32 @@ pub fn headless(valid: &Valid) -> Service {
             cluster_ip: Some("None".to_owned()),
             publish_not_ready_addresses: Some(true),
             selector: Some(valid.names.selector()),
-            ports: Some(vec![port(HTTP, PUBLIC_PORT), port(ADMIN, ADMIN_PORT)]),
+            ports: Some(vec![
+                public_port(valid, PUBLIC_PORT),
+                port(ADMIN, ADMIN_PORT),
+            ]),
             ..ServiceSpec::default()
         }),
         ..Service::default()
+    }
+}
+
+/// The port of the Service: that of http, or of https if the pods speak TLS.
+pub fn service_port(valid: &Valid) -> i32 {
+    match valid.spec.tls {
+        Some(_) => SERVICE_PORT_TLS,
+        None => SERVICE_PORT,
+    }
+}
+
+fn public_port(valid: &Valid, number: i32) -> ServicePort {
+    let protocol = match valid.spec.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    ServicePort {
+        app_protocol: Some(protocol.to_owned()),
+        ..port(HTTP, number)
     }
 }
 

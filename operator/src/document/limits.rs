@@ -15,6 +15,7 @@ pub(super) fn limits(to: &mut config::Limits, from: &Limits, unread: &mut Unread
             *field = one(path, limit, unread);
         }
     }
+    to.auth_failures_per_second = count(from.auth_failures_per_second);
     let each = from.per_attribute.iter().enumerate();
     to.per_attribute = each
         .map(|(index, limit)| attribute(&format!("limits.perAttribute[{index}]"), limit, unread))

@@ -15,9 +15,10 @@ use crate::controller_profile::Controller;
 use crate::crd::{KeyKind, Pinned, SseRelay};
 use crate::desired::redis as users;
 use crate::names::{Names, ROTATE};
+use crate::prove::wanted;
 use crate::references::{Key, Reference, references};
 use crate::rotation::{Passwords, Stage};
-use crate::tokens::{Generated, MANAGE, PUBLISH, RedisUsers, SUBSCRIBE, Token};
+use crate::tokens::{Generated, MANAGE, PROBE, PUBLISH, RedisUsers, SUBSCRIBE, Token};
 
 /// Marks the class that Ingresses without one get.
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -39,6 +40,9 @@ pub async fn resolve(
         .is_some_and(|redis| redis.managed.is_some())
     {
         made.insert(names.users(), secrets.get_opt(&names.users()).await?);
+    }
+    if wanted(&relay.spec) {
+        made.insert(names.probe(), secrets.get_opt(&names.probe()).await?);
     }
     Ok(Resolved {
         class: class(client, relay).await?,
@@ -133,18 +137,19 @@ fn generated(
 ) -> Generated {
     let made = |name: String| made.get(&name).and_then(Option::as_ref);
     let users = made(names.users());
-    let wanted = relay.annotations().get(ROTATE).map(String::as_str);
-    let data = made(names.tokens()).and_then(|secret| secret.data.clone());
-    let data = data.unwrap_or_default();
-    let token = |key: &str| {
-        let there = data.get(key).and_then(|bytes| Token::read(&bytes.0).ok());
+    let rotate = relay.annotations().get(ROTATE).map(String::as_str);
+    let token = |secret: Option<&Secret>, key: &str| {
+        let data = secret.and_then(|secret| secret.data.as_ref());
+        let there = data.and_then(|data| Token::read(&data.get(key)?.0).ok());
         there.unwrap_or_else(|| Token::from_random(rand::random()))
     };
+    let tokens = made(names.tokens());
     Generated {
-        publish: token(PUBLISH),
-        subscribe: token(SUBSCRIBE),
-        manage: token(MANAGE),
-        redis: redis_users(users, wanted, Timestamp::now()),
+        publish: token(tokens, PUBLISH),
+        subscribe: token(tokens, SUBSCRIBE),
+        manage: token(tokens, MANAGE),
+        probe: token(made(names.probe()), PROBE),
+        redis: redis_users(users, rotate, Timestamp::now()),
     }
 }
 

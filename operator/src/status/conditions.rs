@@ -18,7 +18,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(
+    /// At most so much of `message` is kept as a condition may have.
+    #[must_use]
+    pub fn new(
         about: ConditionType,
         holds: ConditionStatus,
         reason: Reason,
@@ -31,6 +33,25 @@ impl Finding {
             message: message.chars().take(2_000).collect(),
         }
     }
+}
+
+impl Finding {
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.holds == ConditionStatus::True
+    }
+}
+
+/// Of a relay that has nobody to be tried with.
+#[must_use]
+pub fn unproved() -> Finding {
+    Finding::new(
+        ConditionType::StreamingVerified,
+        ConditionStatus::Unknown,
+        Reason::NoReplicaReady,
+        "no replica is there yet to try it with",
+    )
 }
 
 /// The new conditions. One that holds as before does so since before.

@@ -34,6 +34,12 @@ pub struct Observed {
     pub conditions: Vec<Condition>,
 }
 
+/// What comes from elsewhere than the reconcile: from replicas, and from outside.
+const OF_OTHERS: [About; 3] = [
+    About::RedisReady,
+    About::AutoscalingReady,
+    About::StreamingVerified,
+];
 /// What only replicas can tell.
 const OBSERVED: [About; 2] = [About::RedisReady, About::AutoscalingReady];
 
@@ -69,14 +75,14 @@ impl Observed {
     }
 }
 
-/// The status without what comes from replicas.
+/// The status without what comes from replicas and from outside.
 #[must_use]
 pub fn without_observed(mut status: SseRelayStatus) -> SseRelayStatus {
     status.streams = None;
     status.desired_replicas = None;
     status
         .conditions
-        .retain(|condition| !OBSERVED.contains(&condition.r#type));
+        .retain(|condition| !OF_OTHERS.contains(&condition.r#type));
     status
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use sse_relay_operator::controller::{Context, Relays, Scope, run};
+use sse_relay_operator::controller::{Context, Every, Relays, Scope, run};
 use sse_relay_operator::crd::{
     Condition, ConditionStatus, ConditionType, Pinned, Reason, SseRelay,
 };
@@ -19,6 +19,7 @@ use sse_relay_operator::health::Shown;
 use sse_relay_operator::metrics::Metrics;
 use sse_relay_operator::names::Names;
 use sse_relay_operator::observe::Asker;
+use sse_relay_operator::prove::{Loopback, Patience, Prober};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -54,8 +55,14 @@ impl Operator {
             redis_image: Some("valkey/valkey:8.1".to_owned()),
         };
         let asker = Asker::new().unwrap();
-        let every = Duration::from_millis(200);
-        let context = Arc::new(Context::new(client, own, shown.clone(), asker, every));
+        let prober = Prober::new(Loopback::Refused, Patience::default()).unwrap();
+        let soon = Duration::from_millis(200);
+        let every = Every {
+            observe: soon,
+            prove: soon,
+        };
+        let context = Context::new(client, own, shown.clone(), asker, prober, every);
+        let context = Arc::new(context);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(async move { run(context, &scope, stopped).await });
         Self { shown, stop, task }

@@ -132,6 +132,39 @@ fn refused() -> Vec<(Value, &'static str)> {
             json!({ "rollout": { "drainWindow": "a minute" } }),
             "should match",
         ),
+        (
+            json!({ "tls": { "secretName": "s", "clientAuth": "Required" } }),
+            "name the authorities whose clients are believed",
+        ),
+        (
+            json!({ "tls": { "secretName": "s" }, "ingress": ingress(json!({})) }),
+            "ends TLS by itself",
+        ),
+        (
+            json!({ "auth": { "certificates": [{ "name": "a", "san": "b", "publish": ["**"] }] } }),
+            "name the authorities in tls.clientCa",
+        ),
+        (
+            json!({ "auth": { "certificates": [{ "name": "a", "san": "b" }] } }),
+            "allows nothing; say what its holder may",
+        ),
+        (
+            json!({ "auth": { "certificates": [{ "name": "a", "publish": ["**"] }] } }),
+            "exactly one of subject and san",
+        ),
+        (
+            json!({ "traces": { "endpoint": "collector:4318" } }),
+            "should match",
+        ),
+        (
+            json!({ "traces": { "endpoint": "http://collector:4318/v1/traces", "sampleRatio": 2 } }),
+            "less than or equal to 1",
+        ),
+        (json!({ "routes": ["/a"] }), "must be of type object"),
+        (
+            json!({ "files": [{ "name": "../a", "secret": { "name": "s", "key": "k" } }] }),
+            "should match",
+        ),
         (json!({ "auth": {} }), "allows nothing to anybody"),
         (
             json!({ "auth": { "tokens": [{ "name": "a", "secret": { "name": "s", "key": "k" } }] } }),
