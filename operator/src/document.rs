@@ -368,7 +368,6 @@ fn auth(credentials: &Credentials<'_>, unread: &mut Unread) -> config::Auth {
                     subscribe: anonymous.subscribe.clone(),
                 })
                 .unwrap_or_default(),
-            ..config::Auth::default()
         },
     }
 }
