@@ -42,26 +42,26 @@ ROUNDS ?= 300
 soak: toolchain servers ## Kill and drain the relay under load, ROUNDS times each (300, some minutes); counts what is lost
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test restart faults -- --nocapture
 	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas faults -- --nocapture
+	SOAK_ROUNDS=$(ROUNDS) $(CARGO) test --release --package sse-relay --test replicas mixed -- --nocapture --test-threads=1
 	$(CARGO) test --release --package sse-relay --test replicas -- --nocapture --ignored --test-threads=1
 	$(CARGO) test --release --package sse-relay --test running storm -- --nocapture --include-ignored
 
-image: toolchain ## Images of both programs: archives, and in docker or podman where there is one
-	$(CARGO) build --release --package sse-relay --package sse-relay-operator
-	@sh scripts/images.sh
+image: toolchain ## Images of both programs (ARCH=arm64 for that): archives, and in docker or podman
+	@CARGO=$(CARGO) ARCH=$(ARCH) sh scripts/images.sh
 
 # Where the node's end-to-end tests find the programs.
-PROGRAMS ?= $(CURDIR)/target/release
+PROGRAMS ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
+BUILD_PROGRAMS = $(CARGO) build --release --package sse-relay --package sse-relay-operator
 
-cluster: toolchain ## A node of its own with the chart and a relay; says how to stream from it (needs root)
-	$(CARGO) build --release --package sse-relay --package sse-relay-operator
-	@scripts/cluster.sh up
-	@PROGRAMS=$(PROGRAMS) scripts/deploy.sh
+cluster: toolchain ## A cluster with the chart and a relay: kind, or a node of its own (needs root)
+	$(BUILD_PROGRAMS)
+	@PROGRAMS=$(PROGRAMS) scripts/try.sh up
 
-cluster-down: ## Remove that node and all of it
-	@scripts/cluster.sh down
+cluster-down: ## Remove that cluster and all of it
+	@scripts/try.sh down
 
-e2e: toolchain ## The chart and a relay on a real node, from beginning to end (needs root)
-	$(CARGO) build --release --package sse-relay --package sse-relay-operator
+e2e: toolchain ## The chart and relays on a real node, from beginning to end (needs root)
+	$(BUILD_PROGRAMS)
 	@PROGRAMS=$(PROGRAMS) e2e/run.sh
 
 clean: ## Remove build output
@@ -99,6 +99,8 @@ deny:
 	@test -x $(TOOLS)/cargo-deny && $(TOOLS)/cargo-deny --version | grep -q $(DENY_VERSION) || \
 	  $(CARGO) install cargo-deny --locked --version $(DENY_VERSION)
 
-# What the operator's tests run against: built once, some minutes, unless KUBEBUILDER_ASSETS is set.
+# What the operator's tests run against: built once, some minutes (Kubernetes not, if KUBEBUILDER_ASSETS
+# is set).
 kubernetes:
 	@test -n "$$KUBEBUILDER_ASSETS" || sh scripts/kubernetes.sh >/dev/null
+	@sh scripts/helm.sh 3 >/dev/null && sh scripts/helm.sh 4 >/dev/null

@@ -1,18 +1,24 @@
 #!/bin/bash
-# End to end on a real node: the chart, a relay, a stream through its Service, a change, replicas with a
-# Redis of their own, the end.
+# End to end on a real node: the chart by Helm 3, a relay, a stream through its Service, a change, replicas
+# with a Redis of their own, streams through real proxies, the end; then the chart by Helm 4, for one
+# namespace. KEEP=1 leaves the node as it is. It needs root.
 set -euo pipefail
+# not the node of make cluster
+export CLUSTER=sse-relay-e2e
 here=$(cd "$(dirname "$0")" && pwd)
 cluster=$here/../scripts/cluster.sh
 work=$(mktemp -d)
 subscriber=
+. "$here/ways-in.sh"
 finish() {
   code=$?
   [ -z "$subscriber" ] || kill "$subscriber" 2>/dev/null || true
+  stop_proxies
   if [ $code != 0 ]; then
     echo "e2e: failed; what the cluster says:" >&2
     "$cluster" run kubectl get pods,sserelays,events -A -o wide >&2 || true
     "$cluster" run kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=30 >&2 || true
+    tail -n 5 "$work"/*.log >&2 || true
   fi
   rm -rf "$work"
   [ -n "${KEEP:-}" ] || "$cluster" down
@@ -32,17 +38,21 @@ await() { # what, command: tried until it works, for two minutes
 }
 token() { kubectl get secret live-tokens -o "jsonpath={.data.$1}" | base64 -d; }
 publish() {
-  "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(token publish)" -H 'Content-Type: text/plain' \
-    -d "$1" "$address/v1/channels/orders.eu/events" >/dev/null
+  # a new Service's way through the node may still be missing
+  await "the relay takes $1" "$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(token publish)" \
+    -H 'Content-Type: text/plain' -d "$1" "$address/v1/channels/orders.eu/events"
 }
 
-step "a node, the chart and a relay"
+step "a node, the chart by Helm 3 and a relay, where only restricted pods may be"
 "$cluster" up
-"$here/../scripts/deploy.sh" >/dev/null
-"$cluster" run helm test sse-relay-operator --namespace sse-relay-system >/dev/null
+kubectl create namespace sse-relay-system >/dev/null
+kubectl label namespace default sse-relay-system pod-security.kubernetes.io/enforce=restricted >/dev/null
+HELM=helm3 "$here/../scripts/deploy.sh" >/dev/null
+"$cluster" run helm3 test sse-relay-operator --namespace sse-relay-system >/dev/null
 address=http://$(kubectl get service live -o 'jsonpath={.spec.clusterIP}')
 
 step "an event goes through the Service to a stream"
+publish before
 "$cluster" run curl -sN -H "Authorization: Bearer $(token subscribe)" "$address/v1/events?channel=orders.*" >"$work/stream" &
 subscriber=$!
 await "the stream begins" grep -q '^id:' "$work/stream"
@@ -51,7 +61,7 @@ await "the event arrives" grep -q '^data: first$' "$work/stream"
 
 step "nobody without a token"
 for path in 'v1/events?channel=orders.*' v1/channels v1/status; do
-  code=$("$cluster" run curl -s --max-time 10 -o /dev/null -w '%{http_code}' "$address/$path")
+  code=$("$cluster" run curl -sS --max-time 10 -o /dev/null -w '%{http_code}' "$address/$path")
   [ "$code" = 401 ] || { echo "e2e: $path answers $code without a token" >&2; exit 1; }
 done
 
@@ -67,10 +77,6 @@ subscriber=
 "$cluster" run curl -sN --max-time 3 -H "Authorization: Bearer $(token subscribe)" -H "Last-Event-ID: $id" \
   "$address/v1/events?channel=orders.*" >"$work/resumed" || true
 grep -q '^event: gap$' "$work/resumed"
-
-step "the operator's account could do all of it: nothing was forbidden"
-logs=$(kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=-1)
-if grep -qi forbidden <<<"$logs"; then grep -i forbidden <<<"$logs" >&2; exit 1; fi
 
 step "two replicas share a Redis of their own: what one is told, the other streams"
 python3 "$here/../scripts/image.py" localhost/redis:e2e "$(command -v redis-server)" "$work/redis.tar" /usr/bin/redis-server
@@ -99,7 +105,7 @@ secret() { kubectl get secret shared-tokens -o "jsonpath={.data.$1}" | base64 -d
 "$cluster" run curl -sN -H "Authorization: Bearer $(secret subscribe)" "http://${pods[0]}:8080/v1/events?channel=a" >"$work/shared" &
 subscriber=$!
 await "the stream begins" grep -q '^id:' "$work/shared"
-"$cluster" run curl -sf --max-time 10 -H "Authorization: Bearer $(secret publish)" -H 'Content-Type: text/plain' \
+"$cluster" run curl -sSf --max-time 10 -H "Authorization: Bearer $(secret publish)" -H 'Content-Type: text/plain' \
   -d across "http://${pods[1]}:8080/v1/channels/a/events" >/dev/null
 await "the event arrives" grep -q '^data: across$' "$work/shared"
 kill "$subscriber" 2>/dev/null || true
@@ -108,12 +114,49 @@ kubectl delete sserelay shared >/dev/null
 claims_gone() { [ -z "$(kubectl get statefulsets,persistentvolumeclaims,pods,secrets -l app.kubernetes.io/instance=shared -o name)" ]; }
 await "its Redis and its volume's claim are gone" claims_gone
 
+step "streams pass through Traefik, and through Contour and Envoy, by Ingress and by HTTPRoute"
+start_proxies
+ways_in
+stop_proxies
+kubectl delete sserelays --all -n ways >/dev/null
+no_pods() { [ -z "$(kubectl get pods -n ways -o name)" ]; }
+await "the pods behind the proxies are gone" no_pods
+kubectl delete namespace ways >/dev/null
+
+step "the operator's account could do all of it: nothing was forbidden"
+nothing_forbidden() {
+  local logs
+  logs=$(kubectl logs -n sse-relay-system -l app.kubernetes.io/component=operator --tail=-1)
+  if grep -i forbidden <<<"$logs" >&2; then return 1; fi
+}
+nothing_forbidden
+
 step "a deleted relay and an uninstalled chart leave only the definition"
 kubectl delete sserelay live >/dev/null
 nothing() { [ -z "$(kubectl get all,configmaps,secrets,serviceaccounts,ingresses,networkpolicies,poddisruptionbudgets -l app.kubernetes.io/instance=live -o name)" ]; }
 await "all its objects are gone" nothing
-"$cluster" run helm uninstall sse-relay-operator --namespace sse-relay-system --wait >/dev/null
+"$cluster" run helm3 uninstall sse-relay-operator --namespace sse-relay-system --wait >/dev/null
 kubectl get crd sserelays.sserelay.dev >/dev/null
-left=$(kubectl get clusterroles,clusterrolebindings -l app.kubernetes.io/part-of=sse-relay -o name)
-[ -z "$left" ] || { echo "e2e: left over: $left" >&2; exit 1; }
+nothing_of_the_chart() {
+  local left
+  left=$(kubectl get all,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings -A \
+    -l app.kubernetes.io/part-of=sse-relay -o name)
+  [ -z "$left" ] || { echo "e2e: left over: $left" >&2; return 1; }
+}
+await "nothing of the chart is left" nothing_of_the_chart
+
+step "the chart by Helm 4, for one namespace, over the definition that stayed: it serves that one only"
+kubectl create namespace shop >/dev/null
+kubectl create namespace elsewhere >/dev/null
+"$cluster" run helm4 install sse-relay-operator "$here/../charts/sse-relay-operator" --namespace sse-relay-system \
+  --wait --timeout 3m --set 'watchNamespaces={shop}' \
+  --set image.repository=localhost/sse-relay-operator --set image.pullPolicy=Never --set relay.repository=localhost/sse-relay >/dev/null
+"$cluster" run helm4 test sse-relay-operator --namespace sse-relay-system >/dev/null
+for namespace in shop elsewhere; do kubectl apply -n $namespace -f "$here/../examples/minimal.yaml" >/dev/null; done
+kubectl wait -n shop --for=condition=Ready sserelay/live --timeout=3m >/dev/null
+[ -z "$(kubectl get sserelay live -n elsewhere -o 'jsonpath={.status}')" ] || { echo "e2e: it serves another namespace" >&2; exit 1; }
+nothing_forbidden
+kubectl delete sserelay live -n shop >/dev/null
+"$cluster" run helm4 uninstall sse-relay-operator --namespace sse-relay-system --wait >/dev/null
+await "nothing of the chart is left" nothing_of_the_chart
 step "all went well"

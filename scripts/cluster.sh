@@ -3,7 +3,8 @@
 #
 #   cluster.sh up            start it, and wait until it takes pods
 #   cluster.sh load TAR...   bring image archives into it
-#   cluster.sh run CMD...    run a command in its network, with KUBECONFIG set (kubectl and helm are in PATH)
+#   cluster.sh run CMD...    run a command in its network, with KUBECONFIG set; kubectl, helm (4), helm3
+#                            and helm4 are in PATH
 #   cluster.sh down          stop it and remove everything
 #
 # It lives in a network namespace, so that its addresses are nobody else's; nothing of it can be
@@ -11,8 +12,9 @@
 # built (Kubernetes, CoreDNS and Helm, from Go modules) the first time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-state=${CLUSTER_STATE:-/tmp/sse-relay-cluster}
-net=sse-relay-cluster
+# several may be up at once, by different names
+net=${CLUSTER:-sse-relay-cluster}
+state=${TMPDIR:-/tmp}/$net
 node=192.0.2.10
 pods=198.18.128.0/24
 services=198.18.0.0/24
@@ -33,23 +35,15 @@ install_packages() {
   "${install[@]}" >/dev/null 2>&1 || { apt-get -o DPkg::Lock::Timeout=300 update >/dev/null && "${install[@]}" >/dev/null; }
 }
 
-# Programs beside the one that kubernetes.sh builds: name, Go package with its version.
-tool() {
-  [ -x "$tools/$1" ] && return
-  say "building $1, once"
-  GOBIN=$tools CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "$2" >&2
-}
-
 prepare() {
   install_packages
   kubernetes=$("$here/kubernetes.sh")
-  tools=$(dirname "$kubernetes")
-  tool coredns github.com/coredns/coredns@v1.12.4
-  tool helm helm.sh/helm/v3/cmd/helm@v3.19.0
+  coredns=$(sh "$here/go-program.sh" coredns github.com/coredns/coredns v1.12.4)
   mkdir -p "$state"/{bin,log,keys,cni,containerd}
   printf '#!/bin/sh\nexec %q kubectl "$@"\n' "$kubernetes" >"$state/bin/kubectl"
   chmod +x "$state/bin/kubectl"
-  ln -sf "$tools/helm" "$state/bin/helm"
+  for major in 3 4; do ln -sf "$(sh "$here/helm.sh" $major)" "$state/bin/helm$major"; done
+  ln -sf helm4 "$state/bin/helm"
 }
 
 inside() { nsenter --net="/run/netns/$net" -- "$@"; }
@@ -57,7 +51,8 @@ inside() { nsenter --net="/run/netns/$net" -- "$@"; }
 begin() { # name, command: in the background, in the node's network
   local name=$1
   shift
-  inside "$@" >"$state/log/$name" 2>&1 &
+  # exec: the number that is kept must be the program's own, or it would outlive a shell that is ended
+  (exec nsenter --net="/run/netns/$net" -- "$@") >"$state/log/$name" 2>&1 &
   echo $! >"$state/log/$name.pid"
 }
 
@@ -216,7 +211,7 @@ cluster.local:53 {
   }
 }
 END
-  begin dns "$tools/coredns" -conf "$state/Corefile"
+  begin dns "$coredns" -conf "$state/Corefile"
   kubectl apply -f - >/dev/null <<END
 apiVersion: v1
 kind: Service
@@ -239,16 +234,27 @@ finish() { # a process that was begun: asked, then made to
   timeout "${2:-10}" tail --pid="$pid" -f /dev/null || kill -9 "$pid" 2>/dev/null || true
 }
 
+# The network namespaces of pods, which outlive them.
+networks_of_pods() {
+  local specs=("$state"/containerd/run/io.containerd.runtime.v2.task/k8s.io/*/config.json)
+  [ ! -e "${specs[0]}" ] || jq -r '.linux.namespaces[] | select(.type == "network") | .path // empty' "${specs[@]}" |
+    sed -n 's|.*/netns/\(cni-.*\)|\1|p' | sort -u
+}
+
 down() {
   [ -e "$state" ] || return 0
+  local networks network
   for name in kubelet controllers scheduler proxy; do finish $name; done
+  networks=$(networks_of_pods || true)
   if [ -S "$state/containerd/socket" ]; then
     containers task ls -q 2>/dev/null | while read -r task; do containers task rm -f "$task" >/dev/null 2>&1 || true; done
   fi
   for name in containerd dns api-server etcd; do finish $name 3; done
-  ip netns pids $net 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+  for network in $net $networks; do
+    ip netns pids "$network" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+  done
   awk -v under="$state/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r -n1 umount -l || true
-  ip netns del $net 2>/dev/null || true
+  for network in $net $networks; do ip netns del "$network" 2>/dev/null || true; done
   find /sys/fs/cgroup -depth -type d -path '*kubepods*' -exec rmdir {} + 2>/dev/null || true
   rm -rf "$state"
 }
@@ -265,7 +271,11 @@ up)
   say "up; try: $0 run kubectl get nodes"
   ;;
 load) shift; for archive in "$@"; do containers image import "$archive" >/dev/null; done ;;
-run) shift; KUBECONFIG=$state/kubeconfig PATH=$state/bin:$PATH inside "$@" ;;
+run)
+  shift
+  export KUBECONFIG=$state/kubeconfig PATH=$state/bin:$PATH
+  exec nsenter --net="/run/netns/$net" -- "$@"
+  ;;
 down) down ;;
-*) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

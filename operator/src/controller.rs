@@ -1,6 +1,7 @@
 //! The loop: something changed → look at that relay → say how it went, and when to look again.
 
 mod backoff;
+mod kinds;
 mod pace;
 mod reconcile;
 mod relays;
@@ -26,6 +27,7 @@ use crate::names::OPERATOR;
 use crate::observe::Asker;
 use crate::upgrade::Turn;
 use backoff::Backoff;
+use kinds::Kinds;
 use rivals::Rivals;
 
 /// What every reconcile may use.
@@ -35,6 +37,7 @@ pub struct Context {
     shown: Arc<Shown>,
     own: Pinned,
     backoff: Mutex<Backoff>,
+    kinds: Mutex<Kinds>,
     rivals: Mutex<Rivals>,
     turn: Mutex<Turn>,
     asker: Asker,
@@ -62,6 +65,7 @@ impl Context {
             shown,
             own,
             backoff: Mutex::default(),
+            kinds: Mutex::default(),
             rivals: Mutex::default(),
             turn: Mutex::default(),
             asker,

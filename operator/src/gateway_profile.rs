@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::controller_profile::{Idle, Profile, Severity, Wishes};
+use crate::controller_profile::{Controller, Idle, Profile, Severity, Wishes};
 
 /// A program that serves Gateways.
 #[derive(
@@ -31,6 +31,10 @@ pub enum Implementation {
     Contour,
     /// Traefik.
     Traefik,
+    /// Kong.
+    Kong,
+    /// NGINX Gateway Fabric.
+    NginxGatewayFabric,
     /// Any other: an idle timeout of 60s is assumed.
     Generic,
 }
@@ -40,7 +44,7 @@ const MAX_DRAIN: u64 = 3_600;
 
 impl Implementation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EnvoyGateway,
         Self::Gke,
         Self::Aws,
@@ -48,6 +52,8 @@ impl Implementation {
         Self::Cilium,
         Self::Contour,
         Self::Traefik,
+        Self::Kong,
+        Self::NginxGatewayFabric,
         Self::Generic,
     ];
 
@@ -62,6 +68,8 @@ impl Implementation {
             Self::Cilium => "cilium",
             Self::Contour => "contour",
             Self::Traefik => "traefik",
+            Self::Kong => "kong",
+            Self::NginxGatewayFabric => "nginx-gateway-fabric",
             Self::Generic => "generic",
         }
     }
@@ -77,14 +85,20 @@ impl Implementation {
             "io.cilium/gateway-controller" => Some(Self::Cilium),
             "projectcontour.io/gateway-controller" => Some(Self::Contour),
             "traefik.io/gateway-controller" => Some(Self::Traefik),
+            "konghq.com/kic-gateway-controller" | "konghq.com/gateway-operator" => Some(Self::Kong),
+            "gateway.nginx.org/nginx-gateway-controller" => Some(Self::NginxGatewayFabric),
             _ => None,
         }
     }
 
-    /// Whether it takes timeouts in the route; one that does not may refuse a route that has them.
+    /// Whether it takes timeouts in the route. One that does not may refuse a route that has them; to
+    /// Kong they mean that a Service has its default of 60s again.
     #[must_use]
     pub const fn takes_timeouts(self) -> bool {
-        !matches!(self, Self::Aws | Self::Gke)
+        !matches!(
+            self,
+            Self::Aws | Self::Gke | Self::Kong | Self::NginxGatewayFabric
+        )
     }
 
     /// What it needs.
@@ -104,6 +118,9 @@ impl Implementation {
                 .on_service("projectcontour.io/max-connections", "100000", MANY)
                 .on_service("projectcontour.io/max-pending-requests", "100000", MANY)
                 .on_service("projectcontour.io/max-requests", "100000", MANY),
+            // the same settings as for an Ingress, on the route instead
+            Self::Kong => Controller::Kong.profile(wishes),
+            Self::NginxGatewayFabric => nginx(wishes),
             Self::Generic => silent(60),
         }
     }
@@ -161,14 +178,25 @@ fn gke(wishes: &Wishes<'_>) -> Profile {
     profile
 }
 
-/// It streams; only its idle timeout is short, and belongs to the Gateway.
+/// It streams; only its idle timeout is short, and belongs to the Gateway: that takes it from the
+/// LoadBalancerConfiguration that it names, of which one stands ready.
 fn aws(wishes: &Wishes<'_>) -> Profile {
     let mut profile = Profile::new(Idle::Of(Timespan::from_secs(60))).note(
         Severity::Advice,
-        "quiet streams are cut after 60s: the Gateway's LoadBalancerConfiguration can set the attribute `idle_timeout.timeout_seconds` to 4000",
+        "quiet streams are cut after 60s, unless `spec.infrastructure.parametersRef` of the Gateway (or `spec.parametersRef` of its class) names the LoadBalancerConfiguration that has the name of this relay, or one of its own with the attribute `idle_timeout.timeout_seconds` of 4000",
     );
     let drain = wishes.drain_seconds.min(MAX_DRAIN).to_string();
     let attribute = |key: &str, value: &str| json!({ "key": key, "value": value });
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("gateway.k8s.aws", "v1beta1", "LoadBalancerConfiguration"),
+        json!({
+            "loadBalancerAttributes": [
+                attribute("client_keep_alive.seconds", "3600"),
+                attribute("idle_timeout.timeout_seconds", "4000"),
+            ],
+        }),
+    ));
     profile.objects.push(object(
         wishes,
         &GroupVersionKind::gvk("gateway.k8s.aws", "v1beta1", "TargetGroupConfiguration"),
@@ -183,6 +211,31 @@ fn aws(wishes: &Wishes<'_>) -> Profile {
                     attribute("stickiness.enabled", "false"),
                 ],
             },
+        }),
+    ));
+    profile
+}
+
+/// nginx has no limit on whole responses; how long one may be silent is its administrator's.
+fn nginx(wishes: &Wishes<'_>) -> Profile {
+    let mut profile = Profile::new(Idle::Of(Timespan::from_secs(60))).note(
+        Severity::Advice,
+        "nginx cuts a stream after 60s without a byte (`proxy_read_timeout`); heartbeats keep it open",
+    );
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("gateway.nginx.org", "v1alpha1", "ProxySettingsPolicy"),
+        json!({
+            "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": wishes.name }],
+            "buffering": { "disable": true },
+        }),
+    ));
+    profile.objects.push(object(
+        wishes,
+        &GroupVersionKind::gvk("gateway.nginx.org", "v1alpha1", "UpstreamSettingsPolicy"),
+        json!({
+            "targetRefs": [{ "group": "core", "kind": "Service", "name": wishes.name }],
+            "loadBalancingMethod": "least_conn",
         }),
     ));
     profile
@@ -204,5 +257,32 @@ mod tests {
         for one in Implementation::ALL {
             assert_eq!(serde_json::to_value(one).unwrap(), one.as_str());
         }
+    }
+
+    #[test]
+    fn each_is_recognised_by_its_class() {
+        for (class, one) in [
+            (
+                "gateway.envoyproxy.io/gatewayclass-controller",
+                Implementation::EnvoyGateway,
+            ),
+            ("networking.gke.io/gateway", Implementation::Gke),
+            ("gateway.k8s.aws/alb", Implementation::Aws),
+            ("istio.io/gateway-controller", Implementation::Istio),
+            ("io.cilium/gateway-controller", Implementation::Cilium),
+            (
+                "projectcontour.io/gateway-controller",
+                Implementation::Contour,
+            ),
+            ("traefik.io/gateway-controller", Implementation::Traefik),
+            ("konghq.com/kic-gateway-controller", Implementation::Kong),
+            (
+                "gateway.nginx.org/nginx-gateway-controller",
+                Implementation::NginxGatewayFabric,
+            ),
+        ] {
+            assert_eq!(Implementation::of_class(class), Some(one), "{class}");
+        }
+        assert_eq!(Implementation::of_class("example.com/mine"), None);
     }
 }

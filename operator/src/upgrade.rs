@@ -74,18 +74,26 @@ pub fn pinned(relay: &SseRelay, deployed: Option<&str>, own: &Pinned) -> Pinned 
             ..pinned
         };
     }
-    // a port in the registry's name has a colon too, but a slash behind it
-    let parts = deployed.and_then(|image| image.rsplit_once(':'));
-    match parts {
-        Some((repository, version)) if !version.contains('/') && !repository.contains('@') => {
-            Pinned {
-                version: version.to_owned(),
-                repository: repository.to_owned(),
-                redis_image: own.redis_image.clone(),
-            }
-        }
-        _ => own.clone(),
+    match deployed.and_then(parts) {
+        Some((repository, version)) => Pinned {
+            version,
+            repository,
+            redis_image: own.redis_image.clone(),
+        },
+        None => own.clone(),
     }
+}
+
+/// Repository, with the digest if there is one, and tag of an image that has a tag.
+fn parts(image: &str) -> Option<(String, String)> {
+    let (name, digest) = match image.split_once('@') {
+        Some((name, digest)) => (name, format!("@{digest}")),
+        None => (image, String::new()),
+    };
+    let (repository, version) = name.rsplit_once(':')?;
+    // a port in the registry's name has a colon too, but a slash behind it
+    let tagged = !version.contains('/');
+    tagged.then(|| (format!("{repository}{digest}"), version.to_owned()))
 }
 
 #[cfg(test)]
@@ -142,6 +150,11 @@ mod tests {
             ),
             (Some("host:5000/sse-relay"), "sse-relay", "0.2.0"),
             (Some("sse-relay@sha256:00"), "sse-relay", "0.2.0"),
+            (
+                Some("host:5000/sse-relay:0.1.0@sha256:00"),
+                "host:5000/sse-relay@sha256:00",
+                "0.1.0",
+            ),
         ];
         for (image, repository, version) in cases {
             let pinned = pinned(&relay, image, &own);

@@ -10,7 +10,7 @@ use relay_config::{ByteSize, Config};
 
 use self::gateway::by_gateway;
 use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
-use crate::crd::{Exposed, Ingress, KeyKind, Reason, SseRelay, SseRelaySpec};
+use crate::crd::{Exposed, Ingress, KeyKind, Pinned, Reason, SseRelay, SseRelaySpec};
 use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
 use crate::names::Names;
 use crate::references::{Key, Purpose, Reference, references};
@@ -285,13 +285,25 @@ const LEAST_MEMORY: ByteSize = ByteSize::from_mib(64);
 
 fn image(spec: &SseRelaySpec, resolved: &Resolved) -> String {
     let image = spec.image.clone().unwrap_or_default();
-    let repository = image
-        .repository
-        .unwrap_or_else(|| resolved.pinned.repository.clone());
-    match (image.digest, &spec.version) {
-        (Some(digest), _) => format!("{repository}@{digest}"),
-        (None, Some(version)) => format!("{repository}:{version}"),
-        (None, None) => format!("{repository}:{}", resolved.pinned.version),
+    let Pinned {
+        version: own,
+        repository: pinned,
+        ..
+    } = &resolved.pinned;
+    // the operator's own digest is that of its own version in its own repository
+    let (pinned, own_digest) = match pinned.split_once('@') {
+        Some((repository, digest)) => (repository, Some(digest)),
+        None => (pinned.as_str(), None),
+    };
+    let version = spec.version.as_ref().unwrap_or(own);
+    match (image.digest, image.repository, own_digest) {
+        (Some(digest), repository, _) => {
+            let repository = repository.unwrap_or_else(|| pinned.to_owned());
+            format!("{repository}@{digest}")
+        }
+        (None, Some(repository), _) => format!("{repository}:{version}"),
+        (None, None, Some(digest)) if version == own => format!("{pinned}:{version}@{digest}"),
+        (None, None, _) => format!("{pinned}:{version}"),
     }
 }
 

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)] // allowed in tests, but not found out for helpers here
 
 mod cluster {
+    pub mod helm;
     pub mod operator;
     pub mod programs;
     pub mod server;
 
     mod change;
+    mod chart;
     mod election;
     mod fault;
     mod gateway;

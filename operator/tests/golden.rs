@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // allowed in tests, but not found out for helpers here
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -131,6 +132,84 @@ fn what_is_turned_off_is_not_there() {
         "FrontendConfig",
     ] {
         assert!(kind(&on, there).is_some(), "{there}");
+    }
+}
+
+/// Kind and name of every object.
+fn titles(spec: &str) -> BTreeSet<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("relay.yaml");
+    let head = "apiVersion: sserelay.dev/v1alpha1\nkind: SseRelay\nmetadata: {name: live}";
+    std::fs::write(&file, format!("{head}\nspec: {spec}\n")).unwrap();
+    let objects = objects(&render(&file));
+    let title = |object: &Value| {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        format!("{} {name}", object["kind"].as_str().unwrap())
+    };
+    objects.iter().map(title).collect()
+}
+
+#[test]
+fn each_toggle_takes_its_own_objects_away_and_no_others() {
+    let tls = "tls: {secretName: live-tls}";
+    let ingress = |controller: &str, more: &str| {
+        format!("{{ingress: {{hosts: [a.example.com], controller: {controller}, {more}}}}}")
+    };
+    let monitoring = |on: &str| format!("{{monitoring: {{{on}}}}}");
+    let managed = |more: &str| format!("{{redis: {{managed: {{}}}}, {more}}}");
+    let cases: [(String, String, &[&str]); 10] = [
+        (
+            "{}".into(),
+            "{disruptionBudget: {enabled: false}}".into(),
+            &["PodDisruptionBudget live"],
+        ),
+        (
+            "{}".into(),
+            "{networkPolicy: {enabled: false}}".into(),
+            &["NetworkPolicy live"],
+        ),
+        (
+            managed(""),
+            managed("networkPolicy: {enabled: false}"),
+            &["NetworkPolicy live", "NetworkPolicy live-redis"],
+        ),
+        (
+            "{}".into(),
+            "{auth: {anonymous: {subscribe: ['**']}}}".into(),
+            &["Secret live-tokens"],
+        ),
+        (ingress("generic", ""), "{}".into(), &["Ingress live"]),
+        (
+            ingress("gce", tls),
+            ingress("gce", ""),
+            &["FrontendConfig live"],
+        ),
+        (
+            monitoring("podMonitor: true, alerts: true, dashboard: true"),
+            monitoring("podMonitor: true"),
+            &["ConfigMap live-dashboard", "PrometheusRule live"],
+        ),
+        (
+            monitoring("podMonitor: true"),
+            monitoring("podMonitor: false"),
+            &["PodMonitor live"],
+        ),
+        (
+            managed("autoscaling: {hpa: {max: 3}}"),
+            managed(""),
+            &["HorizontalPodAutoscaler live"],
+        ),
+        (
+            managed("autoscaling: {keda: {max: 3}}"),
+            managed(""),
+            &["ScaledObject live"],
+        ),
+    ];
+    for (on, off, gone) in cases {
+        let (on_titles, off_titles) = (titles(&on), titles(&off));
+        let taken: Vec<&String> = on_titles.difference(&off_titles).collect();
+        assert_eq!(taken, gone, "{on} -> {off}");
+        assert!(off_titles.is_subset(&on_titles), "{on} -> {off}");
     }
 }
 

@@ -98,9 +98,9 @@ pub use routes::{
 pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
-    Durable, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
-    RabbitmqSource, RedisStreamSource, Routing, Source, SourceKind, SourceRedis, StompSource,
-    TakenRow,
+    DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
+    PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisStreamSource, Routing, Source,
+    SourceKind, SourceRedis, StompSource, TakenRow,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

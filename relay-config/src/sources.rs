@@ -2,6 +2,7 @@
 
 mod amqp;
 mod broker;
+mod django_channels;
 mod mapping;
 mod postgres_listen;
 mod postgres_outbox;
@@ -17,6 +18,7 @@ use crate::validate::Problem;
 
 pub use amqp::AmqpSource;
 pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
+pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use postgres_listen::{ListenNames, PostgresListenSource};
 pub use postgres_outbox::{PostgresOutboxSource, TakenRow};
@@ -45,6 +47,9 @@ pub struct Source {
     /// is lost: a row is deleted or marked once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_outbox: Option<PostgresOutboxSource>,
+    /// Groups of Django Channels. Nothing is lost that their layer keeps: for `expiry`, up to `capacity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub django_channels: Option<DjangoChannelsSource>,
     /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitmqSource>,
@@ -70,6 +75,8 @@ pub enum SourceKind<'s> {
     PostgresOutbox(&'s PostgresOutboxSource),
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// Groups of Django Channels.
+    DjangoChannels(&'s DjangoChannelsSource),
     /// Queues of RabbitMQ.
     Rabbitmq(&'s RabbitmqSource),
     /// Destinations over STOMP.
@@ -86,6 +93,7 @@ impl SourceKind<'_> {
             Self::PostgresListen(_) => "postgresListen",
             Self::PostgresOutbox(_) => "postgresOutbox",
             Self::RedisStream(_) => "redisStream",
+            Self::DjangoChannels(_) => "djangoChannels",
             Self::Rabbitmq(_) => "rabbitmq",
             Self::Stomp(_) => "stomp",
             Self::Amqp(_) => "amqp",
@@ -99,6 +107,7 @@ impl SourceKind<'_> {
             Self::PostgresListen(source) => source.problems(&path),
             Self::PostgresOutbox(source) => source.problems(&path),
             Self::RedisStream(source) => source.problems(&path),
+            Self::DjangoChannels(source) => source.problems(&path),
             Self::Rabbitmq(source) => source.problems(&path),
             Self::Stomp(source) => source.problems(&path),
             Self::Amqp(source) => source.problems(&path),
@@ -123,6 +132,9 @@ impl Source {
             self.postgres_outbox
                 .as_ref()
                 .map(SourceKind::PostgresOutbox),
+            self.django_channels
+                .as_ref()
+                .map(SourceKind::DjangoChannels),
             self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
             self.stomp.as_ref().map(SourceKind::Stomp),
             self.amqp.as_ref().map(SourceKind::Amqp),

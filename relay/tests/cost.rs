@@ -91,7 +91,7 @@ fn a_delivery_is_one_system_call() {
     let [publish, delivery, stream] = costs(200);
     within("system calls of a publish", publish, 3.5);
     within("system calls of a delivery", delivery, 1.0 + BESIDE);
-    within("system calls of a stream", stream, 10.5);
+    within("system calls of a stream", stream, 7.5);
 }
 
 /// What a publish with one stream, a delivery more and a stream more cost: differences of whole runs,

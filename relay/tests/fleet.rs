@@ -11,6 +11,8 @@ mod support;
 mod counting;
 #[path = "fleet/cut_off.rs"]
 mod cut_off;
+#[path = "fleet/elsewhere.rs"]
+mod elsewhere;
 #[path = "fleet/limits.rs"]
 mod limits;
 #[path = "fleet/looking.rs"]
@@ -25,7 +27,7 @@ mod rights;
 mod tickets;
 
 use serde_json::{Value, json};
-use servers::{Cluster, Server, until};
+use servers::{Cluster, SENTINEL_PASSWORD, SERVICE, Sentinels, Server, releases, until};
 use sse_relay::auth::hash_of;
 use support::{Answer, Connection, Relay};
 

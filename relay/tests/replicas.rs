@@ -28,9 +28,13 @@ mod findings;
 mod fleet;
 #[path = "replicas/many.rs"]
 mod many;
+#[path = "replicas/mixed.rs"]
+mod mixed;
 #[path = "replicas/network.rs"]
 mod network;
 #[path = "replicas/outage.rs"]
 mod outage;
+#[path = "replicas/releases.rs"]
+mod releases;
 #[path = "replicas/sharing.rs"]
 mod sharing;

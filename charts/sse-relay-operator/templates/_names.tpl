@@ -27,3 +27,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+
+{{/* The relay's image without its tag, which is the version. */}}
+{{- define "operator.relay" -}}
+{{- .Values.relay.repository -}}
+{{- with .Values.relay.digest -}}@{{ . }}{{- end -}}
+{{- end -}}
+
+{{- define "operator.redis" -}}
+{{- .Values.redis.repository }}:{{ .Values.redis.tag -}}
+{{- with .Values.redis.digest -}}@{{ . }}{{- end -}}
+{{- end -}}

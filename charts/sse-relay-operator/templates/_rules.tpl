@@ -58,7 +58,10 @@
   resources: [gcpbackendpolicies, healthcheckpolicies]
   verbs: [get, list, create, patch, delete]
 - apiGroups: [gateway.k8s.aws]
-  resources: [targetgroupconfigurations]
+  resources: [loadbalancerconfigurations, targetgroupconfigurations]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [gateway.nginx.org]
+  resources: [proxysettingspolicies, upstreamsettingspolicies]
   verbs: [get, list, create, patch, delete]
 {{- end }}
 {{- if .Values.rbac.optional.monitoring }}

@@ -97,18 +97,18 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         }
     };
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
-    let applied = apply(
-        &context.client,
-        &owned_by(relay, &valid, &resolved),
-        &objects,
-    )
-    .await;
     let mut foreign = foreign_kinds(&objects);
-    if !applied.troubles.is_empty() {
+    let before = context
+        .kinds
+        .lock()
+        .begin(&key, &foreign, kinds_in_status(relay));
+    let owner = owned_by(relay, &valid, &resolved, &before);
+    let applied = apply(&context.client, &owner, &objects).await;
+    if applied.troubles.is_empty() {
+        context.kinds.lock().settled(&key, &foreign);
+    } else {
         // what could not be removed must be found again
-        foreign.extend(before_kinds(relay).iter().cloned());
-        foreign.sort();
-        foreign.dedup();
+        foreign = before;
     }
     let done = Done {
         valid: &valid,
@@ -122,20 +122,22 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     Ok((outcome, if changing { after(SETTLED) } else { action }))
 }
 
-fn owned_by<'a>(relay: &'a SseRelay, valid: &'a Valid, resolved: &'a Resolved) -> Owner<'a> {
+fn owned_by<'a>(
+    relay: &'a SseRelay,
+    valid: &'a Valid,
+    resolved: &'a Resolved,
+    kinds: &[String],
+) -> Owner<'a> {
     Owner {
         names: &valid.names,
         uid: relay.metadata.uid.as_deref().unwrap_or_default(),
         versions: &resolved.versions,
-        before: before_kinds(relay)
-            .iter()
-            .filter_map(|text| foreign_kind(text))
-            .collect(),
+        before: kinds.iter().filter_map(|text| foreign_kind(text)).collect(),
     }
 }
 
-/// Kinds of others that `relay` had objects of.
-fn before_kinds(relay: &SseRelay) -> &[String] {
+/// Kinds of others that `relay` had objects of, by its status.
+fn kinds_in_status(relay: &SseRelay) -> &[String] {
     let status = relay.status.as_ref();
     let effective = status.and_then(|status| status.effective.as_ref());
     effective.map_or(&[], |effective| &effective.foreign_kinds)
@@ -201,6 +203,7 @@ async fn finish(
 fn forget(context: &Context, key: &ObjectRef<SseRelay>) {
     context.backoff.lock().forget(key);
     context.rivals.lock().forget(key);
+    context.kinds.lock().forget(key);
     context.turn.lock().pass(key);
 }
 

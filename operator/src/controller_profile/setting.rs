@@ -91,7 +91,7 @@ impl Idle {
 /// What a controller needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// Annotations of the Ingress.
+    /// Annotations of the Ingress, or of the HTTPRoute.
     pub ingress: Vec<Setting>,
     /// Annotations of the Service behind it.
     pub service: Vec<Setting>,

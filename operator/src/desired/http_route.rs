@@ -1,6 +1,8 @@
 //! The way in from outside by the Gateway API. Written byte for byte the same until the resource
 //! changes.
 
+use std::collections::BTreeMap;
+
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
@@ -37,9 +39,15 @@ pub fn build(valid: &Valid, route: &GatewayRoute) -> DynamicObject {
     if !rest.is_empty() {
         rules.push(rule(valid, &rest));
     }
-    DynamicObject::new(&names.relay, &ApiResource::from_gvk(&kind()))
+    let mut object = DynamicObject::new(&names.relay, &ApiResource::from_gvk(&kind()))
         .within(&names.namespace)
-        .data(json!({ "spec": { "parentRefs": parents, "hostnames": route.gateway.hostnames, "rules": rules } }))
+        .data(json!({ "spec": { "parentRefs": parents, "hostnames": route.gateway.hostnames, "rules": rules } }));
+    let settings = route.profile.ingress.iter();
+    let annotations: BTreeMap<String, String> = settings
+        .map(|setting| (setting.key.to_owned(), setting.value.clone()))
+        .collect();
+    object.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
+    object
 }
 
 fn rule(valid: &Valid, exposed: &[Exposed]) -> Value {

@@ -11,7 +11,8 @@ use super::operator::{Operator, Served};
 use super::server::{Server, User};
 use super::until;
 
-fn api(live: &Served, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
+/// Objects of any kind beside a relay.
+pub fn api(live: &Served, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk(group, version, kind);
     let resource = ApiResource::from_gvk(&kind);
     Api::namespaced_with(live.client.clone(), &live.namespace, &resource)

@@ -294,11 +294,14 @@ async fn the_api_server_takes_every_resource_and_object_of_the_golden_files() {
 }
 
 /// Kinds of clouds and controllers whose definitions are not to be had here.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 9] = [
     "BackendConfig",
     "FrontendConfig",
     "GCPBackendPolicy",
     "HealthCheckPolicy",
     "KongUpstreamPolicy",
+    "LoadBalancerConfiguration",
+    "ProxySettingsPolicy",
     "TargetGroupConfiguration",
+    "UpstreamSettingsPolicy",
 ];

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::PostParams;
 use kube::config::AuthInfo;
@@ -158,7 +159,7 @@ impl Server {
     pub async fn start_api_server(&mut self) {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         let mut command = component("kube-apiserver");
-        let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, users: [limited]}, {level: None}]\n";
+        let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, users: [limited]}, {level: Metadata, userGroups: ['system:serviceaccounts']}, {level: None}]\n";
         std::fs::write(at("audit-policy.yaml"), policy).unwrap();
         command.extend([
             format!("--audit-policy-file={}", at("audit-policy.yaml")),
@@ -173,6 +174,8 @@ impl Server {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--token-auth-file={}", at("tokens.csv")),
             "--authorization-mode=RBAC".to_owned(),
+            // as OpenShift has it: who owns an object must be allowed to finalize the owner
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
         ]);
         self.api_server = Some(Process::start(&command, &self.log("api-server")));
@@ -184,7 +187,21 @@ impl Server {
         .await;
     }
 
-    /// Everything that [`User::Limited`] has asked for, one event in a line.
+    /// A client that is this ServiceAccount, with a token of its own.
+    pub async fn account(&self, namespace: &str, name: &str) -> Client {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client(User::Admin), namespace);
+        let (post, request) = (PostParams::default(), TokenRequest::default());
+        let answer = accounts.create_token_request(name, &post, &request).await;
+        let token = answer.unwrap().status.unwrap().token;
+        self.bearer(token)
+    }
+
+    /// Waits until what this definition defines is served.
+    pub async fn serves(&self, definition: &str) {
+        served(&Api::all(self.client(User::Admin)), definition).await;
+    }
+
+    /// Everything that [`User::Limited`] and ServiceAccounts have asked for, one event in a line.
     pub fn audit(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("audit.log")).unwrap()
     }
@@ -223,11 +240,15 @@ impl Server {
 
     /// A client that is `user`.
     pub fn client(&self, user: User) -> Client {
+        self.bearer(user.token().to_owned())
+    }
+
+    fn bearer(&self, token: String) -> Client {
         let url = format!("https://127.0.0.1:{}", self.port);
         let mut config = Config::new(url.parse().unwrap());
         config.accept_invalid_certs = true;
         config.auth_info = AuthInfo {
-            token: Some(user.token().to_owned().into()),
+            token: Some(token.into()),
             ..AuthInfo::default()
         };
         Client::try_from(config).unwrap()

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::{postgres, redis_credentials, span, text};
 use crate::{
-    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, Durable, Expect, ListenNames, Mapping,
-    PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisStreamSource, Routing, Source,
-    SourceRedis, StompSource, TakenRow,
+    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, DjangoChannelsSource, Durable,
+    EncryptionKey, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
+    RabbitmqSource, RedisStreamSource, Routing, Source, SourceRedis, StompSource, TakenRow,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -43,6 +43,22 @@ prop_compose! {
         names in one_of(&[ListenNames::Exact, ListenNames::Folded]),
     ) -> PostgresListenSource {
         PostgresListenSource { postgres, channels, names }
+    }
+}
+
+prop_compose! {
+    fn django_channels()(
+        hosts in vec(redis(), 0..3),
+        groups in vec(text(), 0..3),
+        (prefix, mailbox) in (text(), text()),
+        (expiry, group_expiry) in (span(), span()),
+        capacity in any::<u32>(),
+        encryption_keys in vec(
+            (of(text()), of(text())).prop_map(|(file, variable)| EncryptionKey { file, variable }),
+            0..3,
+        ),
+    ) -> DjangoChannelsSource {
+        DjangoChannelsSource { hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
     }
 }
 
@@ -130,10 +146,13 @@ prop_compose! {
         name in text(),
         redis_stream in of(redis_stream()),
         (postgres_listen, postgres_outbox) in (of(postgres_listen().boxed()), of(postgres_outbox().boxed())),
+        django_channels in of(django_channels().boxed()),
         rabbitmq in of(rabbitmq()),
         (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, postgres_listen, postgres_outbox, rabbitmq, stomp, amqp, mapping }
+        Source {
+            name, redis_stream, postgres_listen, postgres_outbox, django_channels, rabbitmq, stomp, amqp, mapping,
+        }
     }
 }

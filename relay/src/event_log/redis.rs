@@ -19,11 +19,12 @@ pub mod partition;
 pub mod replicated;
 pub mod ring;
 pub mod scripts;
+pub mod shared_reads;
 pub mod store;
 pub mod view;
 
 use super::{
-    AppendError, Appended, ChannelInfo, Condition, EventLog, Fence, LogTotals, Origin, Page,
+    AppendError, Appended, ChannelInfo, Condition, EventLog, Fence, Gaps, LogTotals, Origin, Page,
     Publication, Purged, Read, ReadError, Standing, Tail,
     health::{Health, Hearing},
     merge::{self, Part},
@@ -46,6 +47,7 @@ use parking_lot::Mutex;
 use partition::PartitionLog;
 use replicated::Replicated;
 use scripts::PurgeOutcome;
+use shared_reads::{Piece, SharedReads, may_keep};
 use std::{
     convert::Infallible,
     sync::{
@@ -79,6 +81,7 @@ struct Share {
     replicated: Option<Replicated>,
     requests: mpsc::UnboundedSender<Request>,
     reads: Semaphore,
+    shared_reads: SharedReads,
     /// Where the next sweep goes on.
     swept: Mutex<EventId>,
 }
@@ -150,6 +153,7 @@ impl RedisLog {
                     log,
                     requests,
                     reads: Semaphore::new(READS),
+                    shared_reads: SharedReads::new(options.shared_bytes()),
                     swept: Mutex::default(),
                 },
                 listener,
@@ -198,10 +202,8 @@ impl RedisLog {
 
     /// The selectors that concern a partition.
     fn of_partition(&self, selectors: &[Selector], partition: Partition) -> Vec<Selector> {
-        let concerns = |selector: &&Selector| match selector {
-            Selector::Channel(name) => self.options.partitioning.of(name) == partition,
-            Selector::Pattern(_) => true,
-        };
+        let share = self.share(partition);
+        let concerns = |selector: &&Selector| share.concerns(selector, &self.options);
         selectors.iter().filter(concerns).cloned().collect()
     }
 
@@ -306,9 +308,18 @@ impl RedisLog {
     }
 
     async fn page(&self, read: Read) -> Result<Page, ReadError> {
-        let parts = read.from.iter().map(|from| {
-            let share = self.share(from.after.partition);
-            share.read(&read, *from, &self.options)
+        let parts = read.from.iter().map(|from| async {
+            let partition = from.after.partition;
+            let ours = Read {
+                selectors: match self.options.partitioning.count() {
+                    1 => read.selectors.clone(),
+                    _ => self.of_partition(&read.selectors, partition).into(),
+                },
+                ..read.clone()
+            };
+            self.share(partition)
+                .read(&ours, *from, &self.options)
+                .await
         });
         let parts = try_join_all(parts).await?;
         let (mut events, mut bytes) = (0, 0);
@@ -364,6 +375,9 @@ impl RedisLog {
 
     /// One step of the sweep in each partition, and fresh totals now and then.
     async fn sweep_once(&self) {
+        for share in &self.shares {
+            share.shared_reads.sweep(Instant::now());
+        }
         let steps = self.shares.iter().map(|share| async {
             let from = *share.swept.lock();
             let next = share.log.store.sweep(from).await?;
@@ -428,9 +442,9 @@ fn watched(mut tasks: JoinSet<()>) -> (JoinSet<()>, oneshot::Receiver<Infallible
 
 fn appender_of(log: &Arc<PartitionLog>) -> Arc<Appender> {
     let log = log.clone();
-    Appender::new(Box::new(move |batch| {
+    Appender::new(Box::new(move |batches| {
         let log = log.clone();
-        Box::pin(async move { log.send(&batch).await })
+        Box::pin(async move { log.send(&batches).await })
     }))
 }
 
@@ -569,6 +583,83 @@ impl Share {
         if let Some(part) = recent {
             return Ok(part);
         }
+        // many come back to what is attached; who asks for history asks the log
+        let is_attached = || self.log.view.lock().joining(read.selectors.iter());
+        match (upto, from.gaps) {
+            (Some(upto), Gaps::Report) if is_attached().is_some() => {
+                self.read_shared(read, from, upto, options).await
+            }
+            (upto, _) => self.read_alone(read, from, upto).await,
+        }
+    }
+
+    /// Whether a selector has channels in this partition.
+    fn concerns(&self, selector: &Selector, options: &RedisOptions) -> bool {
+        match selector {
+            Selector::Channel(name) => options.partitioning.of(name) == self.log.store.partition(),
+            Selector::Pattern(_) => true,
+        }
+    }
+
+    /// From the log, or from what another reader of the same channels has just read there.
+    async fn read_shared(
+        &self,
+        read: &Read,
+        from: Standing,
+        upto: EventId,
+        options: &RedisOptions,
+    ) -> Result<Part, ReadError> {
+        let Some(readers) = self.shared_reads.readers(&read.selectors) else {
+            return self.read_alone(read, from, Some(upto)).await;
+        };
+        let at_hand = || {
+            let view = self.log.view.lock();
+            let version = view.version().filter(|of| of.epoch == from.after.epoch);
+            let piece = version.and_then(|version| readers.piece(version, Instant::now()));
+            let Some(piece) = piece else {
+                return AtHand::Nothing;
+            };
+            let beyond = |read: &Read, end: Standing| {
+                view.from_ring(read, end, Some(upto), &*options.retention)
+            };
+            match piece.serve(read, from, upto, beyond) {
+                Some(part) if may_keep(&part.entries, &*options.retention) => AtHand::This(part),
+                None if piece.is_of_others(from) => AtHand::ForOthers,
+                Some(_) | None => AtHand::Nothing,
+            }
+        };
+        let mut turn = None;
+        loop {
+            match at_hand() {
+                AtHand::This(part) => return Ok(part),
+                AtHand::ForOthers => {
+                    drop(turn);
+                    return self.read_alone(read, from, Some(upto)).await;
+                }
+                AtHand::Nothing if turn.is_some() => break,
+                AtHand::Nothing => turn = readers.turn.acquire().await.ok(),
+            }
+        }
+        // a purge from here on makes the piece worthless
+        let (version, began) = (self.log.view.lock().version(), Instant::now());
+        // up to the head, so that those who came later find what they need
+        let part = self.read_alone(read, from, None).await?;
+        if let Some(version) = version.filter(|of| of.epoch == from.after.epoch) {
+            let piece = Piece::new(version, &part, began);
+            self.shared_reads.keep(&readers, piece);
+        }
+        match Piece::cut(part, upto) {
+            Some(part) => Ok(part),
+            None => self.read_alone(read, from, Some(upto)).await,
+        }
+    }
+
+    async fn read_alone(
+        &self,
+        read: &Read,
+        from: Standing,
+        upto: Option<EventId>,
+    ) -> Result<Part, ReadError> {
         let _turn = self.reads.acquire().await;
         let read = self.log.store.read(read, from, upto).await;
         if matches!(read, Err(StoreError::OtherEpoch)) {
@@ -576,6 +667,14 @@ impl Share {
         }
         read.map_err(unreadable)
     }
+}
+
+/// What readers of the same channels have left.
+enum AtHand {
+    This(Part),
+    /// It has a gap that concerns others.
+    ForOthers,
+    Nothing,
 }
 
 /// An attachment that was asked for; asked for no more unless it was answered.

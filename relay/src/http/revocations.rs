@@ -66,6 +66,8 @@ pub struct Page {
     revocations: Vec<Described>,
     /// Value of `after` for the next page; `null` on the last.
     next: Option<RevocationId>,
+    /// Whether this replica knows of all; if not, it is out of touch with the others.
+    current: bool,
 }
 
 pub async fn create(
@@ -127,6 +129,7 @@ pub async fn list(
             .into_iter()
             .map(|(id, revocation)| describe(id, revocation))
             .collect(),
+        current: app.control.fleet().is_none_or(|fleet| fleet.is_current()),
     }))
 }
 

@@ -206,6 +206,29 @@ impl CommandError {
     }
 }
 
+impl CommandError {
+    /// What a script told of a command in it that failed, and caught. It may have written before.
+    pub fn caught(text: &str) -> CommandError {
+        let (code, detail) = match text.split_once(' ') {
+            Some((code, detail)) => (code, Some(detail)),
+            None => (text, None),
+        };
+        match from_server(code, detail) {
+            CommandError::Refused { why, text, .. } => CommandError::Refused {
+                why,
+                wrote: Wrote::Perhaps,
+                text,
+            },
+            CommandError::NotExecuted { text, .. } => CommandError::Refused {
+                why: Refusal::Other,
+                wrote: Wrote::Perhaps,
+                text,
+            },
+            other => other,
+        }
+    }
+}
+
 impl ConnectError {
     /// From a closed set, for labels of metrics and logs.
     pub fn reason(&self) -> &'static str {

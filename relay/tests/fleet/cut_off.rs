@@ -39,6 +39,8 @@ fn a_revocation_is_in_force_before_a_replica_that_was_cut_off_delivers_again() {
     publish(&one, "orders.eu", "secret");
     until_in_touch(&cut, 0);
     assert!(!refused(&cut, ANN), "it cannot know");
+    let current = |relay| get(relay, "/v1/revocations").json()["current"].clone();
+    assert_eq!([current(&cut), current(&one)], [false, true], "and says so");
     // who comes now is held
     let mut late = cut.connect();
     late.send(support::request(
@@ -53,6 +55,7 @@ fn a_revocation_is_in_force_before_a_replica_that_was_cut_off_delivers_again() {
     bob.until("data: secret\n");
     until_in_touch(&cut, 1);
     assert!(refused(&cut, ANN));
+    assert_eq!(current(&cut), true);
     let told = rest(ann);
     assert!(
         told.contains(r#"{"reason":"revoked"}"#) && !told.contains("secret"),

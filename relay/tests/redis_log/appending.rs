@@ -12,7 +12,7 @@ use sse_relay::{
         },
     },
     partition::Partitioning,
-    redis::{CommandError, Refusal},
+    redis::{CommandError, Refusal, Wrote},
 };
 use std::time::Duration;
 
@@ -261,24 +261,88 @@ async fn a_message_tells_the_events_and_the_news_a_channel_that_is_new() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_kind_under_our_prefix_is_an_error_that_names_it() {
+async fn one_call_appends_to_several_channels_and_tells_each() {
+    let fixture = Fixture::with(Server::start(), UNLIMITED, |options| {
+        options.max_channels = 3
+    })
+    .await;
+    let (known, _) = fixture.append("b", &["0"]).await;
+    let shard_channels = ["a", "b", "c"].map(|channel| keys().events(channel));
+    let mut subscriber = Subscriber::new(&fixture, &shard_channels.each_ref().map(String::as_str));
+    let key = keyed("c", &["1"], "k", 1);
+    let mut ends = batch("b", &["1"]);
+    ends.portions.extend(keyed("b", &["2"], "k", 2).portions);
+    ends.ends = true;
+    let call = [batch("a", &["1", "2"]), ends, key, batch("d", &["1"])];
+    let Answer::Settled(outcomes) = fixture.call(&call, Attempt::First).await.unwrap() else {
+        panic!("it is settled");
+    };
+    let (first, until) = appended(&outcomes[0]);
+    assert_eq!(until, after(first, 1));
+    let ids = [1, 2, 3].map(|index| appended(&outcomes[index]).0);
+    assert_eq!(ids, [2, 3, 4].map(|count| after(first, count)));
+    assert_eq!(outcomes[4], Outcome::TooManyChannels, "it is the fourth");
+    let stream = fixture.stream("b").await;
+    let predecessors: Vec<Predecessor> = stream.iter().map(|(_, before)| *before).collect();
+    let before = [EventId::ZERO, known, ids[0]];
+    assert_eq!(predecessors, before.map(Predecessor::Known));
+    for (channel, events) in [("a", 2), ("b", 2), ("c", 1)] {
+        let (from, message) = subscriber.receive();
+        assert_eq!(from, keys().events(channel));
+        let message = Message::parse(&message).unwrap();
+        assert_eq!(message.last().get() - message.first.get() + 1, events);
+    }
+    let head = fixture.store.head().await.unwrap().unwrap();
+    assert_eq!(head.last, ids[2]);
+    // the answer was lost: everything is found again
+    let again = fixture.call(&call, Attempt::Again(known)).await.unwrap();
+    let Answer::Settled(again) = again else {
+        panic!("it is settled");
+    };
+    assert_eq!(again[..2], outcomes[..2]);
+    assert!(matches!(again[2], Outcome::Repeated { first, .. } if first == ids[1]));
+    assert!(matches!(again[3], Outcome::Repeated { first, .. } if first == ids[2]));
+    assert_eq!(fixture.store.head().await.unwrap().unwrap().last, ids[2]);
+    assert_eq!(fixture.append_outcome("b").await, Outcome::Ended);
+}
+
+#[tokio::test]
+async fn a_key_of_another_kind_under_our_prefix_fails_its_channel_alone() {
     let fixture = Fixture::new(UNLIMITED).await;
     fixture.command("SET", &[&keys().stream("a"), "mine"]).await;
-    let error = fixture
-        .send(&batch("a", &["x"]), Attempt::First)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            StoreError::Command(CommandError::Refused {
-                why: Refusal::WrongType,
-                ..
-            })
-        ),
-        "{error}"
-    );
-    assert!(error.to_string().contains("WRONGTYPE"), "{error}");
+    let mut broken = keyed("a", &["x"], "k", 1);
+    broken.portions.push(portion(&["y"]));
+    let call = [batch("0", &["1"]), broken, keyed("b", &["1"], "k", 1)];
+    let Answer::Settled(outcomes) = fixture.call(&call, Attempt::First).await.unwrap() else {
+        panic!("it is settled");
+    };
+    for failed in &outcomes[1..3] {
+        let Outcome::Failed(text) = failed else {
+            panic!("{failed:?}");
+        };
+        let error = CommandError::caught(text);
+        assert!(
+            matches!(
+                error,
+                CommandError::Refused {
+                    why: Refusal::WrongType,
+                    wrote: Wrote::Perhaps,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains("WRONGTYPE"), "{error}");
+    }
+    let (zero, _) = appended(&outcomes[0]);
+    let (other, _) = appended(&outcomes[3]);
+    assert_eq!(fixture.ids("0").await, [zero.get()]);
+    assert_eq!(fixture.ids("b").await, [other.get()]);
+    // its key is not remembered: mended, it can be tried again
+    fixture.command("DEL", &[&keys().stream("a")]).await;
+    let again = keyed("a", &["x"], "k", 1);
+    let again = fixture.send(&again, Attempt::First).await.unwrap();
+    assert!(appended(&again).0 > other);
 }
 
 #[tokio::test]
@@ -293,7 +357,7 @@ async fn a_log_of_other_partitions_or_another_layout_is_refused() {
     );
     let session = fixture.session().await;
     let outcome = eight
-        .append(&session, &batch("a", &["x"]), Attempt::First, epoch(1))
+        .append(&session, &[batch("a", &["x"])], Attempt::First, epoch(1))
         .await;
     assert_eq!(outcome.unwrap(), Answer::OtherPartitions(1));
     fixture

@@ -108,7 +108,7 @@ async fn a_log_that_was_flushed_begins_a_new_life() {
     let session = fixture.session().await;
     let outcome = fixture
         .store
-        .append(&session, &batch("a", &["2"]), Attempt::First, epoch(8))
+        .append(&session, &[batch("a", &["2"])], Attempt::First, epoch(8))
         .await;
     assert!(matches!(only(outcome.unwrap()), Outcome::Appended { epoch: e, .. } if e == epoch(8)));
 }

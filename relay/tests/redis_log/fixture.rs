@@ -111,8 +111,15 @@ impl Fixture {
     }
 
     pub async fn send_all(&self, batch: &Batch, attempt: Attempt) -> Result<Answer, StoreError> {
+        self.call(std::slice::from_ref(batch), attempt).await
+    }
+
+    /// One call with several batches.
+    pub async fn call(&self, batches: &[Batch], attempt: Attempt) -> Result<Answer, StoreError> {
         let session = self.session().await;
-        self.store.append(&session, batch, attempt, epoch(1)).await
+        self.store
+            .append(&session, batches, attempt, epoch(1))
+            .await
     }
 
     /// Appends texts; the ids of the first and the last.

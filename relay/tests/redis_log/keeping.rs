@@ -50,7 +50,7 @@ async fn a_channel_keeps_its_last_events_and_no_more() {
     });
     let session = fixture.session().await;
     let first = sse_relay::event_log::redis::store::Attempt::First;
-    none.append(&session, &batch("b", &["x"]), first, epoch(1))
+    none.append(&session, &[batch("b", &["x"])], first, epoch(1))
         .await
         .unwrap();
     assert!(fixture.ids("b").await.is_empty());

@@ -76,11 +76,21 @@ async fn a_publisher_appends_in_every_way_and_reads_no_event() {
         let text = "x".repeat(200);
         let batch = keyed("a", &[&text, &text], &round.to_string(), 1);
         let answer = store
-            .append(&session, &batch, Attempt::First, epoch(1))
+            .append(
+                &session,
+                std::slice::from_ref(&batch),
+                Attempt::First,
+                epoch(1),
+            )
             .await;
         let (_, until) = appended(&only(answer.unwrap()));
         let again = store
-            .append(&session, &batch, Attempt::Again(last), epoch(1))
+            .append(
+                &session,
+                std::slice::from_ref(&batch),
+                Attempt::Again(last),
+                epoch(1),
+            )
             .await;
         assert!(matches!(only(again.unwrap()), Outcome::Repeated { .. }));
         last = until;
@@ -88,11 +98,21 @@ async fn a_publisher_appends_in_every_way_and_reads_no_event() {
     }
     let lost = batch("a", &["1"]);
     let first = store
-        .append(&session, &lost, Attempt::First, epoch(1))
+        .append(
+            &session,
+            std::slice::from_ref(&lost),
+            Attempt::First,
+            epoch(1),
+        )
         .await
         .unwrap();
     let found = store
-        .append(&session, &lost, Attempt::Again(last), epoch(1))
+        .append(
+            &session,
+            std::slice::from_ref(&lost),
+            Attempt::Again(last),
+            epoch(1),
+        )
         .await
         .unwrap();
     assert_eq!(first, found);
@@ -157,7 +177,7 @@ async fn a_reader_reads_and_hears_everything_and_appends_nothing() {
     tokio::time::timeout(LIMIT, heard).await.unwrap();
     let session = store.primary().wait(LIMIT).await.unwrap();
     let refused = store
-        .append(&session, &batch("a", &["x"]), Attempt::First, epoch(1))
+        .append(&session, &[batch("a", &["x"])], Attempt::First, epoch(1))
         .await;
     assert!(is_forbidden(&refused.unwrap_err()));
     assert!(is_forbidden(&store.open(epoch(1)).await.unwrap_err()));

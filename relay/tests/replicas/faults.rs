@@ -37,7 +37,7 @@ const FAULTS: [Fault; 5] = [
     Fault::CommandsCut,
 ];
 
-fn rounds() -> usize {
+pub fn rounds() -> usize {
     let rounds = std::env::var("SOAK_ROUNDS").ok();
     rounds
         .and_then(|rounds| rounds.parse().ok())

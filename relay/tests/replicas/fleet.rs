@@ -4,7 +4,7 @@ use crate::{
     servers::{SENTINEL_PASSWORD, SERVICE, Sentinels},
     support::Relay,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Environment variables.
 type Settings = Vec<(String, String)>;
@@ -13,6 +13,8 @@ pub struct Fleet {
     pub relays: Vec<Option<Relay>>,
     /// Of each relay.
     settings: Vec<Settings>,
+    /// What each of them runs when it starts.
+    pub programs: Vec<PathBuf>,
     /// What those said that were killed, by their addresses.
     killed: Vec<(SocketAddr, String)>,
 }
@@ -35,6 +37,7 @@ impl Fleet {
     fn of(settings: Vec<Settings>) -> Fleet {
         let mut fleet = Fleet {
             relays: Vec::new(),
+            programs: vec![env!("CARGO_BIN_EXE_sse-relay").into(); settings.len()],
             settings,
             killed: Vec::new(),
         };
@@ -83,7 +86,7 @@ impl Fleet {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        Relay::start_at(at, &settings)
+        Relay::start_program_at(&self.programs[index], at, &settings)
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {

@@ -53,9 +53,19 @@ impl Relay {
 
     /// Starts it on an address of its own choice, or on this one.
     pub fn start_at(public: Option<SocketAddr>, env: &[(&str, &str)]) -> Relay {
-        let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_sse-relay"));
+        Relay::start_program_at(program, public, env)
+    }
+
+    /// The same, of another program than this release's.
+    pub fn start_program_at(
+        program: &std::path::Path,
+        public: Option<SocketAddr>,
+        env: &[(&str, &str)],
+    ) -> Relay {
         let (free, admin) = free_addresses();
-        Relay::spawn_at(command, (public.unwrap_or(free), admin), env, &[])
+        let addresses = (public.unwrap_or(free), admin);
+        Relay::spawn_at(Command::new(program), addresses, env, &[])
     }
 
     fn spawn(command: Command, env: &[(&str, &str)], args: &[&str]) -> Relay {
@@ -74,6 +84,7 @@ impl Relay {
             .args(["serve", "--listen", &public.to_string()])
             .args(["--admin-listen", &admin.to_string()])
             .args(args)
+            .env_remove("SSE_RELAY_PREVIOUS") // of the tests, and no setting
             .envs(env.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())

@@ -63,6 +63,13 @@ pub struct RedisOptions {
     pub time: Time,
 }
 
+impl RedisOptions {
+    /// What one partition may keep of what readers share: a quarter of its recent events, beside them.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.ring_bytes / 4 / self.partitioning.count()
+    }
+}
+
 /// How many replicas of Redis confirm a publish.
 #[derive(Clone)]
 pub struct Replicas {

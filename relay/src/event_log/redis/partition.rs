@@ -108,14 +108,14 @@ impl PartitionLog {
         look.epoch != place.epoch || look.last < place.id
     }
 
-    /// Appends a batch, or says why it was not, within about a second; if it was, what became of each of
-    /// its portions.
-    pub async fn send(&self, batch: &Batch) -> Sent {
+    /// Appends batches, each of another channel, or says why they were not, within about a second; if they
+    /// were, what became of each portion of each.
+    pub async fn send(&self, batches: &[Batch]) -> Sent {
         let since = self.view.lock().known();
         let deadline = Instant::now() + PATIENCE;
         let mut attempt = Attempt::First;
         loop {
-            let error = match self.try_send(batch, attempt, deadline).await {
+            let error = match self.try_send(batches, attempt, deadline).await {
                 Ok(Answer::Recheck {
                     epoch,
                     confirmed_on,
@@ -134,10 +134,19 @@ impl PartitionLog {
                     return Err(AppendError::Unavailable(why));
                 }
                 Ok(Answer::Settled(outcomes)) => {
-                    *self.refused.lock() = None;
-                    let outcomes = outcomes.into_iter();
+                    if !outcomes
+                        .iter()
+                        .any(|outcome| matches!(outcome, Outcome::Failed(_)))
+                    {
+                        *self.refused.lock() = None;
+                    }
+                    let channels = batches
+                        .iter()
+                        .flat_map(|batch| batch.portions.iter().map(|_| &batch.channel));
                     return Ok(outcomes
-                        .map(|outcome| self.settle(outcome, batch))
+                        .into_iter()
+                        .zip(channels)
+                        .map(|(outcome, channel)| self.settle(outcome, channel))
                         .collect());
                 }
                 Err(error) => error,
@@ -154,7 +163,7 @@ impl PartitionLog {
 
     async fn try_send(
         &self,
-        batch: &Batch,
+        batches: &[Batch],
         attempt: Attempt,
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
@@ -162,7 +171,7 @@ impl PartitionLog {
         let began = Instant::now();
         let outcome = self
             .store
-            .append(&session, batch, attempt, random_epoch())
+            .append(&session, batches, attempt, random_epoch())
             .await;
         if let Err(StoreError::Command(CommandError::Unknown(Lost::TimedOut))) = &outcome {
             // who waits behind this one has waited as long
@@ -231,14 +240,14 @@ impl PartitionLog {
         }
     }
 
-    fn settle(&self, outcome: Outcome, batch: &Batch) -> Result<Span, AppendError> {
+    fn settle(&self, outcome: Outcome, channel: &ChannelName) -> Result<Span, AppendError> {
         match outcome {
             Outcome::Appended { epoch, first, last } => {
                 let mut view = self.view.lock();
                 if view.epoch() != Some(epoch) {
                     self.look.notify_one();
                 }
-                if batch.channel.as_str() != CANARY {
+                if channel.as_str() != CANARY {
                     view.acknowledged(epoch, last);
                 }
                 Ok(Span {
@@ -254,13 +263,19 @@ impl PartitionLog {
             }),
             Outcome::Fenced => Err(AppendError::Fenced),
             Outcome::KeyReused => Err(AppendError::KeyReused),
-            Outcome::Ended => Err(AppendError::Ended(batch.channel.clone())),
+            Outcome::Ended => Err(AppendError::Ended(channel.clone())),
             Outcome::TooManyChannels => {
                 Err(AppendError::TooManyChannels(self.store.max_channels()))
             }
             Outcome::NotFound => Err(AppendError::OutcomeUnknown(
                 "its answer was lost, and too much was published since to find it".into(),
             )),
+            Outcome::Failed(text) => {
+                let error = CommandError::caught(&text);
+                let why = AppendError::OutcomeUnknown(error.to_string());
+                self.note_refusal(&error.into());
+                Err(why)
+            }
         }
     }
 
@@ -305,7 +320,7 @@ impl PartitionLog {
             }],
             ends: false,
         };
-        let mut sent = self.send(&batch).await?;
+        let mut sent = self.send(&[batch]).await?;
         sent.pop().expect("one was sent").map(|span| span.first)
     }
 }

@@ -14,7 +14,7 @@ lua_script!(SWEEP, "sweep.lua");
 lua_script!(PURGE, "purge.lua");
 lua_script!(FENCE, "fence.lua");
 
-/// What became of a batch.
+/// What became of a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// Each of its publishes, in order.
@@ -50,6 +50,8 @@ pub enum Outcome {
     Fenced,
     /// Too much came after a first attempt to find it.
     NotFound,
+    /// A command failed in its channel, as Redis says; what was written there nobody knows.
+    Failed(Box<str>),
 }
 
 /// What became of a purge.
@@ -124,6 +126,7 @@ impl Outcome {
             Some("full") => Outcome::TooManyChannels,
             Some("fenced") => Outcome::Fenced,
             Some("unknown") => Outcome::NotFound,
+            Some("failed") => Outcome::Failed(a.text().ok_or_else(strange)?.into()),
             _ => return Err(strange()),
         })
     }

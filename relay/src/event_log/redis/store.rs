@@ -137,6 +137,21 @@ pub enum Attempt {
     Again(EventId),
 }
 
+/// An argument of a script.
+enum Argument<'a> {
+    Text(String),
+    Bytes(&'a [u8]),
+}
+
+impl AsRef<[u8]> for Argument<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Argument::Text(text) => text.as_bytes(),
+            Argument::Bytes(bytes) => bytes,
+        }
+    }
+}
+
 /// One partition.
 pub struct Store {
     primary: Primary,
@@ -246,102 +261,113 @@ impl Store {
             .args(["e", "i", "f", "p"])
     }
 
-    /// Appends a batch in one call, over one session whose primary's replication id is checked.
-    /// `fresh` is the epoch of the log, should it begin with this.
+    /// Appends batches in one call, each of another channel, over one session whose primary's
+    /// replication id is checked. `fresh` is the epoch of the log, should it begin with this. The
+    /// answer has an outcome for each portion of each batch, in order.
     pub async fn append(
         &self,
         session: &Session,
-        batch: &Batch,
+        batches: &[Batch],
         attempt: Attempt,
         fresh: Epoch,
     ) -> Result<Answer, StoreError> {
-        let keys = self.append_keys(batch);
-        let head = self.append_arguments(session, batch, attempt, fresh);
+        let keys = self.append_keys(batches);
         let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-        let events = batch.portions.iter().flat_map(|portion| &portion.events);
-        let arguments: Vec<&[u8]> = head
-            .iter()
-            .map(String::as_bytes)
-            .chain(events.map(Vec::as_slice))
-            .collect();
+        let arguments = self.append_arguments(session, batches, attempt, fresh);
+        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
         let reply = session.script(&scripts::APPEND, &keys, &arguments).await?;
+        let portions: usize = batches.iter().map(|batch| batch.portions.len()).sum();
         match Answer::parse(&reply)? {
-            Answer::Settled(outcomes) if outcomes.len() != batch.portions.len() => {
+            Answer::Settled(outcomes) if outcomes.len() != portions => {
                 Err(Undecodable::Damaged("a script's answer has another length").into())
             }
             answer => Ok(answer),
         }
     }
 
-    fn append_keys(&self, batch: &Batch) -> Vec<String> {
+    fn append_keys(&self, batches: &[Batch]) -> Vec<String> {
         let mut keys = vec![
             self.keys.head(),
             self.keys.index(),
             self.keys.channels(),
             self.keys.names(),
-            self.keys.stream(batch.channel.as_str()),
         ];
-        if batch
-            .portions
-            .iter()
+        let streams = batches.iter().map(|batch| batch.channel.as_str());
+        keys.extend(streams.map(|channel| self.keys.stream(channel)));
+        let mut portions = batches.iter().flat_map(|batch| &batch.portions);
+        if portions
+            .clone()
             .any(|portion| portion.idempotency.is_some())
         {
             keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
         }
-        if batch.portions.iter().any(|portion| portion.fence.is_some()) {
+        if portions.any(|portion| portion.fence.is_some()) {
             keys.push(self.keys.fences());
         }
         keys
     }
 
     /// In the order that `append.lua` names.
-    fn append_arguments(
+    fn append_arguments<'a>(
         &self,
         session: &Session,
-        batch: &Batch,
+        batches: &'a [Batch],
         attempt: Attempt,
         fresh: Epoch,
-    ) -> Vec<String> {
-        let (channel, options) = (batch.channel.as_str(), &self.options);
-        let retention = self.retention(channel);
-        let mut arguments = vec![
+    ) -> Vec<Argument<'a>> {
+        let options = &self.options;
+        let mut arguments: Vec<Argument> = [
             fresh.get().to_string(),
             session.replication_id().as_str().to_owned(),
             options.time.argument(),
             self.count.clone(),
             options.max_channels.to_string(),
-            channel.to_owned(),
-            self.keys.events(channel),
             self.keys.news(),
-            limit(retention.events),
-            millis(retention.age),
-            limit(retention.bytes),
             millis(options.longest_age.saturating_mul(2)),
             match attempt {
                 Attempt::First => String::new(),
                 Attempt::Again(since) => since.get().to_string(),
             },
-            u8::from(batch.ends).to_string(),
             millis(options.idempotency_window),
             options.max_idempotency_keys.to_string(),
+            batches.len().to_string(),
+        ]
+        .map(Argument::Text)
+        .into();
+        for batch in batches {
+            self.batch_arguments(batch, &mut arguments);
+        }
+        arguments
+    }
+
+    fn batch_arguments<'a>(&self, batch: &'a Batch, arguments: &mut Vec<Argument<'a>>) {
+        let channel = batch.channel.as_str();
+        let retention = self.retention(channel);
+        arguments.push(Argument::Bytes(channel.as_bytes()));
+        let head = [
+            self.keys.events(channel),
+            limit(retention.events),
+            millis(retention.age),
+            limit(retention.bytes),
+            u8::from(batch.ends).to_string(),
             batch.portions.len().to_string(),
         ];
+        arguments.extend(head.map(Argument::Text));
         for portion in &batch.portions {
-            let key = portion.idempotency.as_ref();
-            arguments.extend([
+            let (key, fence) = (portion.idempotency.as_ref(), portion.fence.as_ref());
+            let head = [
                 portion.events.len().to_string(),
                 format!("{:x}", portion.token),
                 // a key means nothing beyond its channel, whose name cannot contain a line end
                 key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
                 key.map_or_else(String::new, |key| hex(&key.fingerprint)),
-            ]);
-            let fence = portion.fence.as_ref();
-            arguments.extend([
                 fence.map_or_else(String::new, |fence| fence.name.to_string()),
                 fence.map_or_else(String::new, |fence| fence.token.to_string()),
-            ]);
+            ];
+            arguments.extend(head.map(Argument::Text));
+            let events = portion.events.iter();
+            arguments.extend(events.map(|event| Argument::Bytes(event)));
         }
-        arguments
     }
 
     /// Has appends refused that carry an older token of this fence; the highest token. Harmless again.

@@ -8,6 +8,7 @@
 use super::{
     entry::{Message, Undecodable},
     ring::Ring,
+    shared_reads::{Version, may_keep},
     store::{Head, MAX_ENDED_EPOCHS},
 };
 use crate::{
@@ -120,6 +121,12 @@ impl View {
 
     pub fn epoch(&self) -> Option<Epoch> {
         self.epoch
+    }
+
+    /// What pieces of history must be of to be told to anybody, once the epoch is known.
+    pub fn version(&self) -> Option<Version> {
+        let purges = self.purges;
+        self.epoch.map(|epoch| Version { epoch, purges })
     }
 
     /// Everything up to here was delivered.
@@ -428,7 +435,6 @@ impl View {
         }
         let (mut entries, mut bytes) = (Vec::new(), 0);
         let mut completeness = Completeness::Complete;
-        let mut kept: HashMap<&ChannelName, (usize, usize)> = HashMap::new();
         for entry in self.ring.after(after).take_while(|entry| entry.id <= upto) {
             if !read
                 .selectors
@@ -444,15 +450,8 @@ impl View {
             }
             bytes += entry.event.size();
             entries.push(entry.clone());
-            let (events, size) = kept.entry(&entry.channel).or_default();
-            *events += 1;
-            *size += entry.event.size();
         }
-        let may_keep = kept.iter().all(|(channel, (events, size))| {
-            let retention = retention(channel.as_str());
-            *events <= retention.events && *size <= retention.bytes
-        });
-        may_keep.then_some(Part {
+        may_keep(&entries, retention).then_some(Part {
             from,
             upto,
             gap: None,

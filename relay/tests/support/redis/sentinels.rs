@@ -118,19 +118,17 @@ impl Sentinels {
             let line = info.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().parse::<u64>().ok()
         };
-        let primary = self.primary();
-        let at = until("the primary's offset", || {
-            offset(primary, "master_repl_offset:")
+        // another may be the primary by then
+        until("replicas in step", || {
+            let primary = self.primary();
+            let at = offset(primary, "master_repl_offset:")?;
+            let mut replicas = self
+                .servers
+                .iter()
+                .filter(|server| server.port != primary.port);
+            let in_step = |replica| offset(replica, "slave_repl_offset:") >= Some(at);
+            replicas.all(in_step).then_some(())
         });
-        for replica in self
-            .servers
-            .iter()
-            .filter(|server| server.port != primary.port)
-        {
-            until("a replica in step", || {
-                (offset(replica, "slave_repl_offset:")? >= at).then_some(())
-            });
-        }
     }
 
     /// kill -9 of the primary; returns when another server is it.

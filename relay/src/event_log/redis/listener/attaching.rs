@@ -14,7 +14,7 @@ use crate::{
         store::{Head, Kept, StoreError},
     },
 };
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 /// Names that are listed at once.
@@ -125,11 +125,12 @@ impl Listener {
     /// comes as a message.
     pub(super) async fn complete(&mut self) {
         let ready: Vec<u64> = std::mem::take(&mut self.ready);
-        let channels: Vec<ChannelName> = ready
+        let channels: HashSet<ChannelName> = ready
             .iter()
             .filter_map(|number| self.waiting.get(number))
             .flat_map(|waiting| waiting.channels.iter().cloned())
             .collect();
+        let channels: Vec<ChannelName> = channels.into_iter().collect();
         let epoch = self.log.view.lock().epoch();
         match self.log.store.head_and_kept(&channels).await {
             Ok((Some(head), kept)) if Some(head.epoch) == epoch => {

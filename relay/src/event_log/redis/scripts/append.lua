@@ -1,24 +1,24 @@
--- Appends publishes of one channel, in order: each all of its events or none.
+-- Appends publishes of some channels, in order: each all of its events or none. What fails in one
+-- channel concerns no other.
 --
 -- KEYS 1 head {v, n, e, r, i, f}: layout, partitions, epoch, replication id that it was confirmed on,
 --        last id, highest id that the index has forgotten
 --      2 index: channels by last id   3 channels: what is kept of each   4 names, in order
---      5 the channel's stream
---      if any publish has an Idempotency-Key: 6 keys by time   7 keys: what became of each
---      if any publish has a fence, the last one: fences {name: highest token}
+--      5.. the stream of each channel
+--      .. if any publish has an Idempotency-Key: keys by time, and what became of each key
+--      .. if any publish has a fence: fences {name: highest token}
 -- ARGV 1 epoch, should the log begin   2 replication id of this connection's primary
 --      3 the time, empty for the server's   4 number of partitions   5 most channels
---      6 channel   7 shard channel of its events   8 shard channel of the partition's news
---      9 most events, or empty   10 greatest age in ms, or empty   11 most bytes, or empty
---     12 ms after which nobody needs what is kept of a channel, or empty
---     13 last id known before the first attempt, empty if this is it
---     14 "1" if the channel ends with the last event
---     15 window of keys in ms   16 most keys   17 number of publishes
---     18.. of each publish: how many events, a token of its own, its key or empty, the key's fingerprint,
---          its fence or empty, the fence's token
---      .. all events
--- Answer: {"settled", epoch, then of each publish {status, epoch, first id, last id}}; or, when nothing
---      was done, {status, epoch, a, b}
+--      6 shard channel of the partition's news
+--      7 ms after which nobody needs what is kept of a channel, or empty
+--      8 last id known before the first attempt, empty if this is it
+--      9 window of keys in ms   10 most keys   11 number of channels
+--     12.. of each channel: its name, the shard channel of its events, most events or empty, greatest age
+--          in ms or empty, most bytes or empty, "1" if it ends with the last event, number of publishes;
+--          then of each publish: how many events, a token of its own, its key or empty, the key's
+--          fingerprint, its fence or empty, the fence's token, and the events
+-- Answer: {"settled", epoch, then of each publish {status, epoch, first id, last id}, or {"failed", epoch,
+--      what Redis said, ""}}; or, when nothing was done, {status, epoch, a, b}
 local head = call('HMGET', KEYS[1], 'e', 'r', 'i', 'f', 'n')
 local epoch, last, forgotten = head[1], tonumber(head[3] or '0'), head[4] or '0'
 if not epoch then
@@ -30,187 +30,230 @@ elseif head[5] ~= ARGV[4] then
   return { 'partitions', epoch, head[5], '' }
 end
 
-local now = clock(ARGV[3])
-local known, window = ARGV[13], tonumber(ARGV[15])
-local publishes = tonumber(ARGV[17])
-local event = 18 + publishes * 6 -- the next one's
+local now, known, count = clock(ARGV[3]), ARGV[8], tonumber(ARGV[11])
+local streams = 4 -- the keys before them
+local keys_by_time, outcomes_of_keys = KEYS[streams + count + 1], KEYS[streams + count + 2]
 
--- What became of the keys that are used here: {fingerprint, epoch, first, last}.
-local used, keys = {}, {}
-for at = 20, event - 1, 6 do
-  if ARGV[at] ~= '' then
-    keys[#keys + 1] = ARGV[at]
+-- Where each channel's arguments begin, and the keys that are used.
+local begins, names, keys = {}, {}, {}
+local at = 12
+for index = 1, count do
+  begins[index], names[index] = at, ARGV[at]
+  at = at + 7
+  for _ = 1, ARGV[at - 1] do
+    if ARGV[at + 2] ~= '' then
+      keys[#keys + 1] = ARGV[at + 2]
+    end
+    at = at + 6 + ARGV[at]
   end
 end
+
+-- What became of them: {fingerprint, epoch, first, last}.
+local used, window = {}, tonumber(ARGV[9])
 if #keys > 0 then
-  for index, text in ipairs(call('HMGET', KEYS[7], unpack(keys))) do
+  for index, text in ipairs(call('HMGET', outcomes_of_keys, unpack(keys))) do
     if text then
-      local at, print, of, first, until_ = match(text, '^(%d+) (%x+) (%d+) (%d+) (%d+)$')
-      if now - tonumber(at) <= window then
+      local time, print, of, first, until_ = match(text, '^(%d+) (%x+) (%d+) (%d+) (%d+)$')
+      if now - tonumber(time) <= window then
         used[keys[index]] = { print, of, first, until_ }
       end
     end
   end
 end
 
--- The answer to an earlier attempt was lost: what it may have written, by token.
-local tried, searched = {}, true
-if known ~= '' then
-  local since = call('XRANGE', KEYS[5], '(' .. sid(tonumber(known)), '+', 'COUNT', 1000)
+-- The answer to an earlier attempt was lost: what it may have written, by token, and whether that is all.
+local function tried_before(stream)
+  local tried = {}
+  local since = call('XRANGE', stream, '(' .. sid(tonumber(known)), '+', 'COUNT', 1000)
   for _, entry in ipairs(since) do
-    local token, id = match(entry[2][2], '^%d+ %d+ ~?%d+ (%S+) '), unsid(entry[1])
+    local token, id = match(entry[2][2], '^%d+ %d+ ~?%d+ (%S+) '), fmt(WHOLE, unsid(entry[1]))
     if token then
       tried[token] = { tried[token] and tried[token][1] or id, id }
     end
   end
-  searched = #since < 1000
+  return tried, #since < 1000
 end
 
-local channel = ARGV[6]
-local kept = read_channel(KEYS[3], channel)
-local reserved = string.byte(channel) == 64 -- @
-local refusal
-if kept then
-  refusal = kept.ended == '1' and 'ended'
-elseif not reserved and call('ZCARD', KEYS[4]) >= tonumber(ARGV[5]) then
-  refusal = 'full'
-end
-local before
-if kept then
-  before = fmt('%.0f', kept.last)
-else
-  if last > 0 and not refusal and call('EXISTS', KEYS[2]) == 0 then -- all of the index expired
-    forgotten = fmt('%.0f', last)
-    call('HSET', KEYS[1], 'f', forgotten)
-  end
-  -- ~: what was before it is forgotten, but is at most this
-  before = forgotten == '0' and '0' or '~' .. forgotten
-end
-
+local kept = call('HMGET', KEYS[3], unpack(names))
 local id = math.max((now - EPOCH) * 4096, last + 1)
-local first = id
-local bytes = kept and kept.bytes or 0
-local bytes_before, predecessor = bytes, before
-local most = tonumber(ARGV[9])
-local few = most and most < 100
-local parts = { fmt('1 %s %.0f %s ', epoch, first, before) }
+local answer, outcomes, times = { 'settled', epoch }, {}, {}
+-- by channel: ids for the index, what is to be kept, messages
+local scores, keeps, messages, new = {}, {}, {}, {}
+local lasting -- ms for what is kept of channels, when that is due
 
-local function write(from, count, token)
-  for index = from, from + count - 1 do
-    local text = ARGV[index]
-    local entry = fmt('1 %.0f %s %s ', bytes, predecessor, token) .. text
-    if not most then
-      call('XADD', KEYS[5], sid(id), 'e', entry)
-    elseif few then
-      call('XADD', KEYS[5], 'MAXLEN', '=', most, sid(id), 'e', entry)
-    else
-      call('XADD', KEYS[5], 'MAXLEN', '~', most, 'LIMIT', 200, sid(id), 'e', entry)
-    end
-    parts[#parts + 1] = #text .. ':' .. text
-    bytes = bytes + #text + 64
-    predecessor = fmt('%.0f', id)
-    id = id + 1
-  end
-end
-
--- Whether somebody holds the fence since this publish's token was given.
+-- Whether somebody else holds the fence since this publish's token was given.
 local function fenced(fence, token)
-  local highest = fence ~= '' and call('HGET', KEYS[#KEYS], fence)
+  local highest = call('HGET', KEYS[#KEYS], fence)
   return highest and tonumber(token) < tonumber(highest)
 end
 
-local answer, outcomes, times, ends = { 'settled', epoch }, {}, {}, '0'
-for publish = 1, publishes do
-  local at = 12 + publish * 6
-  local count, token, key, print = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local before_it, attempt = used[key], tried[token]
-  if fenced(ARGV[at + 4], ARGV[at + 5]) then
-    answer[#answer + 1] = { 'fenced', epoch, '', '' }
-  elseif before_it and before_it[1] ~= print then
-    answer[#answer + 1] = { 'conflict', epoch, '', '' }
-  elseif before_it then
-    answer[#answer + 1] = { 'duplicate', before_it[2], before_it[3], before_it[4] }
-  elseif attempt then
-    answer[#answer + 1] = { 'ok', epoch, fmt('%.0f', attempt[1]), fmt('%.0f', attempt[2]) }
-  elseif not searched then
-    answer[#answer + 1] = { 'unknown', epoch, '', '' }
-  elseif refusal then
-    answer[#answer + 1] = { refusal, epoch, '', '' }
+-- Appends the publishes of one channel, from this argument on.
+local function append(stream, at, kept)
+  local channel, most, limit = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 4])
+  local reserved = string.byte(channel) == 64 -- @
+  local before, bytes_text, rate, ended, refusal
+  if kept then
+    before, bytes_text, rate, ended = match(kept, '^(%d+) (%d+) (%d+) ([01])$')
+    refusal = ended == '1' and 'ended'
   else
-    local begins = fmt('%.0f', id)
-    write(event, count, token)
-    if publish == publishes then
-      ends = ARGV[14]
+    bytes_text, rate = '0', 0
+    if not reserved and call('ZCARD', KEYS[4]) >= tonumber(ARGV[5]) then
+      refusal = 'full'
+    elseif last > 0 and call('EXISTS', KEYS[2]) == 0 then -- all of the index expired
+      forgotten = fmt(WHOLE, last)
+      call('HSET', KEYS[1], 'f', forgotten)
     end
-    answer[#answer + 1] = { 'ok', epoch, begins, predecessor }
-    if key ~= '' then
-      used[key] = { print, epoch, begins, predecessor }
-      outcomes[#outcomes + 1] = key
-      outcomes[#outcomes + 1] = fmt('%.0f %s %s %s %s', now, print, epoch, begins, predecessor)
-      times[#times + 1] = now
-      times[#times + 1] = key
+    -- ~: what was before it is forgotten, but is at most this
+    before = forgotten == '0' and '0' or '~' .. forgotten
+  end
+  local tried, searched
+  if known ~= '' then
+    tried, searched = tried_before(stream)
+  end
+
+  local bytes, predecessor, message, more, events = tonumber(bytes_text), before, nil, nil, 0
+  local bytes_before, ends = bytes, '0'
+  local publishes = tonumber(ARGV[at + 6])
+  local from = at + 7
+  for publish = 1, publishes do
+    local count, token, key, print = tonumber(ARGV[from]), ARGV[from + 1], ARGV[from + 2], ARGV[from + 3]
+    local before_it, attempt = key ~= '' and used[key], tried and tried[token]
+    local fence, outcome = ARGV[from + 4], nil
+    if fence ~= '' and fenced(fence, ARGV[from + 5]) then
+      outcome = { 'fenced', epoch, '', '' }
+    elseif before_it and before_it[1] ~= print then
+      outcome = { 'conflict', epoch, '', '' }
+    elseif before_it then
+      outcome = { 'duplicate', before_it[2], before_it[3], before_it[4] }
+    elseif attempt then
+      outcome = { 'ok', epoch, attempt[1], attempt[2] }
+    elseif tried and not searched then
+      outcome = { 'unknown', epoch, '', '' }
+    elseif refusal then
+      outcome = { refusal, epoch, '', '' }
+    else
+      local first
+      for index = from + 6, from + 5 + count do
+        local text, own = ARGV[index], fmt(WHOLE, id)
+        local entry = '1 ' .. bytes_text .. ' ' .. predecessor .. ' ' .. token .. ' ' .. text
+        if most == '' then
+          call('XADD', stream, sid(id), 'e', entry)
+        elseif #most < 3 then -- below a hundred
+          call('XADD', stream, 'MAXLEN', '=', most, sid(id), 'e', entry)
+        else
+          call('XADD', stream, 'MAXLEN', '~', most, 'LIMIT', '200', sid(id), 'e', entry)
+        end
+        if index > from + 6 or message then
+          more = more or { message }
+          more[#more + 1] = #text .. ':' .. text
+        else
+          message = '1 ' .. epoch .. ' ' .. own .. ' ' .. before .. ' ' .. #text .. ':' .. text
+        end
+        bytes = bytes + #text + 64
+        bytes_text = fmt(WHOLE, bytes)
+        first, predecessor = first or own, own
+        id = id + 1
+      end
+      events = events + count
+      if publish == publishes then
+        ends = ARGV[at + 5]
+      end
+      outcome = { 'ok', epoch, first, predecessor }
+      if key ~= '' then
+        used[key] = { print, epoch, first, predecessor }
+        outcomes[#outcomes + 1] = key
+        outcomes[#outcomes + 1] = fmt('%.0f %s %s %s %s', now, print, epoch, first, predecessor)
+        times[#times + 1] = now
+        times[#times + 1] = key
+      end
+    end
+    answer[#answer + 1] = outcome
+    from = from + 6 + count
+  end
+  if events == 0 then
+    return
+  end
+
+  -- a decaying average with a memory of ten seconds, as the embedded log has it
+  local passed = kept and floor(tonumber(before) / 4096)
+  if kept then
+    rate = rate * math.exp(-math.max(0, now - EPOCH - passed) / 10000)
+  elseif not reserved then
+    call('ZADD', KEYS[4], 0, channel)
+  end
+  if limit and floor(bytes * 16 / limit) ~= floor(bytes_before * 16 / limit) then
+    trim_bytes(stream, bytes, limit)
+  end
+  local age, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[7])
+  local quarter = age and math.max(age / 4, 1)
+  if age and (not kept or floor(id / 4096 / quarter) ~= floor(passed / quarter)) then
+    trim_age(stream, now, age)
+    -- a net below the trimming; a minute more, since the server's clock is not the log's
+    call('PEXPIRE', stream, fmt('%.0f', age * 1.5 + 60000))
+    lasting = lasting or keep
+  end
+  local own = #scores
+  scores[own + 1], scores[own + 2] = predecessor, channel
+  keeps[own + 1], keeps[own + 2] = channel, predecessor .. ' ' .. bytes_text .. ' ' .. fmt('%d', rate + events * 100) .. ' ' .. ends
+  messages[own + 1], messages[own + 2] = ARGV[at + 1], more and table.concat(more) or message
+  if not kept and not reserved then
+    new[own + 1] = fmt('1 channel %s %s ', epoch, match(message, '^1 %d+ (%d+)')) .. channel .. '\n'
+  end
+end
+
+local first = id
+for index = 1, count do
+  local settled, stored = #answer, #outcomes
+  local done, why = pcall(append, KEYS[streams + index], begins[index], kept[index])
+  if not done then
+    -- what it wrote is in its stream alone, and is not told; what became of it nobody knows
+    why = type(why) == 'table' and why.err or tostring(why)
+    for place = settled + 1, settled + ARGV[begins[index] + 6] do
+      answer[place] = { 'failed', epoch, why, '' }
+    end
+    for place = #outcomes, stored + 1, -1 do
+      outcomes[place], times[place] = nil, nil
     end
   end
-  event = event + count
 end
-local events = #parts - 1
-if events == 0 then
+if id == first then
   return answer
 end
-local final = predecessor
-
--- a decaying average with a memory of ten seconds, as the embedded log has it
-local rate = 0
-if kept then
-  local quiet = math.max(0, now - EPOCH - floor(kept.last / 4096))
-  rate = kept.rate * math.exp(-quiet / 10000)
+call('HSET', KEYS[1], 'i', fmt(WHOLE, id - 1))
+if #scores == 0 then
+  return answer
 end
-call('ZADD', KEYS[2], final, channel)
-call('HSET', KEYS[3], channel, fmt('%s %.0f %.0f %s', final, bytes, rate + events * 100, ends))
-call('HSET', KEYS[1], 'i', final)
-if not kept and not reserved then
-  call('ZADD', KEYS[4], 0, channel)
-end
-
-local limit = tonumber(ARGV[11])
-if limit and floor(bytes * 16 / limit) ~= floor(bytes_before * 16 / limit) then
-  trim_bytes(KEYS[5], bytes, limit)
-end
-local age, keep = tonumber(ARGV[10]), tonumber(ARGV[12])
-local quarter = age and math.max(age / 4, 1)
-if age and (not kept or floor(id / 4096 / quarter) ~= floor(kept.last / 4096 / quarter)) then
-  trim_age(KEYS[5], now, age)
-  -- a net below the trimming; a minute more, since the server's clock is not the log's
-  call('PEXPIRE', KEYS[5], fmt('%.0f', age * 1.5 + 60000))
-  if keep then
-    for index = 2, 4 do
-      call('PEXPIRE', KEYS[index], fmt('%.0f', keep * 2 + 60000))
-    end
+call('ZADD', KEYS[2], unpack(scores))
+call('HSET', KEYS[3], unpack(keeps))
+if lasting then
+  for index = 2, 4 do
+    call('PEXPIRE', KEYS[index], fmt('%.0f', lasting * 2 + 60000))
   end
 end
 
 if #outcomes > 0 then
-  call('HSET', KEYS[7], unpack(outcomes))
-  call('ZADD', KEYS[6], unpack(times))
-  local surplus = call('ZCARD', KEYS[6]) - tonumber(ARGV[16])
+  call('HSET', outcomes_of_keys, unpack(outcomes))
+  call('ZADD', keys_by_time, unpack(times))
+  local surplus = call('ZCARD', keys_by_time) - tonumber(ARGV[10])
   local looked = math.min(math.max(surplus, #outcomes), 200)
-  local old = call('ZRANGE', KEYS[6], 0, looked - 1, 'WITHSCORES')
+  local old = call('ZRANGE', keys_by_time, 0, looked - 1, 'WITHSCORES')
   for index = 1, #old, 2 do
     if index <= surplus * 2 or now - tonumber(old[index + 1]) > window then
-      call('ZREM', KEYS[6], old[index])
-      call('HDEL', KEYS[7], old[index])
+      call('ZREM', keys_by_time, old[index])
+      call('HDEL', outcomes_of_keys, old[index])
     end
   end
-  for index = 6, 7 do
-    call('PEXPIRE', KEYS[index], fmt('%.0f', window * 2 + 60000))
+  for index = 1, 2 do
+    call('PEXPIRE', KEYS[streams + count + index], fmt('%.0f', window * 2 + 60000))
   end
 end
 
-local message = table.concat(parts)
-if not kept and not reserved then
-  -- who waits for channels of a pattern has the first events with it, unless they are large
-  local events = #message <= 16384 and message or ''
-  call('SPUBLISH', ARGV[8], fmt('1 channel %s %.0f ', epoch, first) .. channel .. '\n' .. events)
+for index = 1, #messages, 2 do
+  local message = messages[index + 1]
+  if new[index] then
+    -- who waits for channels of a pattern has the first events with it, unless they are large
+    call('SPUBLISH', ARGV[6], new[index] .. (#message <= 16384 and message or ''))
+  end
+  call('SPUBLISH', messages[index], message)
 end
-call('SPUBLISH', ARGV[7], message)
 return answer

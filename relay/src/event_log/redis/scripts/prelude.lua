@@ -3,13 +3,15 @@
 -- refuse a script that is short of memory before it writes, and keys of other slots.
 --
 -- An id is one integer, (milliseconds - EPOCH) * 4096 + counter, below 2^53, so exact in a double.
--- Lua would write numbers above 1e14 with an exponent: always format them with %.0f.
+-- Lua would write numbers above 1e14 with an exponent: always format them.
 local EPOCH = 1600000000000
 local call, fmt, floor, match = redis.call, string.format, math.floor, string.match
+-- %d is twice as fast as %.0f, and right where a long has 64 bits.
+local WHOLE = fmt('%d', 4503599627370496) == '4503599627370496' and '%d' or '%.0f'
 
 -- The id of a stream entry.
 local function sid(id)
-  return fmt('%.0f-%d', floor(id / 4096) + EPOCH, id % 4096)
+  return fmt(WHOLE .. '-%d', floor(id / 4096) + EPOCH, id % 4096)
 end
 
 -- The inverse.
