@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes sure that the Python clients are there that tests work with: httpx-sse and requests, which stream, and
-# PyJWT, which signs tokens. They live in a virtual environment outside of the checkout; prints the
+# Makes sure that the Python packages are there that tests work with: httpx-sse and requests, which
+# stream, channels_redis, which sends to groups, and PyJWT, which signs tokens. They live in a virtual
+# environment outside of the checkout; prints the
 # path of its Python.
 set -eu
 
-PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1 requests==2.34.2"
+PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1 requests==2.34.2 channels==4.3.2 channels_redis[cryptography]==4.3.0"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/sse-relay"
 # another list of packages is another environment
 HOME_OF_CLIENTS="$CACHE/python-clients-$(printf '%s' "$PACKAGES" | cksum | cut -d ' ' -f 1)"

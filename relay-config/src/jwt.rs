@@ -204,6 +204,10 @@ pub struct GrantTemplate {
     /// What else every holder may do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manage: Vec<Right>,
+    /// Only for holders whose claim has one of these values, as a text or in a list: Keycloak's roles are
+    /// in `realm_access.roles`. Of several claims all must. To others this grant allows nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub only_with: BTreeMap<String, Vec<String>>,
 }
 
 impl GrantTemplate {

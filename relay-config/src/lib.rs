@@ -91,8 +91,8 @@ pub use routes::{
 pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
-    Durable, Expect, Mapping, RabbitmqSource, RedisStreamSource, Routing, Source, SourceKind,
-    SourceRedis, StompSource,
+    DjangoChannelsSource, Durable, EncryptionKey, Expect, Mapping, RabbitmqSource,
+    RedisStreamSource, Routing, Source, SourceKind, SourceRedis, StompSource,
 };
 pub use tcp::Tcp;
 pub use template::{Choice, Form, Language, Name, Part, Place, Scope, Template, TemplateFault};

@@ -26,6 +26,7 @@ const LIVE: &[&str] = &[
     "auth.forward.claims.subscribe",
     "auth.forward.concurrency",
     "auth.forward.grant.manage",
+    "auth.forward.grant.onlyWith",
     "auth.forward.grant.publish",
     "auth.forward.grant.subscribe",
     "auth.forward.headers",

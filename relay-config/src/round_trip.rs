@@ -336,13 +336,15 @@ fn claims() -> impl Strategy<Value = Claims> {
 
 fn grant() -> impl Strategy<Value = GrantTemplate> {
     let rights = vec(prop::sample::select(Right::ALL.to_vec()), 0..3);
-    (vec(text(), 0..3), vec(text(), 0..3), rights).prop_map(|(publish, subscribe, manage)| {
-        GrantTemplate {
+    let only_with = prop::collection::btree_map(text(), vec(text(), 0..3), 0..3);
+    (vec(text(), 0..3), vec(text(), 0..3), rights, only_with).prop_map(
+        |(publish, subscribe, manage, only_with)| GrantTemplate {
             publish,
             subscribe,
             manage,
-        }
-    })
+            only_with,
+        },
+    )
 }
 
 fn jwt() -> impl Strategy<Value = Jwt> {

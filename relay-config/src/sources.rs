@@ -2,6 +2,7 @@
 
 mod amqp;
 mod broker;
+mod django_channels;
 mod mapping;
 mod rabbitmq;
 mod redis;
@@ -15,6 +16,7 @@ use crate::validate::Problem;
 
 pub use amqp::AmqpSource;
 pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
+pub use django_channels::{DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use rabbitmq::RabbitmqSource;
 pub use redis::SourceRedis;
@@ -34,6 +36,9 @@ pub struct Source {
     /// event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_stream: Option<RedisStreamSource>,
+    /// Groups of Django Channels. Nothing is lost that their layer keeps: for `expiry`, up to `capacity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub django_channels: Option<DjangoChannelsSource>,
     /// Queues of RabbitMQ. A message is acknowledged once the event log has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rabbitmq: Option<RabbitmqSource>,
@@ -55,6 +60,8 @@ pub struct Source {
 pub enum SourceKind<'s> {
     /// Redis Streams.
     RedisStream(&'s RedisStreamSource),
+    /// Groups of Django Channels.
+    DjangoChannels(&'s DjangoChannelsSource),
     /// Queues of RabbitMQ.
     Rabbitmq(&'s RabbitmqSource),
     /// Destinations over STOMP.
@@ -69,6 +76,7 @@ impl SourceKind<'_> {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RedisStream(_) => "redisStream",
+            Self::DjangoChannels(_) => "djangoChannels",
             Self::Rabbitmq(_) => "rabbitmq",
             Self::Stomp(_) => "stomp",
             Self::Amqp(_) => "amqp",
@@ -80,6 +88,7 @@ impl SourceKind<'_> {
         let path = format!("{path}.{}", self.as_str());
         match self {
             Self::RedisStream(source) => source.problems(&path),
+            Self::DjangoChannels(source) => source.problems(&path),
             Self::Rabbitmq(source) => source.problems(&path),
             Self::Stomp(source) => source.problems(&path),
             Self::Amqp(source) => source.problems(&path),
@@ -98,6 +107,9 @@ impl Source {
     pub(crate) fn kinds(&self) -> impl Iterator<Item = SourceKind<'_>> {
         let kinds = [
             self.redis_stream.as_ref().map(SourceKind::RedisStream),
+            self.django_channels
+                .as_ref()
+                .map(SourceKind::DjangoChannels),
             self.rabbitmq.as_ref().map(SourceKind::Rabbitmq),
             self.stomp.as_ref().map(SourceKind::Stomp),
             self.amqp.as_ref().map(SourceKind::Amqp),

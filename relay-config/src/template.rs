@@ -315,6 +315,7 @@ mod tests {
             ("${datum}", Language::Text, "data.NAME"),
             ("${client.id}", Language::Text, "known here"),
             ("${data.}", Language::Text, "known here"),
+            ("${for item in data}", Language::Text, "known here"),
             ("${time:noon}", Language::Text, "rfc3339"),
             ("${type:unix}", Language::Text, "text"),
             ("{\"a\": ${data}", Language::Json, "not JSON"),

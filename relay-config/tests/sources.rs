@@ -59,6 +59,24 @@ fn each_fault_names_its_field() {
             "sources[0].redisStream.claimAfter",
         ),
         (
+            "[{name: a, djangoChannels: {hosts: [], groups: [g]}}]".to_owned(),
+            "sources[0].djangoChannels.hosts",
+        ),
+        (
+            "[{name: a, djangoChannels: {hosts: [{url: 'redis://r'}], groups: ['a b']}}]".to_owned(),
+            "sources[0].djangoChannels.groups[0]",
+        ),
+        (
+            "[{name: a, djangoChannels: {hosts: [{url: 'redis://r'}], groups: [g], mailbox: 'a!b'}}]"
+                .to_owned(),
+            "sources[0].djangoChannels.mailbox",
+        ),
+        (
+            "[{name: a, djangoChannels: {hosts: [{url: 'redis://r'}], groups: [g], encryptionKeys: [{}]}}]"
+                .to_owned(),
+            "sources[0].djangoChannels.encryptionKeys[0]",
+        ),
+        (
             format!("[{{name: a, {STREAM}, mapping: {{channel: '${{client.id}}'}}}}]"),
             "sources[0].mapping.channel",
         ),

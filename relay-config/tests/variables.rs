@@ -24,6 +24,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "cors.methods" => return json!(["GET"]),
         "cors.headers" | "cors.exposedHeaders" => return json!(["X-A"]),
         "auth.anonymous.publish" | "auth.anonymous.subscribe" => return json!(["a.**"]),
+        "auth.forward.grant.onlyWith" => return json!({"roles": ["a"]}),
         "auth.tokens" => {
             return json!([{"name": "a", "sha256": "0".repeat(64), "manage": ["observe"]}]);
         }

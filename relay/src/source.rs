@@ -9,6 +9,7 @@
 mod amqp;
 mod broker;
 pub mod demo;
+mod django_channels;
 pub mod election;
 pub mod fault;
 pub mod health;
@@ -72,6 +73,9 @@ pub fn open(kind: SourceKind<'_>) -> Result<Box<dyn Source>, Fault> {
     Ok(match kind {
         SourceKind::RedisStream(settings) => {
             Box::new(redis_stream::RedisStream::new(settings.clone()))
+        }
+        SourceKind::DjangoChannels(settings) => {
+            Box::new(django_channels::DjangoChannels::new(settings.clone()))
         }
         SourceKind::Stomp(settings) => Box::new(stomp::Stomp::new(settings.clone())),
         #[cfg(feature = "rabbitmq")]

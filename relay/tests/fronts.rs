@@ -99,13 +99,14 @@ fn events_reach_a_client_one_by_one_and_unpacked(proxy: Proxy) {
 }
 
 fn heartbeats_keep_a_stream_and_silence_ends_it(proxy: Proxy) {
-    let site = Site::start(proxy, "1s", 4);
+    // far apart, so that a busy machine does not make a heartbeat late enough
+    let site = Site::start(proxy, "1s", 8);
     let (mut stream, ..) = site.open(&[]);
-    for _ in 0..6 {
+    for _ in 0..10 {
         stream.body_until("event: heartbeat\n");
     }
     drop(site);
-    let site = Site::start(proxy, "10m", 2);
+    let site = Site::start(proxy, "10m", 5);
     let (mut stream, ..) = site.open(&[]);
     stream.end_of_body(); // which is the proxy's doing
     drop(stream);

@@ -8,6 +8,8 @@
 mod servers;
 mod support;
 
+#[path = "sources/django_channels.rs"]
+mod django_channels;
 #[path = "sources/pulled.rs"]
 mod pulled;
 #[path = "sources/redis_stream.rs"]

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::{redis_credentials, span, text};
 use crate::{
-    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, Durable, Expect, Mapping,
-    RabbitmqSource, RedisStreamSource, Routing, Source, SourceRedis, StompSource,
+    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, DjangoChannelsSource, Durable,
+    EncryptionKey, Expect, Mapping, RabbitmqSource, RedisStreamSource, Routing, Source,
+    SourceRedis, StompSource,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -32,6 +33,22 @@ prop_compose! {
         begin in one_of(&[Begin::New, Begin::Oldest]),
     ) -> RedisStreamSource {
         RedisStreamSource { redis, streams, group, begin, field, claim_after }
+    }
+}
+
+prop_compose! {
+    fn django_channels()(
+        hosts in vec(redis(), 0..3),
+        groups in vec(text(), 0..3),
+        (prefix, mailbox) in (text(), text()),
+        (expiry, group_expiry) in (span(), span()),
+        capacity in any::<u32>(),
+        encryption_keys in vec(
+            (of(text()), of(text())).prop_map(|(file, variable)| EncryptionKey { file, variable }),
+            0..3,
+        ),
+    ) -> DjangoChannelsSource {
+        DjangoChannelsSource { hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
     }
 }
 
@@ -108,10 +125,11 @@ prop_compose! {
     pub(super) fn source()(
         name in text(),
         redis_stream in of(redis_stream()),
+        django_channels in of(django_channels().boxed()),
         rabbitmq in of(rabbitmq()),
         (stomp, amqp) in (of(stomp().boxed()), of(amqp().boxed())),
         mapping in mapping(),
     ) -> Source {
-        Source { name, redis_stream, rabbitmq, stomp, amqp, mapping }
+        Source { name, redis_stream, django_channels, rabbitmq, stomp, amqp, mapping }
     }
 }

@@ -207,6 +207,17 @@ pub(super) fn check_grant(problems: &mut Problems, path: &str, grant: &GrantTemp
             }
         }
     }
+    for (claim, values) in &grant.only_with {
+        let path = format!("{path}.onlyWith.{claim}");
+        if let Err(error) = ClaimPath::parse(claim) {
+            problems.add(&*path, error.to_string());
+        }
+        problems.add_if(
+            values.is_empty(),
+            &path,
+            "has no value, so nobody is meant; name at least one",
+        );
+    }
 }
 
 #[cfg(test)]
@@ -229,10 +240,16 @@ mod tests {
         assert_eq!(problems(legal), "");
         let published = "{name: id, jwks: {url: 'https://id.example.com/k'}, claims: {publish: p}}";
         assert_eq!(problems(published), "");
+        let roles = "{name: id, keys: [{secretFile: /s}], grant: {publish: [a], onlyWith: {realm_access.roles: [r]}}}";
+        assert_eq!(problems(roles), "");
         let templated = "{name: id, keys: [{secretFile: /s}], grant: {publish: ['a.{sub}']}}";
         assert_eq!(problems(templated), "");
         for (jwt, says) in [
             ("{keys: []}", "name"),
+            (
+                "{name: id, keys: [{secretFile: /s}], grant: {publish: [a], onlyWith: {roles: []}}}",
+                "has no value",
+            ),
             ("{name: id, claims: {publish: p}}", "at least one key"),
             ("{name: id, keys: [{secretFile: /s}]}", "allows nothing"),
             (

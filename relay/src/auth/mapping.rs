@@ -35,6 +35,36 @@ struct Templates {
     publish: Vec<PatternTemplate>,
     subscribe: Vec<PatternTemplate>,
     manage: Vec<Right>,
+    /// Claims, each with the values of which it must have one.
+    only_with: Vec<(ClaimPath, Vec<String>)>,
+}
+
+/// What holders may do who are not meant.
+const NOTHING: &Templates = &Templates {
+    publish: Vec::new(),
+    subscribe: Vec::new(),
+    manage: Vec::new(),
+    only_with: Vec::new(),
+};
+
+impl Templates {
+    fn of(&self, claims: &Map<String, Value>) -> &Templates {
+        let is_met = |(path, accepted): &(ClaimPath, Vec<String>)| {
+            let one = |value: &Value| match text(value) {
+                Ok(text) => accepted.contains(&text),
+                Err(_) => false,
+            };
+            match find(claims, path) {
+                Some(Value::Array(values)) => values.iter().any(one),
+                Some(value) => one(value),
+                None => false,
+            }
+        };
+        match self.only_with.iter().all(is_met) {
+            true => self,
+            false => NOTHING,
+        }
+    }
 }
 
 impl Mapping {
@@ -66,6 +96,11 @@ impl Mapping {
                 publish: templates(&grant.publish)?,
                 subscribe: templates(&grant.subscribe)?,
                 manage: grant.manage.clone(),
+                only_with: grant
+                    .only_with
+                    .iter()
+                    .map(|(claim, values)| Some((path(claim)?, values.clone())))
+                    .collect::<Option<_>>()?,
             },
         })
     }
@@ -77,10 +112,11 @@ impl Mapping {
         expires: Option<UnixMillis>,
         everybody: &Grant,
     ) -> Result<Grant, Refused> {
+        let templates = self.grant.of(claims);
         let mut grant = Grant {
-            publish: patterns(claims, self.publish.as_ref(), &self.grant.publish)?,
-            subscribe: patterns(claims, self.subscribe.as_ref(), &self.grant.subscribe)?,
-            manage: self.grant.manage.iter().copied().collect(),
+            publish: patterns(claims, self.publish.as_ref(), &templates.publish)?,
+            subscribe: patterns(claims, self.subscribe.as_ref(), &templates.subscribe)?,
+            manage: templates.manage.iter().copied().collect(),
             subject: subject(claims, &self.subject)?,
             attributes: BTreeMap::new(),
             filters: Filter::default(),
@@ -223,6 +259,45 @@ mod tests {
         assert_eq!(grant.subject.as_ref().map(Subject::as_str), Some("ann"));
         assert_eq!(&*grant.attributes["team"], "7");
         assert_eq!(grant.filters.terms()["tenant"].len(), 2);
+    }
+
+    #[test]
+    fn a_grant_for_roles_is_for_those_who_have_one() {
+        let mapping = mapping(
+            json!({"subscribe": "own"}),
+            json!({"subscribe": ["qg"], "manage": ["observe"],
+                   "onlyWith": {"realm_access.roles": ["qg-operator", "qg-vehicles"], "azp": ["front"]}}),
+        );
+        let of = |roles: Value, azp: &str| {
+            let claims = json!({"realm_access": {"roles": roles}, "azp": azp, "own": ["mine"]});
+            let grant = grant(&mapping, claims).unwrap();
+            (texts(&grant.subscribe).len(), grant.may(Right::Observe))
+        };
+        assert_eq!(of(json!(["other", "qg-vehicles"]), "front"), (2, true));
+        assert_eq!(of(json!("qg-operator"), "front"), (2, true));
+        for (roles, azp) in [
+            (json!(["other"]), "front"),
+            (json!(["qg-operator"]), "else"),
+            (
+                json!([["qg-operator"], {"a": "qg-operator"}, null]),
+                "front",
+            ),
+            (json!(null), "front"),
+            (json!("qg-operator "), "front"),
+        ] {
+            assert_eq!(
+                of(roles, azp),
+                (1, false),
+                "what claims say themselves stays"
+            );
+        }
+        let many: Vec<String> = (0..500).map(|n| format!("r{n}")).collect();
+        let many = [&many[..], &["qg-operator".to_owned()]].concat();
+        assert_eq!(
+            of(json!(many), "front"),
+            (2, true),
+            "Keycloak may list many"
+        );
     }
 
     #[test]

@@ -154,6 +154,22 @@ fn a_heartbeat_knows_how_many_there_are() {
 }
 
 #[test]
+fn data_that_look_like_a_template_are_data_and_what_is_missing_is_left_out() {
+    let one = dialect("{event: [{event: '${data.a|data.b}'}, {data: '${data.c}'}]}");
+    assert_eq!(
+        said(
+            &one,
+            &text(r#"{"a": "${data.a}", "c": "${data}${data.c}$$"}"#)
+        )
+        .unwrap(),
+        "event: ${data.a}\ndata: ${data}${data.c}$$\n\n",
+        "filled in once, and never again"
+    );
+    assert_eq!(said(&one, &text(r#"{"c": "x"}"#)).unwrap(), "data: x\n\n");
+    assert_eq!(said(&one, &text("{}")), None);
+}
+
+#[test]
 fn what_would_be_too_large_is_not_written() {
     let many = "${data}".repeat(64);
     let large = dialect(&format!("{{event: [{{data: '{many}'}}]}}"));

@@ -1,6 +1,8 @@
 //! `examples/routes/app-qg-api.yaml`.
 
 use super::example::{Example, events_until, last, text, without_ids};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
 use serde_json::{Value, json};
 
 const FRONT: &str = "Authorization: Bearer front";
@@ -106,4 +108,44 @@ fn refusals_have_the_words_that_they_had() {
         assert!(answer.header("www-authenticate").is_some());
     }
     assert_eq!(example.relay.get("/health").json(), json!({"status": "ok"}));
+}
+
+/// A token as Keycloak makes them, but for its signature, which is made with a secret.
+fn signed(secret: &[u8], roles: &[&str]) -> String {
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({
+        "iss": "https://keycloak.example.com/realms/sdmis", "aud": ["qg-live", "account"], "sub": "u1",
+        "exp": jiff::Timestamp::now().as_second() + 600, "realm_access": {"roles": roles},
+    });
+    let text = format!("{}.{}", part(json!({"alg": "HS256"})), part(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let signature = hmac::sign(&key, text.as_bytes());
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn keycloaks_roles_say_who_may() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (secret, file) = ([7_u8; 32], folder.path().join("secret"));
+    std::fs::write(&file, secret).unwrap();
+    let published = "jwks:\n        url: https://keycloak.example.com/realms/sdmis/protocol/openid-connect/certs";
+    let yaml = text("app-qg-api.yaml");
+    assert!(yaml.contains(published));
+    let known = format!("keys:\n        - secretFile: {}", file.display());
+    let example = Example::start_as_it_is(&yaml.replace(published, &known));
+    for (roles, status) in [
+        (&["default-roles-sdmis", "qg-operator"][..], 200),
+        (&["qg-vehicles"], 200),
+        (&["qg-operators", "admin"], 403),
+        (&[], 403),
+    ] {
+        let header = format!("Authorization: Bearer {}", signed(&secret, roles));
+        let (_stream, head) = example.open("/qg/live", &[&header]);
+        assert_eq!(head.status, status, "{roles:?}");
+    }
+    let forged = format!(
+        "Authorization: Bearer {}",
+        signed(&[8; 32], &["qg-operator"])
+    );
+    assert_eq!(example.open("/qg/live", &[&forged]).1.status, 401);
 }

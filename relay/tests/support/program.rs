@@ -1,11 +1,14 @@
 //! Another program, and the lines that it prints.
 
-use super::LIMIT;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::Duration,
 };
+
+/// For the next line; generous, since an interpreter may begin before it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Program {
     process: Child,
@@ -36,7 +39,7 @@ impl Program {
     pub fn until(&self, wanted: &str) -> Vec<String> {
         let mut read = Vec::new();
         loop {
-            match self.lines.recv_timeout(LIMIT) {
+            match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => read.push(line),
                 Err(_) => panic!("no {wanted:?} came, but {read:#?}"),
             }
@@ -50,9 +53,9 @@ impl Program {
     pub fn end(mut self) -> (ExitStatus, Vec<String>) {
         let mut read = Vec::new();
         loop {
-            match self.lines.recv_timeout(LIMIT) {
+            match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => read.push(line),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => break,
                 Err(_) => panic!("it does not end; it said {read:#?}"),
             }
         }
