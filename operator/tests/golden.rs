@@ -157,7 +157,7 @@ fn each_toggle_takes_its_own_objects_away_and_no_others() {
     };
     let monitoring = |on: &str| format!("{{monitoring: {{{on}}}}}");
     let managed = |more: &str| format!("{{redis: {{managed: {{}}}}, {more}}}");
-    let cases: [(String, String, &[&str]); 10] = [
+    let cases: [(String, String, &[&str]); 11] = [
         (
             "{}".into(),
             "{disruptionBudget: {enabled: false}}".into(),
@@ -178,7 +178,16 @@ fn each_toggle_takes_its_own_objects_away_and_no_others() {
             "{auth: {anonymous: {subscribe: ['**']}}}".into(),
             &["Secret live-tokens"],
         ),
-        (ingress("generic", ""), "{}".into(), &["Ingress live"]),
+        (
+            ingress("generic", ""),
+            "{}".into(),
+            &["Ingress live", "Secret live-probe"],
+        ),
+        (
+            ingress("generic", ""),
+            ingress("generic", "").replace("}}", "}, streamingCheck: {enabled: false}}"),
+            &["Secret live-probe"],
+        ),
         (
             ingress("gce", tls),
             ingress("gce", ""),
