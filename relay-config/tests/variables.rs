@@ -56,6 +56,13 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "http.maxBodyBytes" => return json!("2Mi"),
         "http.maxHeadBytes" => return json!("32Ki"),
         "stream.maxQueueBytes" => return json!("2Mi"),
+        "archive.channels" => return json!(["a.**"]),
+        "archive.schema" => return json!("other"),
+        "archive.clients" => return json!(false),
+        "archive.retention" => return json!("48h"),
+        "archive.tableSpan" => return json!("12h"),
+        "archive.postgres.credentials.username" => return json!("relay"),
+        path if path.starts_with("archive.postgres.tls.") => return json!("x.pem"),
         "traces.headersFile" | "traces.caFile" => return json!("x.pem"),
         "traces.sampleRatio" => return json!(0.5),
         "unixSockets" => return json!([{"path": "/run/relay.sock", "mode": "600"}]),
@@ -172,6 +179,27 @@ fn meaningless_without(path: &str) -> Vec<(&'static str, Value)> {
             vec![("auth.forward.url", json!("http://app/session"))]
         }
         path if path.starts_with("tls.") => vec![certificate, key],
+        "archive.postgres.url" | "archive.postgres.urlVariable" => Vec::new(),
+        path if path.starts_with("archive.") => {
+            let mut needed = vec![("archive.postgres.url", json!("postgres://db/events"))];
+            needed.extend(match path {
+                "archive.postgres.credentials.username" => Some((
+                    "archive.postgres.credentials.passwordFile",
+                    json!("/password"),
+                )),
+                path if path.starts_with("archive.postgres.credentials.") => {
+                    Some(("archive.postgres.credentials.username", json!("relay")))
+                }
+                "archive.postgres.tls.certificate" => {
+                    Some(("archive.postgres.tls.key", json!("k.pem")))
+                }
+                "archive.postgres.tls.key" => {
+                    Some(("archive.postgres.tls.certificate", json!("c.pem")))
+                }
+                _ => None,
+            });
+            needed
+        }
         "redis.url" | "redis.cluster.nodes" => Vec::new(),
         "redis.sentinel.nodes" => vec![("redis.sentinel.service", json!("main"))],
         "redis.sentinel.service" => vec![("redis.sentinel.nodes", json!(["redis:26379"]))],
