@@ -1,6 +1,6 @@
 //! The archive: a long-term copy of events in PostgreSQL (decision record 0043).
 //!
-//! One replica writes it from the log ([`keeping`], [`writer`]). Any replica reads it: what the log no
+//! One replica writes it from the log (`keeping`, `writer`). Any replica reads it: what the log no
 //! longer has when a stream resumes or history is asked for comes from here ([`archived_log`]).
 //! Nothing waits for it: without PostgreSQL events are delivered all the same, and what a reader
 //! misses is told as the gap that it would be without an archive.

@@ -1,5 +1,5 @@
 //! TLS of a listener: what a handshake needs, read from files that may change while streams go on.
-//! [`outward`] has TLS towards others.
+//! `outward` has TLS towards others.
 
 pub mod client_certificate;
 pub mod files;
