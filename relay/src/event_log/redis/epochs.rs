@@ -203,6 +203,14 @@ impl Ended {
         self.epochs = epochs.to_vec();
     }
 
+    /// What Redis answered to a report: who resumes must know of it before live streams are told.
+    pub fn learn(&mut self, ended: EndedEpoch) {
+        let known = self.epochs.iter_mut();
+        for known in known.filter(|known| known.epoch == ended.epoch) {
+            *known = ended;
+        }
+    }
+
     pub fn contains(&self, epoch: Epoch) -> bool {
         self.epochs.iter().any(|ended| ended.epoch == epoch)
     }
@@ -468,6 +476,22 @@ mod tests {
         }
         let long_ago = of(None, Duration::ZERO, 100_000 + SKEW);
         assert_eq!(long_ago, (EpochLoss::UpTo(id(100)), false));
+    }
+
+    #[test]
+    fn what_was_reported_from_here_counts_at_once_for_who_resumes() {
+        let start = Instant::now();
+        let mut known = known(&[ended(None)], start);
+        let mut reported = ended(Some(105));
+        reported.told = id(130);
+        known.learn(reported);
+        known.learn(ended_epoch(7, 1, None)); // never heard of
+        let all: Vec<_> = known
+            .for_resume(Partition::ONLY, (start + WITNESS_TIME, 100_000))
+            .collect();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].loss, EpochLoss::UpTo(id(105)));
+        assert_eq!(all[0].unheard.map(|unheard| unheard.until), Some(id(130)));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Listener {
         for one in put_back {
             match one {
                 PutBack::Witness(epoch, seen) => {
-                    self.log.store.witness(epoch, seen).await?;
+                    self.report(epoch, seen).await?;
                 }
                 PutBack::Adopt(orphan) => {
                     adopted |= self.log.store.adopt(orphan).await? == Adoption::Known;
@@ -173,7 +173,7 @@ impl Listener {
         };
         for (epoch, seen) in ahead.into_iter().filter(|(epoch, _)| *epoch != head.epoch) {
             if ended.iter().any(|ended| ended.epoch == epoch) {
-                self.log.store.witness(epoch, seen).await?;
+                self.report(epoch, seen).await?;
             } else {
                 // from where on it differs nobody here knows
                 let orphan = Orphan {
@@ -212,16 +212,17 @@ impl Listener {
         fork: EventId,
         mut ended: Vec<EndedEpoch>,
     ) -> Result<(), StoreError> {
-        if seen > fork {
-            self.log.store.witness(ours, seen).await?;
-        }
-        for between in &mut ended {
-            let acknowledged = self.log.view.lock().acknowledged_in(between.epoch);
-            if let Some(seen) = acknowledged.filter(|seen| *seen > between.fork) {
-                self.log.store.witness(between.epoch, seen).await?;
-                between.lost = between.lost.max(Some(seen));
+        for one in &mut ended {
+            let seen = match one.epoch == ours {
+                true => Some(seen),
+                false => self.log.view.lock().acknowledged_in(one.epoch),
+            };
+            if let Some(seen) = seen.filter(|seen| *seen > one.fork)
+                && let Some(known) = self.report(one.epoch, seen).await?
+            {
+                *one = known;
             }
-            self.log.view.lock().forget_ahead(between.epoch);
+            self.log.view.lock().forget_ahead(one.epoch);
         }
         self.read_to(ours, fork).await?;
         self.begin(next, fork);
@@ -232,6 +233,15 @@ impl Listener {
         self.tell_losses(&all);
         self.history = all;
         Ok(())
+    }
+
+    /// Reports the highest id of an ended epoch that was seen here.
+    async fn report(&self, epoch: Epoch, seen: EventId) -> Result<Option<EndedEpoch>, StoreError> {
+        let known = self.log.store.witness(epoch, seen).await?;
+        if let Some(known) = known {
+            self.log.ended.lock().learn(known);
+        }
+        Ok(known)
     }
 
     fn tell_losses(&mut self, before: &[EndedEpoch]) {
