@@ -17,6 +17,9 @@ use std::{
 /// Replicas report what they saw of an ended epoch within this. Before it, nobody says that nothing is
 /// missing.
 pub const WITNESS_TIME: Duration = Duration::from_secs(3);
+/// Cursors that are as young, since the last report of what is lost, may be those of clients that were away
+/// just then.
+const WATCHED: Duration = WITNESS_TIME.saturating_mul(3);
 /// Clocks of Redis and of this process differ by less than this, in milliseconds.
 const SKEW: UnixMillis = 60_000;
 
@@ -273,12 +276,16 @@ impl Ended {
     }
 }
 
-/// What is reported comes to every replica in the order of ids: live streams that got a later event had
-/// heard before.
+/// Who stands past the last id of the moment of the last report has heard, unless it went from one replica
+/// to another just then: so for some seconds everybody is told again. Ids are moments of Redis' clock, as
+/// the end is; but they never go back when that does.
 fn unheard(ended: &EndedEpoch) -> Unheard {
+    let newest = ended.fork.max(ended.lost.unwrap_or_default());
+    let since = ended.at.max(newest.max(ended.told).unix_millis());
+    let watched = UnixMillis::try_from(WATCHED.as_millis()).unwrap_or(UnixMillis::MAX);
     Unheard {
         by: ended.next,
-        until: ended.told,
+        until: EventId::before(since.saturating_add(watched)),
     }
 }
 
@@ -491,7 +498,8 @@ mod tests {
             .collect();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].loss, EpochLoss::UpTo(id(105)));
-        assert_eq!(all[0].unheard.map(|unheard| unheard.until), Some(id(130)));
+        let unheard = all[0].unheard.map(|unheard| unheard.until);
+        assert!(unheard > Some(id(130)), "and some seconds more");
     }
 
     #[test]

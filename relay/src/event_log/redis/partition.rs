@@ -289,11 +289,18 @@ impl PartitionLog {
                     novelty: Novelty::New,
                 })
             }
-            Outcome::Repeated { epoch, first, .. } => Ok(Span {
-                epoch,
-                first,
-                novelty: Novelty::Repeat,
-            }),
+            Outcome::Repeated { epoch, first, last } => {
+                let mut view = self.view.lock();
+                // a first attempt that was executed without an answer is acknowledged by this one
+                if view.epoch() == Some(epoch) || last > view.known() {
+                    view.acknowledged(epoch, last);
+                }
+                Ok(Span {
+                    epoch,
+                    first,
+                    novelty: Novelty::Repeat,
+                })
+            }
             Outcome::Fenced => Err(AppendError::Fenced),
             Outcome::KeyReused => Err(AppendError::KeyReused),
             Outcome::Ended => Err(AppendError::Ended(channel.clone())),
