@@ -9,6 +9,7 @@ mod tls;
 
 pub use error::{ConnectError, SqlError};
 
+use crate::environment;
 use relay_config::{PostgresAddress, PostgresTarget, PostgresUrl, Problem};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use std::{
@@ -204,8 +205,8 @@ fn from_variable(name: &str, section: &str) -> Result<PostgresUrl, Vec<Problem>>
             message,
         }]
     };
-    let value = std::env::var(name)
-        .map_err(|_| wrong(format!("the environment variable {name} is not set")))?;
+    let value = environment::variable(name)
+        .ok_or_else(|| wrong(format!("the environment variable {name} is not set")))?;
     PostgresUrl::parse(&value).map_err(|why| wrong(format!("the address in {name} {why}")))
 }
 

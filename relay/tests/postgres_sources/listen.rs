@@ -2,25 +2,17 @@
 
 use super::*;
 
-fn source(server: &Server, more: Value) -> Value {
-    let mut listen = json!({"postgres": {"url": server.url()}});
-    for (key, value) in more.as_object().expect("an object") {
-        listen[key] = value.clone();
-    }
-    json!([{"name": "pg", "postgresListen": listen}])
-}
-
 #[test]
 fn notifications_become_events_of_channels_with_their_names() {
     let server = Server::start();
     let relay = relay(
-        &source(
+        &listening(
             &server,
             json!({"channels": ["Orders", "x\"; SELECT pg_notify('Orders', 'injected'); --"]}),
         ),
         &[],
     );
-    connected(&relay, "pg", true);
+    wait_until_connected(&relay, "pg");
     let mut stream = relay.subscribe("channel=Orders");
     let large = "é".repeat(3999);
     server.execute(&format!(
@@ -40,13 +32,13 @@ fn notifications_become_events_of_channels_with_their_names() {
 fn folded_names_are_those_that_notify_means_without_quotes() {
     let server = Server::start();
     let relay = relay(
-        &source(
+        &listening(
             &server,
             json!({"channels": ["NOTIFICATIONS"], "names": "folded"}),
         ),
         &[],
     );
-    connected(&relay, "pg", true);
+    wait_until_connected(&relay, "pg");
     let mut stream = relay.subscribe("channel=notifications");
     server.execute(
         "NOTIFY \"NOTIFICATIONS\", 'quoted is another one'; NOTIFY Notifications, 'unquoted'",
@@ -57,10 +49,10 @@ fn folded_names_are_those_that_notify_means_without_quotes() {
 #[test]
 fn a_server_that_is_killed_is_listened_to_again() {
     let mut server = Server::start();
-    let relay = relay(&source(&server, json!({"channels": ["a"]})), &[]);
+    let relay = relay(&listening(&server, json!({"channels": ["a"]})), &[]);
     let mut stream = relay.subscribe("channel=a");
     for round in 0..4 {
-        connected(&relay, "pg", true);
+        wait_until_connected(&relay, "pg");
         let statements: String = (0..200)
             .map(|n| format!("NOTIFY a, '{}';", round * 200 + n))
             .collect();
@@ -74,7 +66,7 @@ fn a_server_that_is_killed_is_listened_to_again() {
             0 => server.kill(),
             _ => server.stop(),
         }
-        connected(&relay, "pg", false);
+        wait_until_disconnected(&relay, "pg");
         server.run();
     }
 }
@@ -83,10 +75,10 @@ fn a_server_that_is_killed_is_listened_to_again() {
 fn a_flood_is_taken_whole_or_what_is_lost_is_counted() {
     let server = Server::start();
     let relay = relay(
-        &source(&server, json!({"channels": ["a"]})),
+        &listening(&server, json!({"channels": ["a"]})),
         &[("SSE_RELAY_RETENTION__EVENTS", "100000")],
     );
-    connected(&relay, "pg", true);
+    wait_until_connected(&relay, "pg");
     server.execute("SELECT count(pg_notify('a', n::text)) FROM generate_series(1, 30000) n");
     until("all that came", || {
         let appended = sample(&relay, "sse_relay_source_appended_total{source=\"pg\"}");
@@ -113,12 +105,12 @@ fn a_server_that_refuses_the_user_is_told_and_touches_nothing_else() {
         {"name": "well", "postgresListen": {"postgres": {"url": server.url()}, "channels": ["b"]}},
     ]);
     let relay = relay(&sources, &[]);
-    connected(&relay, "well", true);
+    wait_until_connected(&relay, "well");
     until("a complaint", || {
         relay.output().contains("nobody-here").then_some(())
     });
     let mut stream = relay.subscribe("channel=b");
     server.execute("NOTIFY b, 'x'");
     assert_eq!(seen_until(&mut stream, "x"), ["x"]);
-    connected(&relay, "pg", false);
+    wait_until_disconnected(&relay, "pg");
 }
