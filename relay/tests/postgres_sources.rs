@@ -7,6 +7,8 @@ mod support;
 
 #[path = "routes/capture.rs"]
 mod capture;
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/sse_relay_server.rs"]
 mod package;
 #[path = "support/postgres.rs"]
@@ -16,6 +18,8 @@ mod pulled;
 #[path = "support/redis.rs"]
 mod redis;
 
+#[path = "postgres_sources/check.rs"]
+mod check;
 #[path = "postgres_sources/listen.rs"]
 mod listen;
 #[path = "postgres_sources/on_demand.rs"]
@@ -24,6 +28,8 @@ mod on_demand;
 mod outbox;
 #[path = "postgres_sources/stand_in.rs"]
 mod stand_in;
+#[path = "postgres_sources/tls.rs"]
+mod tls;
 
 use postgres::Server;
 use pulled::{

@@ -18,6 +18,9 @@ const NAMES: usize = 200;
 /// A connection on which nothing comes for so long is asked whether it still lives.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// What is listened to by who only wants to know whether that is possible.
+const CHECKED: &str = "sse-relay check";
+
 /// The source.
 pub struct PostgresListen {
     settings: PostgresListenSource,
@@ -54,6 +57,24 @@ impl PostgresListen {
         };
         listening.listen().await
     }
+}
+
+/// Connects, and listens to what is named.
+pub(super) async fn check(settings: &PostgresListenSource) -> Result<(), Fault> {
+    let source = PostgresListen::new(settings)?;
+    let session = source.postgres.connect().await?;
+    let (names, _) = listened(
+        settings.names,
+        &settings.channels,
+        &BTreeSet::new(),
+        &Names::new(),
+    );
+    // a standby says so to any name
+    let names = names.into_keys().chain([CHECKED.to_owned()]);
+    for name in names {
+        session.run(&statements("LISTEN", &[&name])).await?;
+    }
+    Ok(())
 }
 
 impl Source for PostgresListen {

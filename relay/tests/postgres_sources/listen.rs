@@ -1,6 +1,15 @@
 //! Notifications.
 
 use super::*;
+use rustix::process::Signal;
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+/// Between two notifications, and how long they come at most.
+const PACE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[test]
 fn notifications_become_events_of_channels_with_their_names() {
@@ -113,4 +122,59 @@ fn a_server_that_refuses_the_user_is_told_and_touches_nothing_else() {
     server.execute("NOTIFY b, 'x'");
     assert_eq!(seen_until(&mut stream, "x"), ["x"]);
     wait_until_disconnected(&relay, "pg");
+}
+
+#[test]
+fn when_who_listens_is_killed_another_goes_on_and_only_what_came_between_is_lost() {
+    let (server, log) = (Server::start(), redis::Server::start());
+    let sources = listening(&server, json!({"channels": ["a"]}));
+    let url = log.url();
+    let start = || relay(&sources, &[("SSE_RELAY_REDIS__URL", &url)]);
+    let mut relays = [start(), start()];
+    let name = "sse_relay_source_connected{source=\"pg\"}";
+    let (sent, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let killed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !done.load(Ordering::Relaxed) && began.elapsed() < PATIENCE {
+                let number = sent.load(Ordering::Relaxed);
+                server.execute(&format!("NOTIFY a, '{number}'"));
+                sent.store(number + 1, Ordering::Relaxed);
+                std::thread::sleep(PACE);
+            }
+        });
+        let appended = "sse_relay_source_appended_total{source=\"pg\"}";
+        let pulls = until("a replica that pulls", || {
+            relays.iter().position(|relay| sample(relay, name) >= 1.0)
+        });
+        wait_for(&relays[pulls], appended, 10.0);
+        relays[pulls].signal(Signal::KILL);
+        let killed = sent.load(Ordering::Relaxed);
+        let other = 1 - pulls;
+        wait_for(&relays[other], appended, 10.0);
+        relays.swap(0, other);
+        done.store(true, Ordering::Relaxed);
+        killed
+    });
+    server.execute("NOTIFY a, 'last'");
+    let mut stream = relays[0].subscribe("channel=a&from=earliest");
+    let seen = seen_until(&mut stream, "last");
+    let seen: Vec<usize> = seen.iter().filter_map(|text| text.parse().ok()).collect();
+    let jumps: Vec<&[usize]> = seen
+        .windows(2)
+        .filter(|pair| pair[1] != pair[0] + 1)
+        .collect();
+    assert!(
+        seen.windows(2).all(|pair| pair[0] < pair[1]),
+        "once, in order: {seen:?}"
+    );
+    assert!(jumps.len() <= 1, "one hole: {jumps:?}");
+    // what was on its way when the process died may be lost too
+    assert!(
+        jumps
+            .iter()
+            .all(|pair| pair[0] <= killed + 1 && pair[1] >= killed),
+        "{jumps:?}, {killed}"
+    );
+    assert_eq!(pulled::check(&relays[0])["promise"], "lossy");
 }

@@ -12,7 +12,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// How long it writes at most.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const TABLE: &str = "CREATE TABLE sse_outbox (
+pub const TABLE: &str = "CREATE TABLE sse_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channel text NOT NULL,
     type text,
