@@ -8,6 +8,7 @@
 #[cfg(feature = "amqp")]
 mod amqp;
 mod broker;
+pub mod checkup;
 pub mod demand;
 pub mod demo;
 mod django_channels;

@@ -30,6 +30,8 @@ struct Listening<'l> {
     missing: usize,
     /// Channels that were asked for because streams want them.
     wanted: BTreeSet<String>,
+    /// Those of them that Redis has confirmed.
+    confirmed: BTreeSet<String>,
     /// What streams want may be other than that.
     stale: bool,
 }
@@ -50,6 +52,7 @@ impl RedisPubSub {
             wire,
             missing: self.settings.channels.len() + self.settings.patterns.len(),
             wanted: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             stale: true,
         };
         listening.listen().await
@@ -136,7 +139,11 @@ impl Listening<'_> {
             .unsubscribe(Kind::Channel, &end)
             .await
             .map_err(wrong)?;
+        self.confirmed.retain(|channel| wanted.contains(channel));
         self.wanted = wanted;
+        if let Some(demand) = self.intake.demand() {
+            demand.heard(self.confirmed.iter().map(String::as_str));
+        }
         Ok(())
     }
 
@@ -162,7 +169,7 @@ impl Listening<'_> {
                 let is_wanted = kind == Kind::Channel && !self.settings.channels.contains(&name);
                 match self.intake.demand().filter(|_| is_wanted) {
                     // whoever asked is not answered; the others are not concerned
-                    Some(demand) => demand.refused(&name),
+                    Some(demand) => demand.refused(&name, "Redis does not allow it"),
                     None => return Err(why.into()),
                 }
             }
@@ -189,6 +196,9 @@ impl Listening<'_> {
             }
         } else if let Some(demand) = self.intake.demand() {
             demand.heard([&*name]);
+            if self.wanted.contains(&*name) {
+                self.confirmed.insert(name.into_owned());
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 mod activemq;
 #[path = "broker/artemis.rs"]
 mod artemis;
-#[path = "broker/certificates.rs"]
+#[path = "certificates.rs"]
 mod certificates;
 #[path = "broker/process.rs"]
 mod process;

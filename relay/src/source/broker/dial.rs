@@ -45,15 +45,13 @@ async fn handshake(
     let expected = ServerName::try_from(name.clone())
         .map_err(|_| fault(format!("`{name}` is no name of a server")))?;
     let pem = Pem {
-        section: "broker.tls",
+        section: "broker.tls".into(),
         ca: tls.ca.clone(),
         certificate: tls.certificate.clone(),
         key: tls.key.clone(),
     };
-    // files are read for each connection: renewed certificates count without a restart
-    let config = tokio::task::spawn_blocking(move || outward::configuration(&pem));
-    let config = config.await.expect("reading files does not panic");
-    let connector = TlsConnector::from(Arc::new(config.map_err(fault)?));
+    let config = outward::read(pem).await.map_err(fault)?;
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(expected, socket).await;
     stream.map_err(|error| fault(outward::explained("broker.tls", &name, &error)))
 }
