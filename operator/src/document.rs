@@ -217,6 +217,8 @@ fn channel(path: &str, rule: &crd::Channel, unread: &mut Unread) -> config::Chan
     to.overflow = rule.overflow.map(|overflow| match overflow {
         crd::Overflow::Disconnect => config::Overflow::Disconnect,
         crd::Overflow::DropOldest => config::Overflow::DropOldest,
+        crd::Overflow::DropNewest => config::Overflow::DropNewest,
+        crd::Overflow::CatchUp => config::Overflow::CatchUp,
         crd::Overflow::Coalesce => config::Overflow::Coalesce,
     });
     to.coalesce_by.clone_from(&rule.coalesce_by);

@@ -16,6 +16,7 @@ mod cluster {
     mod life;
     mod managed;
     mod many;
+    mod paths;
     mod prove;
     mod redis;
     mod roles;
