@@ -114,8 +114,9 @@ kubectl delete sserelay shared >/dev/null
 claims_gone() { [ -z "$(kubectl get statefulsets,persistentvolumeclaims,pods,secrets -l app.kubernetes.io/instance=shared -o name)" ]; }
 await "its Redis and its volume's claim are gone" claims_gone
 
-step "streams pass through Traefik, and through Contour and Envoy, by Ingress and by HTTPRoute"
+step "streams pass through Traefik, and through Contour and Envoy, by Ingress and by HTTPRoute, and the operator proves it"
 start_proxies
+tell_the_operator
 ways_in
 stop_proxies
 kubectl delete sserelays --all -n ways >/dev/null

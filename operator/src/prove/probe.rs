@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, header};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -60,11 +61,15 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// One that believes the system's authorities.
-    pub fn new(loopback: Loopback, patience: Patience) -> Result<Self, reqwest::Error> {
+    /// One that believes the system's authorities, and `own`.
+    pub fn new(
+        loopback: Loopback,
+        patience: Patience,
+        own: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, reqwest::Error> {
         let mut authorities = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
-        authorities.add_parsable_certificates(system.certs);
+        authorities.add_parsable_certificates(system.certs.into_iter().chain(own));
         let outside = client(authorities, patience).dns_resolver(Arc::new(Guard(loopback)));
         Ok(Self {
             inside: client(RootCertStore::empty(), patience)
