@@ -64,58 +64,68 @@ pub fn change(ours: Epoch, seen: EventId, head: &Head, ended: &[EndedEpoch]) -> 
     }
 }
 
-/// What to do about an epoch that the log does not know.
+/// What a replica knows of the epochs that led to its own, and the log does not (any more).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Lineage {
-    /// Epochs that were lost with all their events, in the order in which they are to be made known
-    /// again; and up to where the last one of them that is known was seen.
-    Orphans {
-        known: (Epoch, EventId),
-        orphans: Vec<Orphan>,
-    },
-    /// This Redis has not yet ended the epoch that they followed. The next append does.
+    /// To be put back, in this order; nothing if the log knows all.
+    PutBack(Vec<PutBack>),
+    /// This Redis has not yet ended an epoch that ours followed. The next append does.
     NotYet,
-    /// The log knows none of the epochs before it.
+    /// The log knows none of them.
     Strange,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PutBack {
+    /// The highest id of an ended epoch that was seen.
+    Witness(Epoch, EventId),
+    /// An epoch that was lost with all its events.
+    Adopt(Orphan),
+}
+
 /// `history` is what was known of ended epochs as long as `ours`, of which events were seen up to `seen`,
-/// was the log's. A replica that was promoted may have heard of none of the last epochs.
+/// was the log's. A replica that was promoted may have heard neither of the last epochs nor of what others
+/// reported.
 pub fn lineage(
     (ours, seen): (Epoch, EventId),
     history: &[EndedEpoch],
     head: &Head,
     ended: &[EndedEpoch],
 ) -> Lineage {
-    let mut orphans: Vec<Orphan> = Vec::new();
-    let (mut epoch, mut seen) = (ours, seen);
-    for _ in 0..history.len() {
-        let Some(before) = history.iter().find(|ended| ended.next == epoch) else {
-            break;
-        };
-        orphans.push(Orphan {
+    let of = |epoch| ended.iter().find(|ended| ended.epoch == epoch);
+    let chain = before(ours, history);
+    if ours != head.epoch && chain.iter().any(|one| one.epoch == head.epoch) {
+        return Lineage::NotYet;
+    }
+    // of an epoch that another one followed, all up to its end was there
+    let reached = |one: &EndedEpoch| one.lost.unwrap_or_default().max(one.fork);
+    let orphan = |epoch, before: &EndedEpoch, seen| {
+        PutBack::Adopt(Orphan {
             epoch,
             before: before.epoch,
             had: before.fork,
             seen,
-        });
-        // all up to its end was there
-        (epoch, seen) = (
-            before.epoch,
-            before.lost.unwrap_or_default().max(before.fork),
-        );
-        if head.epoch == epoch {
-            return Lineage::NotYet;
+        })
+    };
+    let (mut put_back, mut previous) = (Vec::new(), None);
+    for one in &chain {
+        match (of(one.epoch), previous) {
+            (Some(there), _) if reached(one) > reached(there) => {
+                put_back.push(PutBack::Witness(one.epoch, reached(one)));
+            }
+            (Some(_), _) => {}
+            (None, Some(before)) => put_back.push(orphan(one.epoch, before, reached(one))),
+            (None, None) => continue, // forgotten by all
         }
-        if ended.iter().any(|ended| ended.epoch == epoch) {
-            orphans.reverse();
-            return Lineage::Orphans {
-                known: (epoch, seen),
-                orphans,
-            };
-        }
+        previous = Some(one);
     }
-    Lineage::Strange
+    if ours != head.epoch && of(ours).is_none() {
+        let Some(before) = previous else {
+            return Lineage::Strange;
+        };
+        put_back.push(orphan(ours, before, seen));
+    }
+    Lineage::PutBack(put_back)
 }
 
 /// Ended epochs that were followed, directly or not, by this one.
@@ -191,6 +201,14 @@ impl Ended {
             self.known_since.entry(ended.epoch).or_insert(now);
         }
         self.epochs = epochs.to_vec();
+    }
+
+    /// What Redis answered to a report: who resumes must know of it before live streams are told.
+    pub fn learn(&mut self, ended: EndedEpoch) {
+        let known = self.epochs.iter_mut();
+        for known in known.filter(|known| known.epoch == ended.epoch) {
+            *known = ended;
+        }
     }
 
     pub fn contains(&self, epoch: Epoch) -> bool {
@@ -370,19 +388,27 @@ mod tests {
         let of = |head_epoch, ended: &[EndedEpoch]| {
             lineage((three, id(250)), &history, &head(head_epoch), ended)
         };
-        let orphan = |epoch, before, had, seen| Orphan {
-            epoch,
-            before,
-            had: id(had),
-            seen: id(seen),
+        let put_back = |acts: &[PutBack]| Lineage::PutBack(acts.to_vec());
+        let orphan = |epoch, before, had, seen| {
+            PutBack::Adopt(Orphan {
+                epoch,
+                before,
+                had: id(had),
+                seen: id(seen),
+            })
         };
-        assert_eq!(
-            of(9, &[here]),
-            Lineage::Orphans {
-                known: (one, id(110)),
-                orphans: vec![orphan(two, one, 100, 200), orphan(three, two, 200, 250)],
-            }
-        );
+        let witness = PutBack::Witness(one, id(110));
+        let (second, third) = (orphan(two, one, 100, 200), orphan(three, two, 200, 250));
+        assert_eq!(of(9, &[here]), put_back(&[witness, second, third]));
+        // who was there before has done a part of it
+        here.lost = Some(id(110));
+        assert_eq!(of(9, &[here]), put_back(&[second, third]));
+        let mut middle = ended_epoch(2, 95, Some(200));
+        middle.next = Epoch::from_random(9);
+        assert_eq!(of(9, &[here, middle]), put_back(&[third]));
+        // ours goes on, and what was known before it does not stand there
+        assert_eq!(of(3, &[here]), put_back(&[second]));
+        assert_eq!(of(3, &[here, middle]), put_back(&[]));
         assert_eq!(of(1, &[]), Lineage::NotYet, "it has not noticed yet");
         assert_eq!(of(9, &[]), Lineage::Strange);
         let unknown = lineage((Epoch::from_random(5), id(1)), &history, &head(9), &[here]);
@@ -450,6 +476,22 @@ mod tests {
         }
         let long_ago = of(None, Duration::ZERO, 100_000 + SKEW);
         assert_eq!(long_ago, (EpochLoss::UpTo(id(100)), false));
+    }
+
+    #[test]
+    fn what_was_reported_from_here_counts_at_once_for_who_resumes() {
+        let start = Instant::now();
+        let mut known = known(&[ended(None)], start);
+        let mut reported = ended(Some(105));
+        reported.told = id(130);
+        known.learn(reported);
+        known.learn(ended_epoch(7, 1, None)); // never heard of
+        let all: Vec<_> = known
+            .for_resume(Partition::ONLY, (start + WITNESS_TIME, 100_000))
+            .collect();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].loss, EpochLoss::UpTo(id(105)));
+        assert_eq!(all[0].unheard.map(|unheard| unheard.until), Some(id(130)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
         Completeness, Loss, Whose,
         gap::Certainty,
         redis::{
-            epochs::{Change, Lineage, before, change, lineage},
+            epochs::{Change, Lineage, PutBack, before, change, lineage},
             partition::random_epoch,
             scripts::Adoption,
             store::{Bounds, EndedEpoch, Head, Missing, Orphan, StoreError, Wanted},
@@ -93,12 +93,13 @@ impl Listener {
                     self.fork((ours, seen), next, fork, ended).await?;
                 }
                 Change::Same => {
+                    self.put_back((ours, seen), head, ended).await?;
                     self.adopt_acknowledged(head, ended).await?;
                     self.tell_losses(&before(ours, ended));
                     return Ok(true);
                 }
                 Change::Unknown => {
-                    self.adopt((ours, seen), head, ended).await?;
+                    self.put_back((ours, seen), head, ended).await?;
                     break;
                 }
             }
@@ -109,20 +110,26 @@ impl Listener {
 
     /// The log is in this epoch, which others led to.
     fn settle(&mut self, epoch: Epoch, ended: &[EndedEpoch]) {
-        self.history = before(epoch, ended);
+        let mut now = before(epoch, ended);
+        for one in &mut now {
+            // what was reported from here may not have been read there yet
+            let known = self.history.iter().find(|known| known.epoch == one.epoch);
+            one.lost = one.lost.max(known.and_then(|known| known.lost));
+        }
+        self.history = now;
         self.set_back = None;
     }
 
-    /// Has epochs made known again that were lost with all their events; an error, since all is to be
-    /// read anew then. Nothing if the log is another one.
-    async fn adopt(
+    /// Puts back what this replica knows of the epochs before its own and the log does not; an error if
+    /// there was an epoch among it, since all is to be read anew then.
+    async fn put_back(
         &mut self,
-        (ours, seen): (Epoch, EventId),
+        ours: (Epoch, EventId),
         head: &Head,
         ended: &[EndedEpoch],
     ) -> Result<(), StoreError> {
-        let (known, orphans) = match lineage((ours, seen), &self.history, head, ended) {
-            Lineage::Orphans { known, orphans } => (known, orphans),
+        let put_back = match lineage(ours, &self.history, head, ended) {
+            Lineage::PutBack(put_back) => put_back,
             Lineage::NotYet => {
                 let since = *self.set_back.get_or_insert_with(Instant::now);
                 return match since.elapsed() < SET_BACK {
@@ -132,16 +139,24 @@ impl Listener {
             }
             Lineage::Strange => return Ok(()),
         };
-        self.log.store.witness(known.0, known.1).await?;
-        for orphan in orphans {
-            if self.log.store.adopt(orphan).await? == Adoption::Refused {
-                return Ok(());
+        let mut adopted = false;
+        for one in put_back {
+            match one {
+                PutBack::Witness(epoch, seen) => {
+                    self.report(epoch, seen).await?;
+                }
+                PutBack::Adopt(orphan) => {
+                    adopted |= self.log.store.adopt(orphan).await? == Adoption::Known;
+                }
             }
+        }
+        if !adopted {
+            return Ok(());
         }
         tracing::warn!(
             event = "log.adopted",
             partition = self.log.store.partition().get(),
-            "Redis has lost all of an epoch; what it had is made known"
+            "Redis has lost what it knew of epochs that ended; it is told again"
         );
         Err(StoreError::OtherEpoch)
     }
@@ -158,7 +173,7 @@ impl Listener {
         };
         for (epoch, seen) in ahead.into_iter().filter(|(epoch, _)| *epoch != head.epoch) {
             if ended.iter().any(|ended| ended.epoch == epoch) {
-                self.log.store.witness(epoch, seen).await?;
+                self.report(epoch, seen).await?;
             } else {
                 // from where on it differs nobody here knows
                 let orphan = Orphan {
@@ -197,16 +212,17 @@ impl Listener {
         fork: EventId,
         mut ended: Vec<EndedEpoch>,
     ) -> Result<(), StoreError> {
-        if seen > fork {
-            self.log.store.witness(ours, seen).await?;
-        }
-        for between in &mut ended {
-            let acknowledged = self.log.view.lock().acknowledged_in(between.epoch);
-            if let Some(seen) = acknowledged.filter(|seen| *seen > between.fork) {
-                self.log.store.witness(between.epoch, seen).await?;
-                between.lost = between.lost.max(Some(seen));
+        for one in &mut ended {
+            let seen = match one.epoch == ours {
+                true => Some(seen),
+                false => self.log.view.lock().acknowledged_in(one.epoch),
+            };
+            if let Some(seen) = seen.filter(|seen| *seen > one.fork)
+                && let Some(known) = self.report(one.epoch, seen).await?
+            {
+                *one = known;
             }
-            self.log.view.lock().forget_ahead(between.epoch);
+            self.log.view.lock().forget_ahead(one.epoch);
         }
         self.read_to(ours, fork).await?;
         self.begin(next, fork);
@@ -217,6 +233,15 @@ impl Listener {
         self.tell_losses(&all);
         self.history = all;
         Ok(())
+    }
+
+    /// Reports the highest id of an ended epoch that was seen here.
+    async fn report(&self, epoch: Epoch, seen: EventId) -> Result<Option<EndedEpoch>, StoreError> {
+        let known = self.log.store.witness(epoch, seen).await?;
+        if let Some(known) = known {
+            self.log.ended.lock().learn(known);
+        }
+        Ok(known)
     }
 
     fn tell_losses(&mut self, before: &[EndedEpoch]) {
