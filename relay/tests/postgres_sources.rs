@@ -7,8 +7,6 @@ mod support;
 
 #[path = "routes/capture.rs"]
 mod capture;
-#[path = "support/certificates.rs"]
-mod certificates;
 #[path = "support/sse_relay_server.rs"]
 mod package;
 #[path = "support/postgres.rs"]

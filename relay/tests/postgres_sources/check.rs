@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    certificates::Certificates,
+    redis::Certificates,
     tls::{PASSWORD, encrypted},
 };
 use std::process::{Command, Output};

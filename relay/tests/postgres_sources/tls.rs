@@ -1,7 +1,7 @@
 //! TLS towards PostgreSQL, and who is let in there.
 
 use super::*;
-use crate::certificates::Certificates;
+use crate::redis::Certificates;
 
 /// Has a space, which an address has to write otherwise.
 pub const PASSWORD: &str = "s3 cret";
