@@ -9,7 +9,7 @@ mod process;
 #[path = "broker/rabbitmq.rs"]
 mod rabbitmq;
 
-pub use super::redis::Certificates;
+pub use crate::redis::Certificates;
 
 use process::Process;
 use std::{
