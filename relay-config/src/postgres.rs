@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::client_tls::ClientTls;
 use crate::timespan::Timespan;
 use crate::validate::Problem;
 
@@ -79,23 +80,8 @@ pub struct PostgresCredentials {
     pub password_variable: Option<String>,
 }
 
-/// TLS towards PostgreSQL. Files are PEM, and read again for every connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct PostgresTls {
-    /// Certificate authorities to trust instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// The client's certificate, with its chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-    /// The private key of `certificate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The name that the server's certificate must carry, if it is not the host of the address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-}
+/// TLS towards PostgreSQL.
+pub type PostgresTls = ClientTls;
 
 /// Where to connect, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

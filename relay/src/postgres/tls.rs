@@ -11,12 +11,7 @@ pub(super) async fn connector(
     files: &PostgresTls,
     section: &str,
 ) -> Result<MakeRustlsConnect, ConnectError> {
-    let pem = Pem {
-        section: format!("{section}.tls").into(),
-        ca: files.ca.clone(),
-        certificate: files.certificate.clone(),
-        key: files.key.clone(),
-    };
+    let pem = Pem::of(&format!("{section}.tls"), files);
     let config = outward::read(pem).await.map_err(ConnectError::Tls)?;
     Ok(MakeRustlsConnect::new(config))
 }

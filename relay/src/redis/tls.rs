@@ -20,13 +20,7 @@ pub(super) async fn handshake(
     let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
     let expected = ServerName::try_from(name.clone())
         .map_err(|_| failed(format!("`{name}` is no name of a server")))?;
-    let pem = Pem {
-        section: SECTION.into(),
-        ca: tls.ca.clone(),
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-    };
-    let config = outward::read(pem).await.map_err(failed)?;
+    let config = outward::read(Pem::of(SECTION, tls)).await.map_err(failed)?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(expected, socket).await;
     stream.map_err(|error| failed(outward::explained(SECTION, &name, &error)))

@@ -4,8 +4,7 @@
 //! and so is what waits at a connection that Redis gives up.
 
 use super::{
-    DropReason, Fault, FaultReason, Intake, Message, Promise, Source, demand::Demand, glob,
-    redis_server,
+    DropReason, Fault, Intake, Message, Promise, Source, demand::Demand, glob, redis_server,
 };
 use crate::redis::{Broadcast, Heard, HeardKind as Kind, Slot};
 use bytes::Bytes;
@@ -64,13 +63,8 @@ impl Source for RedisPubSub {
         Promise::Lossy
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the source ended"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 

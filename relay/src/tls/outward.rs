@@ -1,5 +1,6 @@
 //! TLS towards servers that this process is a client of.
 
+use relay_config::ClientTls;
 use rustls::{
     CertificateError, ClientConfig, Error, RootCertStore,
     crypto::ring,
@@ -16,6 +17,18 @@ pub(crate) struct Pem {
     pub ca: Option<String>,
     pub certificate: Option<String>,
     pub key: Option<String>,
+}
+
+impl Pem {
+    /// Those of such a section.
+    pub(crate) fn of(section: &str, tls: &ClientTls) -> Pem {
+        Pem {
+            section: section.into(),
+            ca: tls.ca.clone(),
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+        }
+    }
 }
 
 /// Reads the files. To be done for each connection: then renewed certificates count without a restart.

@@ -200,6 +200,40 @@ fn nothing_is_lost_or_doubled_while_relays_are_killed() {
 }
 
 #[test]
+fn nothing_is_lost_or_doubled_while_a_relay_that_is_alone_is_killed_and_started_again() {
+    let server = Server::start();
+    server.execute(TABLE);
+    let folder = tempfile::TempDir::new().unwrap();
+    let sources = source(&server, json!({"poll": "100ms"}));
+    let env = [
+        ("SSE_RELAY_DATA__DIR", folder.path().to_str().unwrap()),
+        ("SSE_RELAY_RETENTION__EVENTS", "1000000"),
+    ];
+    let mut alone = relay(&sources, &env);
+    let mut written = 0;
+    for round in 0..4 {
+        // what is killed is a relay in the midst of taking rows
+        write(&server, written..written + 500);
+        written += 500;
+        wait_for(
+            &alone,
+            "sse_relay_source_appended_total{source=\"box\"}",
+            f64::from(round) + 1.0,
+        );
+        alone.signal(Signal::KILL);
+        drop(alone);
+        alone = relay(&sources, &env);
+    }
+    write(&server, written..written + 1);
+    let mut stream = alone.subscribe("channel=a&from=earliest");
+    assert_eq!(
+        seen_until(&mut stream, &written.to_string()),
+        numbers(0..written + 1)
+    );
+    empty(&server);
+}
+
+#[test]
 fn rows_that_become_no_event_are_counted_and_stop_nothing() {
     let server = Server::start();
     server.execute(TABLE);
