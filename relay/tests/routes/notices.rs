@@ -54,7 +54,8 @@ fn an_event_for_one_stream_or_one_subject_has_its_attributes_and_its_time_in_a_d
 
 #[test]
 fn who_has_words_for_it_is_told_that_its_credential_ends_and_nobody_else() {
-    let example = start(6);
+    // long enough to start on a machine that is busy with other things
+    let example = start(15);
     let mut told = example.stream("/told", &[READER]);
     let mut untold = example.stream("/untold", &[READER]);
     let mut said = told.body_until("event: session\r\n");
@@ -66,7 +67,7 @@ fn who_has_words_for_it_is_told_that_its_credential_ends_and_nobody_else() {
     let data = lines.find_map(|line| line.strip_prefix("data: ")).unwrap();
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
     let left = data["ends"].as_f64().unwrap() - data["now"].as_f64().unwrap();
-    assert!(left > 0.0 && left < 6.0, "{data}");
+    assert!(left > 0.0 && left < 15.0, "{data}");
     let rest = String::from_utf8_lossy(&untold.rest()).into_owned();
     assert!(
         rest.contains("event: hello\n") && !rest.contains("session"),
