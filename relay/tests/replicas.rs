@@ -18,6 +18,8 @@ mod balancer;
 mod cluster;
 #[path = "replicas/counting.rs"]
 mod counting;
+#[path = "replicas/deposed.rs"]
+mod deposed;
 #[path = "replicas/failover.rs"]
 mod failover;
 #[path = "replicas/faults.rs"]
