@@ -168,7 +168,7 @@ fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartit
     let fresh = |id, gaps| (at(id, gaps), None, Verdict::Fresh);
     let places = match cursor {
         Cursor::Latest => return fresh(joined.id, Gaps::Report),
-        Cursor::Earliest => return fresh(EventId::ZERO, Gaps::Ignore),
+        Cursor::Earliest => return fresh(EventId::ZERO, Gaps::SinceFirst),
         Cursor::At(time) => return fresh(EventId::before(*time).min(joined.id), Gaps::Report),
         Cursor::Unknown => return unknown(joined, Verdict::Unknown, GapReason::UnknownId),
         Cursor::After(places) => places,

@@ -6,7 +6,7 @@ use super::{
     client::{Received, Request, Subscriber, Version},
     inside::{Inside, Mood, Moody},
     is_exact_on,
-    relay::{Event, Publisher, Relay, eventually},
+    relay::{Event, PATIENCE, Publisher, Relay, eventually},
 };
 use sse_relay::{
     channel::ChannelName,
@@ -15,7 +15,11 @@ use sse_relay::{
     frame::GapReason,
 };
 use std::{rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 /// The relay, what is behind it, and a publisher.
 async fn start(partitions: usize) -> (Relay, Inside, Publisher) {
@@ -246,6 +250,47 @@ async fn who_asked_for_it_is_told_that_the_log_does_not_answer_and_that_it_does_
     publisher.publish("c", Event::new("x")).await;
     assert_eq!(told.next().await.unwrap().data, "x", "once each");
     assert_eq!(plain.next().await.unwrap().data, "x");
+}
+
+#[tokio::test]
+async fn streams_of_a_route_are_told_it_where_its_dialect_has_words_for_it() {
+    let yaml = "routes:
+  - {paths: [/told], channels: [c], dialect: {degraded: [{event: state}, {json: '{\"late\": ${degraded}}'}]}}
+  - {paths: [/untold], channels: [c]}";
+    let (inside, public, admin) = Inside::start(1, yaml).await;
+    let relay = Relay::at(public, admin);
+    let mut streams = Vec::new();
+    for path in ["/told", "/untold"] {
+        let mut socket = TcpStream::connect(public).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {public}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        streams.push(socket);
+    }
+    relay.wait_for_streams(2).await;
+    inside.app.hub.condition(Condition::Degraded);
+    let told = read_until(&mut streams[0], "\"late\": true}\n\n").await;
+    assert!(told.contains("event: state\ndata: "), "{told}");
+    inside.app.hub.condition(Condition::Healthy);
+    read_until(&mut streams[0], "\"late\": false}\n\n").await;
+    Publisher::new(&relay)
+        .await
+        .publish("c", Event::new("x"))
+        .await;
+    let untold = read_until(&mut streams[1], "data: x\n\n").await;
+    assert!(
+        !untold.contains("state") && !untold.contains("degraded"),
+        "{untold}"
+    );
+}
+
+async fn read_until(socket: &mut TcpStream, text: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let more = timeout(PATIENCE, socket.read_buf(&mut read)).await;
+        let n = more.expect("it comes in time").unwrap();
+        assert_ne!(n, 0, "{}", String::from_utf8_lossy(&read));
+    }
+    String::from_utf8(read).unwrap()
 }
 
 #[tokio::test]

@@ -7,13 +7,12 @@ use super::{
 };
 use crate::{
     channel::{ChannelName, Selector},
-    clock::rfc3339,
     cursor::Places,
     event_log::{Condition, Loss, Whose, gap},
-    frame::{DegradedData, Frame, GapData, GapReason},
+    frame::{GapData, GapReason},
     hub::{open::Notices, sink::Sent},
 };
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 impl Shard {
     /// Events are missing that streams would have got here: a gap takes their place. Streams that
@@ -131,16 +130,14 @@ impl Shard {
         {
             return;
         }
-        let data = DegradedData {
-            degraded: condition == Condition::Degraded,
-            time: rfc3339(SystemTime::now()),
-        };
-        let frame = Frame::control(None, "degraded", &data);
-        let bytes = frame.bytes(feed.key.framing).to_vec();
+        let framing = feed.key.framing;
+        let frame = feed.key.condition(condition);
         if let Some(stream) = self.stream_mut(index) {
             stream.told = condition;
         }
-        self.whisper(index, &bytes);
+        if let Some(frame) = frame {
+            self.whisper(index, frame.bytes(framing));
+        }
     }
 
     /// Whole frames for this stream alone, which is at rest.
