@@ -14,6 +14,7 @@ mod byte_size;
 mod channels;
 mod claim;
 mod client_certificates;
+mod client_tls;
 mod config;
 mod cookie;
 mod cors;
@@ -63,6 +64,7 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use channels::{Access, ChannelRule, ChannelSettings, RetentionOverride};
 pub use claim::{ClaimPath, ClaimPathError, PatternTemplate, TemplateError};
 pub use client_certificates::CertificateRule;
+pub use client_tls::ClientTls;
 pub use config::Config;
 pub use cookie::Cookie;
 pub use cors::{Cors, CorsMethod};
@@ -98,7 +100,7 @@ pub use routes::{
 pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
-    DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
+    ChannelsLayer, DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
     PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisPubSubSource,
     RedisStreamSource, Routing, Source, SourceKind, SourceRedis, SseCredentials, SseScheme,
     SseSource, StompSource, TakenRow,

@@ -4,6 +4,7 @@ mod amqp;
 mod broker;
 mod django_channels;
 mod mapping;
+mod on_demand;
 mod postgres_listen;
 mod postgres_outbox;
 mod rabbitmq;
@@ -20,7 +21,7 @@ use crate::validate::Problem;
 
 pub use amqp::AmqpSource;
 pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
-pub use django_channels::{DjangoChannelsSource, EncryptionKey};
+pub use django_channels::{ChannelsLayer, DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use postgres_listen::{ListenNames, PostgresListenSource};
 pub use postgres_outbox::{PostgresOutboxSource, TakenRow};
@@ -137,6 +138,7 @@ impl<'s> SourceKind<'s> {
     pub fn on_demand(self) -> &'s [String] {
         match self {
             Self::RedisPubSub(source) => &source.on_demand,
+            Self::PostgresListen(source) => &source.on_demand,
             _ => &[],
         }
     }

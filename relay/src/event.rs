@@ -1,7 +1,9 @@
 //! An event: legal by construction, immutable afterwards.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Names of control events. Only the relay sends them; publishing one is refused, so that nobody
 /// can forge a gap or an end.
@@ -116,8 +118,29 @@ fn compact_json(text: &str) -> String {
 }
 
 /// String attributes, used by filters and not sent to subscribers. Sorted by name.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(
+    try_from = "BTreeMap<String, String>",
+    into = "BTreeMap<String, String>"
+)]
 pub struct Attributes(Box<[(Box<str>, Box<str>)]>);
+
+impl TryFrom<BTreeMap<String, String>> for Attributes {
+    type Error = EventError;
+
+    fn try_from(pairs: BTreeMap<String, String>) -> Result<Attributes, EventError> {
+        Attributes::new(pairs)
+    }
+}
+
+impl From<Attributes> for BTreeMap<String, String> {
+    fn from(attributes: Attributes) -> BTreeMap<String, String> {
+        let pairs = attributes.0.into_iter();
+        pairs
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+}
 
 impl Attributes {
     pub fn new(

@@ -1,6 +1,7 @@
 //! Fan-out inside one process: shards that own sockets, and the feeds that they share.
 
 pub mod clients;
+pub mod direct_event;
 pub mod extend;
 pub mod feed;
 pub mod inbox;
@@ -22,6 +23,7 @@ use crate::{
     stats::Stats,
 };
 use clients::{Clients, Departures};
+use direct_event::DirectEvent;
 use extend::{Extended, Extension};
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
@@ -244,9 +246,10 @@ impl Hub {
     }
 
     /// Hands an event to one stream alone.
-    pub async fn direct(&self, number: u64, frame: &Frame) -> Directed {
+    pub async fn direct(&self, number: u64, event: DirectEvent) -> Directed {
+        let event = Arc::new(event);
         let answers = self
-            .ask(|answer| Command::Direct(number, frame.clone(), answer))
+            .ask(|answer| Command::Direct(number, event.clone(), answer))
             .await;
         let found = answers.into_iter().find(|answer| *answer != Directed::Gone);
         found.unwrap_or(Directed::Gone)

@@ -301,8 +301,8 @@ impl Shard {
             Command::Extend(number, extension, answer) => {
                 let _ = answer.send(self.extend(number, &extension));
             }
-            Command::Direct(number, frame, answer) => {
-                let _ = answer.send(self.direct(number, &frame));
+            Command::Direct(number, event, answer) => {
+                let _ = answer.send(self.direct(number, &event));
             }
             Command::List(query, answer) => {
                 let _ = answer.send(self.list(&query));

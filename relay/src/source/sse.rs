@@ -45,6 +45,13 @@ impl Sse {
         let place = intake.place().await?;
         let response = self.open(place.as_deref()).await?;
         intake.connected();
+        if let Some(place) = &place
+            && let Some(from) = begins_after(&response)
+            && from != *place
+        {
+            let why = "the hub does not know where the relay was, and sends from somewhere else";
+            intake.refuse(DropReason::Gone, why);
+        }
         let mut stream = Stream {
             intake,
             parser: match &place {
@@ -142,6 +149,15 @@ fn unreachable(error: &reqwest::Error) -> Fault {
     Fault::new(reason, format!("the server cannot be reached ({text})"))
 }
 
+/// After which of its events a Mercure hub's stream begins: what was asked for, or what it has.
+/// Mercure, "State reconciliation".
+fn begins_after(response: &Response) -> Option<&str> {
+    let headers = response.headers();
+    let names = ["mercure-last-event-id", "last-event-id"];
+    let mut values = names.iter().filter_map(|name| headers.get(*name));
+    values.next()?.to_str().ok()
+}
+
 /// Whether an answer is a stream.
 fn judge(response: Response) -> Result<Response, Fault> {
     let status = response.status();
@@ -172,13 +188,8 @@ impl Source for Sse {
         Promise::Acknowledged
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the server has ended the stream"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 

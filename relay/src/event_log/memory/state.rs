@@ -375,7 +375,7 @@ impl State {
         let gap = match from.gaps {
             Gaps::Report => self.missing(&names, selectors, from.after, upto, after),
             Gaps::ReportAfter(told) => self.missing(&names, selectors, from.after, upto, told),
-            Gaps::Ignore => None,
+            Gaps::Ignore | Gaps::SinceFirst => None,
         };
         let (entries, completeness) = self.merge(&names, after, upto, bounds);
         Part {
