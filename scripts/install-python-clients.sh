@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes sure that the Python packages are there that tests work with: httpx-sse and requests, which
-# stream, channels_redis, which sends to groups, PyJWT, which signs tokens, and sse-relay-server, whose
-# notify() publishes. They live in a virtual environment outside of the checkout; prints the path of
-# its Python.
+# stream, channels_redis, which sends to groups, PyJWT, which signs tokens, sse-relay-server, whose notify()
+# publishes, and django-eventstream, which publishes to Redis. They live in a virtual environment outside of
+# the checkout; prints the path of its Python.
 set -eu
 
-PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1 requests==2.34.2 channels==4.3.2 channels_redis[cryptography]==4.3.0 sse-relay-server==1.0.14 redis==8.1.0 psycopg[binary]==3.3.9"
+PACKAGES="httpx==0.28.1 httpx-sse==0.4.3 PyJWT[crypto]==2.15.1 requests==2.34.2 channels==4.3.2 channels_redis[cryptography]==4.3.0 sse-relay-server==1.0.14 django-eventstream==5.3.4 redis==8.1.0 psycopg[binary]==3.3.9"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/sse-relay"
 # another list of packages is another environment
 HOME_OF_CLIENTS="$CACHE/python-clients-$(printf '%s' "$PACKAGES" | cksum | cut -d ' ' -f 1)"

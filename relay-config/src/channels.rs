@@ -148,7 +148,10 @@ impl Config {
         let overflow = first(matching, |rule| rule.overflow).unwrap_or(self.stream.overflow);
         let coalesce_by = match overflow {
             Overflow::Coalesce => first(matching, |rule| rule.coalesce_by.clone()),
-            Overflow::Disconnect | Overflow::DropOldest => None,
+            Overflow::Disconnect
+            | Overflow::DropOldest
+            | Overflow::DropNewest
+            | Overflow::CatchUp => None,
         };
         (overflow, coalesce_by)
     }

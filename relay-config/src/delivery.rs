@@ -97,6 +97,11 @@ pub enum Overflow {
     Disconnect,
     /// The oldest waiting events are dropped and a `gap` event says so.
     DropOldest,
+    /// What comes while too much waits is dropped, and a `gap` event behind what waited says so.
+    DropNewest,
+    /// It stays open. What it could not take yet is read from the log again once it has room; only
+    /// what the log has no more by then is lost, and a `gap` event says so.
+    CatchUp,
     /// Of waiting events with the same value of the attribute `coalesceBy` only the last is kept.
     Coalesce,
 }

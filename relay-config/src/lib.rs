@@ -100,7 +100,7 @@ pub use routes::{
 pub use schema::schema;
 pub use sources::{
     AmqpSource, Begin, Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls,
-    DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
+    ChannelsLayer, DjangoChannelsSource, Durable, EncryptionKey, Expect, ListenNames, Mapping,
     PostgresListenSource, PostgresOutboxSource, RabbitmqSource, RedisPubSubSource,
     RedisStreamSource, Routing, Source, SourceKind, SourceRedis, SseCredentials, SseScheme,
     SseSource, StompSource, TakenRow,

@@ -105,8 +105,8 @@ fn address() -> impl Strategy<Value = SocketAddr> {
 }
 
 fn overflow() -> impl Strategy<Value = Overflow> {
-    use Overflow::{Coalesce, Disconnect, DropOldest};
-    prop::sample::select(vec![Disconnect, DropOldest, Coalesce])
+    use Overflow::{CatchUp, Coalesce, Disconnect, DropNewest, DropOldest};
+    prop::sample::select(vec![Disconnect, DropOldest, DropNewest, CatchUp, Coalesce])
 }
 
 fn access() -> impl Strategy<Value = Access> {

@@ -21,7 +21,7 @@ use crate::validate::Problem;
 
 pub use amqp::AmqpSource;
 pub use broker::{Broker, BrokerAddress, BrokerCredentials, BrokerProtocol, BrokerTls};
-pub use django_channels::{DjangoChannelsSource, EncryptionKey};
+pub use django_channels::{ChannelsLayer, DjangoChannelsSource, EncryptionKey};
 pub use mapping::{Expect, Mapping};
 pub use postgres_listen::{ListenNames, PostgresListenSource};
 pub use postgres_outbox::{PostgresOutboxSource, TakenRow};

@@ -461,7 +461,15 @@ fn check_coalesce(problems: &mut Problems, path: &str, rule: &ChannelRule) {
             format!("{path}.coalesceBy"),
             "is missing; name the attribute whose last value is kept",
         ),
-        (Some(Overflow::Disconnect | Overflow::DropOldest), Some(_)) => problems.add(
+        (
+            Some(
+                Overflow::Disconnect
+                | Overflow::DropOldest
+                | Overflow::DropNewest
+                | Overflow::CatchUp,
+            ),
+            Some(_),
+        ) => problems.add(
             format!("{path}.coalesceBy"),
             "has no effect with this `overflow`; remove it, or write `overflow: coalesce`",
         ),

@@ -18,3 +18,9 @@ pub fn rfc3339(time: SystemTime) -> String {
 pub fn timestamp() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
+
+/// A time as it is reckoned here, in UTC.
+pub fn timestamp_of(millis: UnixMillis) -> jiff::Timestamp {
+    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
+}

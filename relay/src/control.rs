@@ -18,7 +18,7 @@ use crate::{
     cursor::UnixMillis,
     fleet::Fleet,
     frame::Frame,
-    hub::{Hub, open::EndReason, select::StreamSelector},
+    hub::{Hub, direct_event::DirectEvent, open::EndReason, select::StreamSelector},
     who::Who,
 };
 pub use command::{Command, Outcome};
@@ -75,12 +75,21 @@ impl Control {
                 self.revocations.write().add(revocation, now)?;
                 Ok(self.end(streams, EndReason::Revoked).await)
             }
-            Command::Direct { connection, event } => {
+            Command::Direct {
+                connection,
+                event,
+                attributes,
+                time,
+            } => {
                 let Some(number) = self.number_of(&connection) else {
                     return Ok(Outcome::default());
                 };
-                let frame = Frame::from_text(&event);
-                Ok(self.hub.direct(number, &frame).await.into())
+                let event = DirectEvent {
+                    frame: Frame::from_text(&event),
+                    attributes,
+                    time,
+                };
+                Ok(self.hub.direct(number, event).await.into())
             }
             Command::Extend {
                 connection,

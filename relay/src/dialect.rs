@@ -45,6 +45,8 @@ pub fn fill(template: &Template, facts: &impl Facts, max: usize) -> Option<Strin
 pub struct Dialect {
     /// Unlike any other's of this process.
     number: u64,
+    /// The first path of its route, by which the route is known.
+    pub route: Box<str>,
     line_end: &'static str,
     line_end_from: Option<Template>,
     style: Style,
@@ -52,6 +54,8 @@ pub struct Dialect {
     event: Block,
     heartbeat: Block,
     gap: Block,
+    expiring: Block,
+    degraded: Block,
     end: Block,
     farewell: Block,
     farewell_when: FarewellWhen,
@@ -130,6 +134,7 @@ impl Dialect {
         let event = Block::new(&dialect.event, Scope::Event)?;
         Ok(Dialect {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            route: route.paths.first().map_or("", String::as_str).into(),
             line_end: match dialect.line_end {
                 LineEnd::Lf => "\n",
                 LineEnd::Crlf => "\r\n",
@@ -147,6 +152,8 @@ impl Dialect {
             event,
             heartbeat: Block::new(&dialect.heartbeat.frame, Scope::Heartbeat)?,
             gap: Block::new(&dialect.gap, Scope::Gap)?,
+            expiring: Block::new(&dialect.expiring, Scope::Expiring)?,
+            degraded: Block::new(&dialect.degraded, Scope::Degraded)?,
             end: Block::new(&dialect.end, Scope::End)?,
             farewell: Block::new(&dialect.farewell.frame, Scope::Farewell)?,
             farewell_when: dialect.farewell.when,
@@ -195,6 +202,16 @@ impl Dialect {
         frame(self.block(&self.gap, self.line_end, facts)?)
     }
 
+    /// A stream's grant ends soon.
+    pub fn expiring(&self, facts: &impl Facts) -> Option<Frame> {
+        frame(self.block(&self.expiring, self.line_end, facts)?)
+    }
+
+    /// The log does not answer, or does again.
+    pub fn degraded(&self, facts: &impl Facts) -> Option<Frame> {
+        frame(self.block(&self.degraded, self.line_end, facts)?)
+    }
+
     /// The last words to a stream that the relay closes for a reason.
     pub fn farewell(&self, reason: CloseReason, facts: &impl Facts) -> Option<Frame> {
         if self.farewell_when == FarewellWhen::Draining && reason != CloseReason::Draining {
@@ -206,6 +223,11 @@ impl Dialect {
     /// Whether clients are told where events are missing.
     pub fn tells_gaps(&self) -> bool {
         !self.gap.0.is_empty()
+    }
+
+    /// Whether clients are told when the log does not answer.
+    pub fn tells_condition(&self) -> bool {
+        !self.degraded.0.is_empty()
     }
 
     /// What streams can choose an event by: the value of each parameter, in their order.

@@ -1,6 +1,7 @@
 //! Fan-out inside one process: shards that own sockets, and the feeds that they share.
 
 pub mod clients;
+pub mod direct_event;
 pub mod extend;
 pub mod feed;
 pub mod inbox;
@@ -22,6 +23,7 @@ use crate::{
     stats::Stats,
 };
 use clients::{Clients, Departures};
+use direct_event::DirectEvent;
 use extend::{Extended, Extension};
 use inbox::{Command, Delivery, Inbox, ListQuery, StreamReport};
 use interest::{Interest, MAX_SHARDS};
@@ -29,6 +31,7 @@ use open::{Directed, EndReason};
 use parking_lot::RwLock;
 use relay_config::Config;
 use select::StreamSelector;
+use smallvec::SmallVec;
 use std::{
     sync::{
         Arc,
@@ -243,9 +246,10 @@ impl Hub {
     }
 
     /// Hands an event to one stream alone.
-    pub async fn direct(&self, number: u64, frame: &Frame) -> Directed {
+    pub async fn direct(&self, number: u64, event: DirectEvent) -> Directed {
+        let event = Arc::new(event);
         let answers = self
-            .ask(|answer| Command::Direct(number, frame.clone(), answer))
+            .ask(|answer| Command::Direct(number, event.clone(), answer))
             .await;
         let found = answers.into_iter().find(|answer| *answer != Directed::Gone);
         found.unwrap_or(Directed::Gone)
@@ -297,7 +301,7 @@ impl Tail for Hub {
         if shards != 0 {
             let appended = Instant::now();
             let voiced = self.voices.load(Ordering::Relaxed) > 0;
-            let deliveries: Vec<Delivery> = entries
+            let mut deliveries: SmallVec<[Delivery; 1]> = entries
                 .iter()
                 .map(|entry| {
                     let place = Place {
@@ -315,11 +319,14 @@ impl Tail for Hub {
                     }
                 })
                 .collect();
-            for (shard, inbox) in self.inboxes.iter().enumerate() {
+            let last = shards.ilog2() as usize;
+            for (shard, inbox) in self.inboxes.iter().enumerate().take(last) {
                 if shards & (1 << shard) != 0 {
                     inbox.send_all(deliveries.iter().cloned().map(Command::Deliver));
                 }
             }
+            // nobody else needs them
+            self.inboxes[last].send_all(deliveries.drain(..).map(Command::Deliver));
         }
         self.raise(last.partition, last.id);
     }

@@ -2,9 +2,11 @@
 //! that was asked puts them together. Pure.
 
 mod clients;
+mod routed;
 mod streams;
 
 pub use clients::{ClientRow, clients_of, merge_clients};
+pub use routed::{RouteStreams, merge_routes, route_streams_of};
 pub use streams::{MAX_BYTES, StreamRow, Streams, streams_of};
 
 /// A part of a list, from all replicas that answered.

@@ -97,13 +97,23 @@ pub async fn watch(app: Arc<App>, source: Source, mut hangup: Signal) {
             },
         }
         reload(&app, &source);
-        // of the files that are named now; what changed while they were read shows at the next look
-        known = seen.take().unwrap_or_default();
-        let named = files(&app);
-        if named.len() != known.len() {
-            known = identities(&named);
-        }
+        let before = seen.take().unwrap_or_default();
+        known = as_they_were_read(&before, identities(&files(&app)));
     }
+}
+
+/// What the files that are named now were before they were read, so that what changed while they were
+/// read shows at the next look. One that was not named before is as it is now.
+fn as_they_were_read(
+    before: &[(PathBuf, Identity)],
+    now: Vec<(PathBuf, Identity)>,
+) -> Vec<(PathBuf, Identity)> {
+    let files = now.into_iter().map(|(file, now)| {
+        let known = before.iter().find(|(known, _)| *known == file);
+        let identity = known.map_or(now, |(_, identity)| *identity);
+        (file, identity)
+    });
+    files.collect()
 }
 
 /// What a file is: another content is another identity. None where there is no file.
@@ -175,4 +185,20 @@ fn apply(app: &App, source: &Source) -> Result<Outcome, ReloadError> {
         "the changed configuration is in force"
     );
     Ok(Outcome::Applied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_again_though_it_names_another() {
+        let file = |name: &str, inode: u64| (PathBuf::from(name), Some((1, inode, 1, 0, 0)));
+        let before = [file("config", 1), file("old", 2)];
+        // the configuration was replaced once more after it was read, and names another key
+        let now = vec![file("config", 3), file("new", 4)];
+        let known = as_they_were_read(&before, now.clone());
+        assert_eq!(known, [file("config", 1), file("new", 4)]);
+        assert_ne!(known, now, "the next look sees it");
+    }
 }

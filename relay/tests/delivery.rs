@@ -12,6 +12,8 @@ mod effects;
 mod inside;
 #[path = "delivery/log.rs"]
 mod log;
+#[path = "delivery/overflow.rs"]
+mod overflow;
 #[path = "delivery/relay.rs"]
 mod relay;
 #[path = "delivery/reload.rs"]

@@ -14,6 +14,8 @@ mod support;
 
 #[path = "replicas/balancer.rs"]
 mod balancer;
+#[path = "replicas/chained.rs"]
+mod chained;
 #[path = "replicas/cluster.rs"]
 mod cluster;
 #[path = "replicas/counting.rs"]

@@ -13,6 +13,8 @@ mod capture;
 mod example;
 #[path = "routes/monitor.rs"]
 mod monitor;
+#[path = "routes/notices.rs"]
+mod notices;
 #[path = "routes/reload.rs"]
 mod reload;
 #[path = "routes/sai_dashboard.rs"]

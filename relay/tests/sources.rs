@@ -10,10 +10,17 @@ mod package;
 mod servers;
 mod support;
 
+#[path = "tls/authority.rs"]
+#[allow(dead_code, reason = "the tests of TLS use more of it")]
+mod authority;
 #[path = "routes/capture.rs"]
 mod capture;
 #[path = "sources/django_channels.rs"]
 mod django_channels;
+#[path = "sources/django_eventstream.rs"]
+mod django_eventstream;
+#[path = "sources/mercure.rs"]
+mod mercure;
 #[path = "sources/pulled.rs"]
 mod pulled;
 #[path = "sources/redis_pub_sub.rs"]

@@ -81,6 +81,10 @@ pub enum Overflow {
     Disconnect,
     /// The oldest waiting events are dropped, and a `gap` event says so.
     DropOldest,
+    /// What comes while too much waits is dropped, and a `gap` event says so.
+    DropNewest,
+    /// It stays open, and reads from the log what it could not take yet.
+    CatchUp,
     /// Of waiting events with the same value of `coalesceBy` only the last is kept.
     Coalesce,
 }

@@ -36,12 +36,13 @@ prop_compose! {
         json in one_of(&[JsonStyle::Compact, JsonStyle::CompactAscii, JsonStyle::Spaced, JsonStyle::SpacedAscii]),
         greeting in vec(block(), 0..2),
         (event, frame, gap, end, farewell) in (block(), block(), block(), block(), block()),
+        (expiring, degraded) in (block(), block()),
         farewell_when in one_of(&[FarewellWhen::Always, FarewellWhen::Draining]),
         (interval, when) in (span(), one_of(&[BeatWhen::Always, BeatWhen::Idle])),
     ) -> Dialect {
         let heartbeat = DialectHeartbeat { interval, when, frame };
         let farewell = DialectFarewell { when: farewell_when, frame: farewell };
-        Dialect { line_end, line_end_from, json, greeting, event, heartbeat, gap, end, farewell }
+        Dialect { line_end, line_end_from, json, greeting, event, heartbeat, gap, expiring, degraded, end, farewell }
     }
 }
 

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::{postgres, redis_credentials, span, text};
 use crate::{
-    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, DjangoChannelsSource, Durable,
-    EncryptionKey, Expect, ListenNames, Mapping, PostgresListenSource, PostgresOutboxSource,
-    RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing, Source, SourceRedis,
-    SseCredentials, SseScheme, SseSource, StompSource, TakenRow,
+    AmqpSource, Begin, Broker, BrokerCredentials, BrokerTls, ChannelsLayer, DjangoChannelsSource,
+    Durable, EncryptionKey, Expect, ListenNames, Mapping, PostgresListenSource,
+    PostgresOutboxSource, RabbitmqSource, RedisPubSubSource, RedisStreamSource, Routing, Source,
+    SourceRedis, SseCredentials, SseScheme, SseSource, StompSource, TakenRow,
 };
 
 fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> {
@@ -39,6 +39,7 @@ prop_compose! {
 
 prop_compose! {
     fn django_channels()(
+        layer in prop::sample::select(vec![ChannelsLayer::Core, ChannelsLayer::PubSub]),
         hosts in vec(redis(), 0..3),
         groups in vec(text(), 0..3),
         (prefix, mailbox) in (text(), text()),
@@ -49,7 +50,7 @@ prop_compose! {
             0..3,
         ),
     ) -> DjangoChannelsSource {
-        DjangoChannelsSource { hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
+        DjangoChannelsSource { layer, hosts, groups, prefix, mailbox, expiry, group_expiry, capacity, encryption_keys }
     }
 }
 

@@ -26,6 +26,11 @@ pub struct Dialect {
     pub heartbeat: DialectHeartbeat,
     /// The block that stands where events are missing. Without it clients are not told; metrics are.
     pub gap: Vec<FrameField>,
+    /// The block that comes shortly before a stream's credential ends, and the stream with it.
+    pub expiring: Vec<FrameField>,
+    /// The block that comes when the log does not answer, so that events may be late, and when it does
+    /// again.
+    pub degraded: Vec<FrameField>,
     /// The block after the last event of a channel.
     pub end: Vec<FrameField>,
     /// The last block of a stream that the relay closes.
@@ -52,6 +57,8 @@ impl Default for Dialect {
             ],
             heartbeat: DialectHeartbeat::default(),
             gap: Vec::new(),
+            expiring: Vec::new(),
+            degraded: Vec::new(),
             end: Vec::new(),
             farewell: DialectFarewell::default(),
         }

@@ -14,11 +14,14 @@ const MAX_NAME: usize = 99;
 const MIN_EXPIRY: Timespan = Timespan::from_secs(1);
 const MAX_EXPIRY: Timespan = Timespan::from_secs(7 * 86_400);
 
-/// Groups of Django Channels over `channels_redis.core.RedisChannelLayer`: what a Django project sends
-/// with `group_send`. What the layer's own settings say must be said here too.
+/// Groups of Django Channels over a layer of `channels_redis`: what a Django project sends with
+/// `group_send`. What the layer's own settings say must be said here too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DjangoChannelsSource {
+    /// Which layer it is.
+    #[serde(default)]
+    pub layer: ChannelsLayer,
     /// The layer's hosts, all of them and in its order: which one a group is at follows from that.
     pub hosts: Vec<SourceRedis>,
     /// The groups whose messages are pulled.
@@ -26,7 +29,7 @@ pub struct DjangoChannelsSource {
     /// What keys begin with.
     #[serde(default = "prefix")]
     pub prefix: String,
-    /// What the relay's mailbox is called; its channels are `MAILBOX!GROUP`. Relays that do not share a log
+    /// What the relay's mailbox in the core layer is called; its channels are `MAILBOX!GROUP`. Relays that do not share a log
     /// need mailboxes of their own.
     #[serde(default = "mailbox")]
     pub mailbox: String,
@@ -43,6 +46,18 @@ pub struct DjangoChannelsSource {
     /// `symmetric_encryption_keys`. If there are any, messages that are not encrypted are refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encryption_keys: Vec<EncryptionKey>,
+}
+
+/// A layer of `channels_redis`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ChannelsLayer {
+    /// `channels_redis.core.RedisChannelLayer`, in which messages wait in mailboxes.
+    #[default]
+    Core,
+    /// `channels_redis.pubsub.RedisPubSubChannelLayer`, which loses what is sent while nobody listens.
+    /// `mailbox`, `expiry`, `groupExpiry` and `capacity` mean nothing there.
+    PubSub,
 }
 
 /// Where a key is: exactly one of `file` and `variable`.

@@ -42,6 +42,10 @@ pub enum Name {
     Newest,
     /// `reason` of a gap, of an end, or of a refusal.
     Reason,
+    /// `expires`: when a stream's grant ends.
+    Expires,
+    /// `degraded`: whether the log does not answer.
+    Degraded,
     /// `detail` of a refusal: a sentence.
     Detail,
     /// `status` of a refusal, as a number.
@@ -61,6 +65,10 @@ pub enum Scope {
     Heartbeat,
     /// Events are missing.
     Gap,
+    /// A stream's grant ends soon.
+    Expiring,
+    /// The log does not answer, or does again.
+    Degraded,
     /// A channel has ended.
     End,
     /// The stream is closed by the relay.
@@ -105,7 +113,7 @@ impl Form {
 
     pub(super) fn parse(text: &str, name: &Name) -> Result<Form, TemplateFault> {
         let legal: &[Form] = match name {
-            Name::Time | Name::Now | Name::Oldest | Name::Newest => &Form::OF_TIMES,
+            Name::Time | Name::Now | Name::Oldest | Name::Newest | Name::Expires => &Form::OF_TIMES,
             _ => &[Form::Text],
         };
         let form = legal.iter().find(|form| form.as_str() == text);
@@ -159,6 +167,8 @@ impl Name {
             "clients.oldest" => Name::Oldest,
             "clients.newest" => Name::Newest,
             "reason" => Name::Reason,
+            "expires" => Name::Expires,
+            "degraded" => Name::Degraded,
             "detail" => Name::Detail,
             "status" => Name::Status,
             _ => return None,
@@ -173,12 +183,14 @@ fn is_word(text: &str) -> bool {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Scope; 10] = [
+    pub const ALL: [Scope; 12] = [
         Scope::Event,
         Scope::Filter,
         Scope::Greeting,
         Scope::Heartbeat,
         Scope::Gap,
+        Scope::Expiring,
+        Scope::Degraded,
         Scope::End,
         Scope::Farewell,
         Scope::Status,
@@ -222,6 +234,8 @@ impl Scope {
             ],
             Scope::Heartbeat => &["id", "now", "filter.PARAMETER", "clients"],
             Scope::Gap => &["id", "reason", "now"],
+            Scope::Expiring => &["expires", "now"],
+            Scope::Degraded => &["degraded", "now"],
             Scope::End => &["id", "channel"],
             Scope::Farewell => &["reason", "retry", "now"],
             Scope::Status => &[
@@ -265,6 +279,8 @@ impl Scope {
             Name::Oldest => "clients.oldest",
             Name::Newest => "clients.newest",
             Name::Reason => "reason",
+            Name::Expires => "expires",
+            Name::Degraded => "degraded",
             Name::Detail => "detail",
             Name::Status => "status",
         };

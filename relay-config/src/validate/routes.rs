@@ -172,6 +172,8 @@ impl<'c> Check<'c, '_> {
             event,
             heartbeat,
             gap,
+            expiring,
+            degraded,
             end,
             farewell,
         } = &self.route.dialect;
@@ -205,6 +207,8 @@ impl<'c> Check<'c, '_> {
             ONE_SECOND..=MAX_INTERVAL,
         );
         self.block("gap", gap, Scope::Gap);
+        self.block("expiring", expiring, Scope::Expiring);
+        self.block("degraded", degraded, Scope::Degraded);
         self.block("end", end, Scope::End);
         self.block("farewell.frame", &farewell.frame, Scope::Farewell);
     }

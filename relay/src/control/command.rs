@@ -2,11 +2,15 @@
 //! that a replica does not know is refused by it as a whole, never half done.
 
 use super::revocation::{Revocation, RevocationId};
-use crate::hub::{
-    extend::{Extended, Extension},
-    open::{Directed, EndReason},
-    select::StreamSelector,
+use crate::{
+    event::Attributes,
+    hub::{
+        extend::{Extended, Extension},
+        open::{Directed, EndReason},
+        select::StreamSelector,
+    },
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Grows when a command changes its meaning, or one is added.
@@ -23,8 +27,17 @@ pub enum Command {
     },
     /// Refuses credentials from now on, and ends the streams that they opened.
     Revoke { revocation: Revocation },
-    /// An event for one stream alone: its id, and the event's blocks as they go on the wire.
-    Direct { connection: String, event: String },
+    /// An event for one stream alone, which has this id. Releases before this one refuse one with
+    /// attributes or a time, of which they know nothing.
+    Direct {
+        connection: String,
+        /// Its blocks, as they go on the wire.
+        event: String,
+        #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+        attributes: Attributes,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time: Option<Timestamp>,
+    },
     /// A new credential for a stream that is open.
     Extend {
         connection: String,
@@ -151,12 +164,26 @@ mod tests {
         let direct = Command::Direct {
             connection: "r-1".into(),
             event: "data: x\n\n".into(),
+            attributes: Attributes::default(),
+            time: None,
+        };
+        let text = String::from_utf8(direct.encode()).unwrap();
+        assert_eq!(
+            text, r#"{"version":1,"command":"direct","connection":"r-1","event":"data: x\n\n"}"#,
+            "as the releases before wrote it"
+        );
+        let told = Command::Direct {
+            connection: "r-1".into(),
+            event: "data: x\n\n".into(),
+            attributes: Attributes::new([("site".to_owned(), "eu".to_owned())]).unwrap(),
+            time: "2026-11-21T07:00:20.5Z".parse().ok(),
         };
         for command in [
             end(),
             Command::Revoke { revocation },
             Command::Restore { id },
             direct,
+            told,
         ] {
             assert_eq!(Command::decode(&command.encode()), Ok(command));
         }

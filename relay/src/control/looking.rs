@@ -9,7 +9,10 @@ use crate::{
         message::{Answer, Order, Question},
     },
     hub::{inbox::ListQuery, select::StreamSelector},
-    listing::{ClientRow, Listed, StreamRow, Streams, clients_of, merge_clients, streams_of},
+    listing::{
+        ClientRow, Listed, RouteStreams, StreamRow, Streams, clients_of, merge_clients,
+        merge_routes, route_streams_of, streams_of,
+    },
 };
 use futures_util::future::join_all;
 use std::time::{Instant, SystemTime};
@@ -41,6 +44,7 @@ impl Control {
             }
             // `fleet::hearing` answers it: it is about sources
             Question::Listen { .. } => Answer::Refused("nothing is pulled from here".to_owned()),
+            Question::Route { path } => Answer::Route(self.route_here(&path).await),
             Question::Count { channels } => Answer::Count(self.hub.count_streams(&channels).await),
         }
     }
@@ -50,7 +54,7 @@ impl Control {
             after,
             limit: limit.saturating_add(1),
             streams,
-            dialect: None,
+            route: None,
         };
         streams_of(self.hub.list(query).await, limit, SystemTime::now())
     }
@@ -168,6 +172,29 @@ impl Control {
             more,
             unanswered,
         }
+    }
+
+    async fn route_here(&self, path: &str) -> RouteStreams {
+        let query = ListQuery {
+            limit: usize::MAX,
+            route: Some(path.into()),
+            ..ListQuery::default()
+        };
+        route_streams_of(&self.hub.list(query).await)
+    }
+
+    /// Streams of the route whose first path is this one. Replicas that are silent, or of a release that
+    /// does not know the question, are left out.
+    pub async fn route(&self, path: &str) -> RouteStreams {
+        let order = Order::Question(Question::Route {
+            path: path.to_owned(),
+        });
+        let (here, others, _silent) = self.with_others(self.route_here(path), &order).await;
+        let others = others.into_iter().filter_map(|(_, answer)| match answer {
+            Answer::Route(streams) => Some(streams),
+            _ => None,
+        });
+        merge_routes(std::iter::once(here).chain(others))
     }
 
     /// How many streams receive each of these channels.

@@ -4,6 +4,7 @@ use super::value::{Facts, Value};
 use crate::{
     dialect::json::{self, Style},
     event::Event,
+    event_log::Condition,
     filter::Filter,
     hub::open::StreamInfo,
 };
@@ -115,6 +116,41 @@ impl Facts for GapFacts<'_> {
             Name::Id => self.id.map(|id| Value::Text(id.into())),
             Name::Now => Some(Value::Time(self.now)),
             Name::Reason => Some(Value::Text(self.reason.into())),
+            _ => None,
+        }
+    }
+}
+
+/// A stream's grant ends soon.
+pub struct ExpiringFacts {
+    pub expires: Timestamp,
+    pub now: Timestamp,
+}
+
+impl Facts for ExpiringFacts {
+    fn value(&self, name: &Name) -> Option<Value<'_>> {
+        match name {
+            Name::Expires => Some(Value::Time(self.expires)),
+            Name::Now => Some(Value::Time(self.now)),
+            _ => None,
+        }
+    }
+}
+
+/// How the log is.
+pub struct DegradedFacts {
+    pub condition: Condition,
+    pub now: Timestamp,
+}
+
+impl Facts for DegradedFacts {
+    fn value(&self, name: &Name) -> Option<Value<'_>> {
+        match name {
+            Name::Degraded => Some(Value::Json(match self.condition {
+                Condition::Degraded => "true".into(),
+                Condition::Healthy => "false".into(),
+            })),
+            Name::Now => Some(Value::Time(self.now)),
             _ => None,
         }
     }

@@ -177,7 +177,101 @@ fn what_would_be_too_large_is_not_written() {
     assert!(said(&large, &text("x")).is_some());
 }
 
+#[test]
+fn json_may_nest_as_deep_as_it_likes() {
+    let template = Template::parse("{\"d\": ${data}}", Language::Json, Scope::Event).unwrap();
+    let open = "[".repeat(200_000);
+    let (closed, quoted) = (
+        format!("{open}{}", "]".repeat(200_000)),
+        format!("\"{open}\""),
+    );
+    for (data, wanted) in [(&closed, &closed), (&open, &quoted)] {
+        let event = text(data);
+        let written = json_text(&template, JsonStyle::Compact, &of(&event)).unwrap();
+        assert!(written == format!("{{\"d\": {wanted}}}"));
+    }
+}
+
+/// What is known of an event.
+fn of(event: &Event) -> EventFacts<'_> {
+    EventFacts {
+        id: Some("ID"),
+        channel: "news",
+        event,
+        appended: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// A place for a value, as somebody might write it.
+fn value() -> impl Strategy<Value = String> {
+    let names = "data|data:text|data\\.a|data\\.a\\.b|data\\.b:text|type|id|channel|time|time:unix|time:isoformat|time:millis|retry|attributes\\.x";
+    let choice = format!("({names}|'[a-z ]{{0,3}}'|null|\\[1\\])");
+    proptest::string::string_regex(&format!("\\$\\{{{choice}(\\|{choice}){{0,3}}\\}}")).unwrap()
+}
+
+/// What a publisher may send as data.
+fn data() -> impl Strategy<Value = String> {
+    let text = "(?s).{0,30}|[\\r\\n\"\\\\{}\\[\\]:,a-z0-9${|']{0,30}";
+    let member = (text, any::<f64>(), text).prop_map(|(a, n, b)| {
+        serde_json::json!({"a": {"b": a, "n": n}, "b": [b, n, null], "c": true}).to_string()
+    });
+    let number = "-?[0-9]{1,40}(\\.[0-9]{1,40})?([eE]-?[0-9]{1,4})?";
+    prop_oneof![
+        text,
+        member.clone(),
+        number,
+        (member, 0..60_usize).prop_map(|(json, cut)| json.chars().take(cut).collect())
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let kind = proptest::option::of("[^\\p{Cc}]{1,20}");
+    (proptest::option::of(data()), kind, any::<Option<u32>>()).prop_map(|(data, kind, retry)| {
+        Event {
+            kind: kind
+                .and_then(|kind| EventType::parse(&kind).ok())
+                .unwrap_or_default(),
+            data: data.map(|data| Data::text(&data)),
+            retry,
+            ..Event::default()
+        }
+    })
+}
+
 proptest! {
+    /// Whatever the template and the values are, there is one text, of a bounded length, or none.
+    #[test]
+    fn a_template_is_total_and_bounded(
+        parts in proptest::collection::vec(prop_oneof![value(), "[^$]{0,8}"], 0..6),
+        event in any_event(),
+        max in 0..300_usize,
+    ) {
+        let template = Template::parse(&parts.concat(), Language::Text, Scope::Event);
+        let template = template.unwrap_or_else(|fault| panic!("{parts:?}: {fault}"));
+        let written = fill(&template, &of(&event), max);
+        prop_assert!(written.as_ref().is_none_or(|text| text.len() <= max), "{:?}", written);
+        prop_assert_eq!(written, fill(&template, &of(&event), max));
+    }
+
+    /// A template of JSON is JSON of one line in every style, and where something is missing it is null.
+    #[test]
+    fn a_template_of_json_is_json_with_any_values(values in [value(), value(), value()], event in any_event()) {
+        let [a, b, c] = values;
+        let json = format!("{{\"a\": {a}, \"b\": \"x{b}y\", \"c\": [{c}, 1]}}");
+        let template = Template::parse(&json, Language::Json, Scope::Event);
+        let template = template.unwrap_or_else(|fault| panic!("{json}: {fault}"));
+        let mut read = Vec::new();
+        for style in [JsonStyle::Compact, JsonStyle::CompactAscii, JsonStyle::Spaced, JsonStyle::SpacedAscii] {
+            let written = json_text(&template, style, &of(&event)).expect("it is far from too large");
+            prop_assert!(!written.contains(['\n', '\r']), "{:?}", written);
+            // numbers as they were written: a float cannot hold all of them
+            let value: Box<serde_json::value::RawValue> = serde_json::from_str(&written)
+                .map_err(|error| TestCaseError::fail(format!("{error}: {written}")))?;
+            read.push(value.get().len());
+        }
+        prop_assert!(read[0] <= read[1] && read[0] <= read[2]);
+    }
+
     /// No value makes a field, or another event: whatever is published, a client gets one event with
     /// the fields of the dialect.
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     channel::ChannelName,
     control::{Command, Outcome, command::Undecodable},
     hub::select::StreamSelector,
-    listing::{ClientRow, Streams},
+    listing::{ClientRow, RouteStreams, Streams},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -37,6 +37,8 @@ pub enum Question {
         source: String,
         channels: Vec<ChannelName>,
     },
+    /// Streams of the route whose first path is this one.
+    Route { path: String },
     /// How many streams receive each of these.
     Count { channels: Vec<ChannelName> },
 }
@@ -48,6 +50,7 @@ pub enum Answer {
     Outcome(Outcome),
     Streams(Streams),
     Clients(Vec<ClientRow>),
+    Route(RouteStreams),
     Count(Vec<usize>),
     /// Of those that were asked for, what is heard from here on.
     Listening(Vec<ChannelName>),

@@ -45,6 +45,8 @@ pub async fn direct(
     let command = Command::Direct {
         connection: connection.clone(),
         event: Frame::direct(&event).into_text(),
+        attributes: event.attributes,
+        time: event.time,
     };
     let spread = app.control.spread(command, unix_millis()).await;
     let spread = spread.map_err(super::revocations::refusal)?;

@@ -14,7 +14,6 @@ use crate::{
         self,
         facts::{ListedClient, RefusalFacts, StatusFacts},
     },
-    hub::inbox::ListQuery,
     route::Open,
     stats::AuthRefusal,
 };
@@ -25,12 +24,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
-use jiff::Timestamp;
 use relay_config::RefusedFor;
 use std::sync::Arc;
-
-/// Streams that a status lists.
-const LISTED: usize = 1000;
 
 /// Whatever is under none of the relay's own paths.
 pub async fn serve(
@@ -49,7 +44,7 @@ pub async fn serve(
         )
         .into_response();
     }
-    if let Some(answer) = super::refused(&app, &request) {
+    if let Some(answer) = super::refused(&app, &request, super::client(&request)) {
         return answer;
     }
     match (request.method(), status) {
@@ -130,29 +125,16 @@ async fn status_of(app: &App, parts: &Parts, route: &Arc<Open>) -> Result<Respon
 }
 
 async fn facts(app: &App, route: &Arc<Open>) -> StatusFacts {
-    let streams = app
-        .hub
-        .list(ListQuery {
-            limit: usize::MAX,
-            dialect: Some(route.dialect.clone()),
-            ..ListQuery::default()
-        })
-        .await;
-    let opened = |stream: &crate::hub::inbox::StreamReport| {
-        Timestamp::try_from(stream.info.opened).unwrap_or(Timestamp::UNIX_EPOCH)
-    };
-    let listed = streams.iter().take(LISTED).map(|stream| {
-        let voice = stream.info.voice.as_ref();
-        ListedClient {
-            id: stream.info.id(),
-            wanted: voice.map_or_else(Default::default, |voice| (*voice.wanted).clone()),
-            opened: opened(stream),
-        }
+    let streams = app.control.route(route.name()).await;
+    let listed = streams.rows.into_iter().map(|row| ListedClient {
+        id: row.id,
+        wanted: row.wanted,
+        opened: row.opened,
     });
     StatusFacts {
         clients: route.dialect.census.everywhere(),
         listed: listed.collect(),
-        newest: streams.last().map(opened),
+        newest: streams.newest,
         now: timestamp(),
     }
 }

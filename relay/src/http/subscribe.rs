@@ -421,7 +421,11 @@ impl Wanted {
             from: None,
             heartbeat: config.heartbeat.r#as,
             greeting: Greeting::None,
-            notices: Notices::None,
+            notices: if route.dialect.tells_condition() {
+                Notices::Degraded
+            } else {
+                Notices::None
+            },
             client: None,
             ticket: Given::No,
             voice: Some(Voice {

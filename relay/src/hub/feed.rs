@@ -169,6 +169,22 @@ impl ByteLog {
         self.marks.get(started_at).map_or(cursor, |mark| mark.end)
     }
 
+    /// The last frame's edge up to which at most `bytes` wait, the rest of a frame that was begun not
+    /// counted; `None` if the first whole frame is larger.
+    pub fn keep_to(&self, cursor: u64, bytes: u64) -> Option<u64> {
+        let edge = self.frame_edge(cursor);
+        let fitting = self.marks.partition_point(|mark| mark.end <= edge + bytes);
+        let last = self.marks.get(fitting.checked_sub(1)?)?.end;
+        (last > edge).then_some(last)
+    }
+
+    /// Where the first whole frame that waits at an offset ends.
+    pub fn first_edge(&self, cursor: u64) -> u64 {
+        let edge = self.frame_edge(cursor);
+        let next = self.marks.partition_point(|mark| mark.end <= edge);
+        self.marks.get(next).map_or(edge, |mark| mark.end)
+    }
+
     /// Forgets what lies before an offset that is a frame's edge or inside a frame; whole frames only.
     pub fn trim(&mut self, cursor: u64) {
         if cursor >= self.end() {
@@ -359,6 +375,28 @@ mod tests {
         assert_eq!(log.skip_to(0, frame - 1), Some(2 * frame));
         assert_eq!(log.skip_to(frame + 1, 0), None);
         assert_eq!(ByteLog::default().skip_to(0, 0), None);
+    }
+
+    #[test]
+    fn what_is_kept_of_the_oldest_ends_on_an_edge() {
+        let log = log(&[None; 4]);
+        let frame = log.end() / 4;
+        assert_eq!(log.keep_to(0, 2 * frame), Some(2 * frame));
+        assert_eq!(log.keep_to(0, 3 * frame - 1), Some(2 * frame));
+        assert_eq!(
+            log.keep_to(1, frame),
+            Some(2 * frame),
+            "the rest of a frame that was begun is no part of it"
+        );
+        assert_eq!(log.keep_to(frame, u64::from(u32::MAX)), Some(4 * frame));
+        assert_eq!(log.keep_to(0, frame - 1), None);
+        assert_eq!(log.keep_to(4 * frame, frame), None);
+        let edges = [
+            log.first_edge(0),
+            log.first_edge(1),
+            log.first_edge(4 * frame),
+        ];
+        assert_eq!(edges, [frame, 2 * frame, 4 * frame]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What other threads tell a shard. However many commands wait, the shard is woken once.
 
 use super::{
+    direct_event::DirectEvent,
     extend::{Extended, Extension},
     open::{CloseReason, Directed, EndReason, Opening, StreamInfo},
     select::StreamSelector,
@@ -9,7 +10,7 @@ use super::{
 use crate::{
     channel::ChannelName,
     cursor::Place,
-    dialect::{Dialect, Renditions},
+    dialect::Renditions,
     event_log::{Condition, Entry, Loss, Purge},
     frame::Frame,
     settings::Settings,
@@ -70,7 +71,7 @@ pub enum Command {
     /// A new credential for the stream with this number.
     Extend(u64, Arc<Extension>, oneshot::Sender<Option<Extended>>),
     /// An event for the stream with this number alone.
-    Direct(u64, Frame, oneshot::Sender<Directed>),
+    Direct(u64, Arc<DirectEvent>, oneshot::Sender<Directed>),
     List(ListQuery, oneshot::Sender<Vec<StreamReport>>),
     CountStreams(Vec<ChannelName>, oneshot::Sender<Vec<usize>>),
 }
@@ -82,8 +83,8 @@ pub struct ListQuery {
     pub after: u64,
     pub limit: usize,
     pub streams: StreamSelector,
-    /// Only streams of this route.
-    pub dialect: Option<Arc<Dialect>>,
+    /// Only streams of the route whose first path is this one.
+    pub route: Option<Box<str>>,
 }
 
 /// A stream as `GET /v1/connections` shows it.
@@ -128,7 +129,9 @@ impl Inbox {
         self.rung.store(false, Ordering::Release);
     }
 
-    pub fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.commands.lock())
+    /// Takes what there is, for an empty vector whose memory is used for what comes.
+    pub fn take(&self, empty: Vec<Command>) -> Vec<Command> {
+        debug_assert!(empty.is_empty());
+        std::mem::replace(&mut *self.commands.lock(), empty)
     }
 }

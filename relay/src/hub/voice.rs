@@ -1,22 +1,23 @@
 //! How the streams of a feed are written where a route says so, and what they say then of what the
 //! relay itself has to tell.
 
-use super::{feed::FeedKey, open::CloseReason};
+use super::{direct_event::DirectEvent, feed::FeedKey, open::CloseReason};
 use crate::{
-    clock::timestamp,
+    clock::{rfc3339, timestamp, timestamp_of},
+    cursor::UnixMillis,
     dialect::{
         Dialect, Rendition,
-        facts::{EventFacts, FarewellFacts, GapFacts},
+        facts::{DegradedFacts, EventFacts, ExpiringFacts, FarewellFacts, GapFacts},
         rendition_facts as facts,
     },
     event::{Data, Ending, Event, EventType},
-    event_log::Entry,
+    event_log::{Condition, Entry},
     filter::Filter,
-    frame::{Frame, Framing, GapData},
+    frame::{DegradedData, ExpiringData, Frame, Framing, GapData},
     label::Label,
     sse_parser::{Item, Parser},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 /// A dialect, and which of its events are wanted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -36,6 +37,37 @@ impl FeedKey {
                 reason: data.reason.label(),
             }),
         }
+    }
+
+    /// That the grant of one of its streams ends, at this time; `None` where they are not told.
+    pub fn expiring(&self, expires: UnixMillis, now: UnixMillis) -> Option<Frame> {
+        let Some(voice) = &self.voice else {
+            let left = expires.saturating_sub(now);
+            let data = ExpiringData {
+                in_seconds: left as f64 / 1000.0,
+            };
+            return Some(Frame::control(None, "expiring", &data));
+        };
+        voice.dialect.expiring(&ExpiringFacts {
+            expires: timestamp_of(expires),
+            now: timestamp_of(now),
+        })
+    }
+
+    /// How the log is; `None` where its streams are not told.
+    pub fn condition(&self, condition: Condition) -> Option<Frame> {
+        let degraded = condition == Condition::Degraded;
+        let Some(voice) = &self.voice else {
+            let data = DegradedData {
+                degraded,
+                time: rfc3339(SystemTime::now()),
+            };
+            return Some(Frame::control(None, "degraded", &data));
+        };
+        voice.dialect.degraded(&DegradedFacts {
+            condition,
+            now: timestamp(),
+        })
     }
 
     /// The last words to a stream that the relay closes, with its reconnection time in milliseconds.
@@ -86,11 +118,11 @@ impl FeedKey {
 
     /// An event for one stream alone, in the words of its feed; `None` where these have nothing to
     /// say of it.
-    pub fn direct(&self, frame: &Frame) -> Option<Frame> {
+    pub fn direct(&self, event: &DirectEvent) -> Option<Frame> {
         let Some(voice) = &self.voice else {
-            return Some(frame.clone());
+            return Some(event.frame.clone());
         };
-        let event = event_of(frame)?;
+        let event = event_of(event)?;
         voice.dialect.event(&EventFacts {
             id: None,
             channel: "",
@@ -110,10 +142,10 @@ pub enum Written {
     Nothing,
 }
 
-/// The event that a frame of the relay's own words has.
-fn event_of(frame: &Frame) -> Option<Event> {
+/// The event that the relay's own words have.
+fn event_of(direct: &DirectEvent) -> Option<Event> {
     let mut items = Vec::new();
-    let parsed = Parser::new().push(frame.bytes(Framing::Bare), &mut items);
+    let parsed = Parser::new().push(direct.frame.bytes(Framing::Bare), &mut items);
     let (mut event, mut retry) = (None, None);
     for item in items {
         match item {
@@ -122,6 +154,8 @@ fn event_of(frame: &Frame) -> Option<Event> {
                 event = Some(Event {
                     kind: EventType::parse(&kind).unwrap_or_default(),
                     data: Some(Data::text(&data)),
+                    attributes: direct.attributes.clone(),
+                    time: direct.time,
                     ..Event::default()
                 });
             }

@@ -1,6 +1,6 @@
-//! Groups of Django Channels, over the core layer of `channels_redis` 3.3 and later.
+//! Groups of Django Channels, over the layers of `channels_redis` 3.3 and later.
 //!
-//! The relay joins each group with a channel of its own. What is sent to the group then waits in the
+//! In the core layer the relay joins each group with a channel of its own. What is sent to the group then waits in the
 //! relay's mailbox, a sorted set by time. All replicas have one mailbox: what came while another took over
 //! is there. A message is taken out once the log has it; the random bytes before it recognise it when it
 //! is read again.
@@ -8,8 +8,9 @@
 mod decode;
 mod fernet;
 mod layout;
+mod pub_sub;
 
-use super::{DropReason, Fault, FaultReason, Intake, Lag, Message, Promise, Source};
+use super::{DropReason, Fault, FaultReason, Intake, Lag, Message, Promise, Source, redis_server};
 use crate::{
     clock::unix_millis,
     environment,
@@ -21,7 +22,7 @@ use fernet::Keys;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use layout::Layout;
-use relay_config::{DjangoChannelsSource, EncryptionKey};
+use relay_config::{ChannelsLayer, DjangoChannelsSource, EncryptionKey};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -47,12 +48,17 @@ impl DjangoChannels {
     }
 
     async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
+        let decoder = Decoder::new(&self.settings.mailbox, keys(&self.settings)?);
+        match self.settings.layer {
+            ChannelsLayer::Core => self.empty_mailbox(decoder, intake).await,
+            ChannelsLayer::PubSub => pub_sub::listen(&self.settings, &decoder, intake).await,
+        }
+    }
+
+    async fn empty_mailbox(&self, decoder: Decoder, intake: &Intake) -> Result<(), Fault> {
         let mut servers = Vec::with_capacity(self.settings.hosts.len());
         for host in &self.settings.hosts {
-            let redis = Redis::start(&host.settings()).map_err(|problems| {
-                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                Fault::new(FaultReason::Settings, lines.join("; "))
-            })?;
+            let redis = redis_server::start(host)?;
             let primary = redis.primary(Slot::of(b""));
             let patience = host.connect_timeout.std();
             let session = primary.wait(patience).await?;
@@ -65,7 +71,7 @@ impl DjangoChannels {
         let mut mailbox = Mailbox {
             settings: &self.settings,
             layout: Layout::of(&self.settings),
-            decoder: Decoder::new(&self.settings.mailbox, keys(&self.settings)?),
+            decoder,
             servers,
             intake,
             told_full: None,
@@ -78,7 +84,10 @@ impl DjangoChannels {
 
 impl Source for DjangoChannels {
     fn promise(&self) -> Promise {
-        Promise::Acknowledged
+        match self.settings.layer {
+            ChannelsLayer::Core => Promise::Acknowledged,
+            ChannelsLayer::PubSub => Promise::Lossy,
+        }
     }
 
     fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
@@ -291,8 +300,8 @@ fn message(received: Received, score: f64) -> Message {
     Message {
         origin: received.group,
         id: Some(received.id),
-        kind: received.kind,
-        body: received.body,
+        kind: received.sent.kind,
+        body: received.sent.body,
         attributes: Vec::new(),
         time: Timestamp::from_microsecond((score * 1e6) as i64).ok(),
     }

@@ -45,6 +45,13 @@ impl Sse {
         let place = intake.place().await?;
         let response = self.open(place.as_deref()).await?;
         intake.connected();
+        if let Some(place) = &place
+            && let Some(from) = begins_after(&response)
+            && from != *place
+        {
+            let why = "the hub does not know where the relay was, and sends from somewhere else";
+            intake.refuse(DropReason::Gone, why);
+        }
         let mut stream = Stream {
             intake,
             parser: match &place {
@@ -140,6 +147,15 @@ fn unreachable(error: &reqwest::Error) -> Fault {
         false => FaultReason::Unreachable,
     };
     Fault::new(reason, format!("the server cannot be reached ({text})"))
+}
+
+/// After which of its events a Mercure hub's stream begins: what was asked for, or what it has.
+/// Mercure, "State reconciliation".
+fn begins_after(response: &Response) -> Option<&str> {
+    let headers = response.headers();
+    let names = ["mercure-last-event-id", "last-event-id"];
+    let mut values = names.iter().filter_map(|name| headers.get(*name));
+    values.next()?.to_str().ok()
 }
 
 /// Whether an answer is a stream.

@@ -6,7 +6,7 @@ use super::{
     client::{Received, Request, Subscriber, Version},
     inside::{Inside, Mood, Moody},
     is_exact_on,
-    relay::{Event, Publisher, Relay, eventually},
+    relay::{Event, PATIENCE, Publisher, Relay, eventually},
 };
 use sse_relay::{
     channel::ChannelName,
@@ -15,7 +15,11 @@ use sse_relay::{
     frame::GapReason,
 };
 use std::{rc::Rc, sync::Arc, sync::atomic::Ordering, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 /// The relay, what is behind it, and a publisher.
 async fn start(partitions: usize) -> (Relay, Inside, Publisher) {
@@ -249,6 +253,47 @@ async fn who_asked_for_it_is_told_that_the_log_does_not_answer_and_that_it_does_
 }
 
 #[tokio::test]
+async fn streams_of_a_route_are_told_it_where_its_dialect_has_words_for_it() {
+    let yaml = "routes:
+  - {paths: [/told], channels: [c], dialect: {degraded: [{event: state}, {json: '{\"late\": ${degraded}}'}]}}
+  - {paths: [/untold], channels: [c]}";
+    let (inside, public, admin) = Inside::start(1, yaml).await;
+    let relay = Relay::at(public, admin);
+    let mut streams = Vec::new();
+    for path in ["/told", "/untold"] {
+        let mut socket = TcpStream::connect(public).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {public}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        streams.push(socket);
+    }
+    relay.wait_for_streams(2).await;
+    inside.app.hub.condition(Condition::Degraded);
+    let told = read_until(&mut streams[0], "\"late\": true}\n\n").await;
+    assert!(told.contains("event: state\ndata: "), "{told}");
+    inside.app.hub.condition(Condition::Healthy);
+    read_until(&mut streams[0], "\"late\": false}\n\n").await;
+    Publisher::new(&relay)
+        .await
+        .publish("c", Event::new("x"))
+        .await;
+    let untold = read_until(&mut streams[1], "data: x\n\n").await;
+    assert!(
+        !untold.contains("state") && !untold.contains("degraded"),
+        "{untold}"
+    );
+}
+
+async fn read_until(socket: &mut TcpStream, text: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let more = timeout(PATIENCE, socket.read_buf(&mut read)).await;
+        let n = more.expect("it comes in time").unwrap();
+        assert_ne!(n, 0, "{}", String::from_utf8_lossy(&read));
+    }
+    String::from_utf8(read).unwrap()
+}
+
+#[tokio::test]
 async fn a_new_epoch_goes_on_live_and_is_a_gap_for_who_was_behind() {
     for partitions in [1, 8] {
         let (relay, inside, mut publisher) = start(partitions).await;
@@ -370,6 +415,48 @@ async fn what_the_log_lost_under_its_streams_is_a_gap_where_it_would_have_come()
         .metric("sse_relay_gaps_total{reason=\"trimmed\"}")
         .await;
     assert!((gaps - 3.0).abs() < 0.1, "{gaps}");
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_read_its_history_is_told_all_the_same_what_an_epoch_lost() {
+    let (relay, inside, mut publisher) = start(8).await;
+    let partition = inside
+        .log
+        .partitioning()
+        .of(&ChannelName::parse("c").unwrap());
+    let at = publisher.publish("c", Event::new("0")).await;
+    let _other = open(&relay, "channel=c&channel=b", "").await;
+    relay.wait_for_streams(1).await;
+    inside.log.be(Mood::Fails);
+    let mut stream = open(&relay, "channel=c&channel=b&from=earliest", "").await;
+    eventually("it was tried", async || {
+        relay
+            .metric("sse_relay_log_retries_total{operation=\"read\"}")
+            .await
+            >= 1.0
+    })
+    .await;
+    inside.app.hub.lost(Loss {
+        reason: GapReason::Epoch,
+        certain: true,
+        partition,
+        whose: Whose::Any,
+        after: Place::parse(&at),
+        until: Place::parse(&at),
+    });
+    inside.log.be(Mood::Well);
+    let gap = stream.next().await.unwrap();
+    assert_eq!(
+        (gap.kind.as_str(), &json(&gap)["until"]),
+        ("gap", &at.into())
+    );
+    loop {
+        let next = stream.next().await.unwrap();
+        match next.kind.as_str() {
+            "gap" => {} // it was just reading
+            _ => break assert_eq!(next.data, "0"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -149,3 +149,63 @@ fn keycloaks_roles_say_who_may() {
     );
     assert_eq!(example.open("/qg/live", &[&forged]).1.status, 401);
 }
+
+/// How many events were dropped because their streams were too slow.
+fn dropped(example: &Example) -> usize {
+    let scraped = example.relay.scrape();
+    let name = "sse_relay_events_dropped_total{reason=\"overflow\"} ";
+    let mut lines = scraped.lines();
+    let count = lines.find_map(|line| line.strip_prefix(name));
+    count.map_or(0, |count| count.parse::<f64>().unwrap() as usize)
+}
+
+/// The number in the next event that is one.
+fn next_number(stream: &mut crate::support::Connection) -> u64 {
+    loop {
+        let block = String::from_utf8(stream.chunk()).unwrap();
+        if block.contains("event: vehicle_position_update\n") {
+            let data: Value = serde_json::from_str(last(&block, "data")).unwrap();
+            return data["data"]["n"].as_u64().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_page_that_reads_too_slowly_keeps_the_oldest_and_what_it_loses_is_counted() {
+    let yaml = text("app-qg-api.yaml");
+    assert!(
+        yaml.contains("overflow: dropNewest"),
+        "drop_newest, as before"
+    );
+    let front =
+        json!({"name": "front", "sha256": sse_relay::auth::hash_of("front"), "subscribe": ["qg"]});
+    let example = Example::start(
+        &format!("{yaml}\nstream: {{maxQueueBytes: 128Ki}}\n"),
+        json!({"tokens": [front]}),
+    );
+    let mut slow = example.stream("/qg/live", &[FRONT]);
+    let padding = "x".repeat(50_000);
+    let publish = |n: usize| {
+        let data = json!({"n": n, "padding": padding});
+        let event = json!({"event": "vehicle_position_update", "data": data});
+        example.publish("qg", &event);
+    };
+    let mut published = 0;
+    while dropped(&example) < 10 {
+        assert!(published < 2000, "sockets do not take so much");
+        (published..published + 10).for_each(publish);
+        published += 10;
+    }
+    let kept = published - dropped(&example);
+    let numbers: Vec<u64> = (0..kept).map(|_| next_number(&mut slow)).collect();
+    assert_eq!(numbers[0], 0);
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "in order");
+    assert!(
+        numbers.last() < Some(&(published as u64 - 1)),
+        "the newest is lost, and this dialect has no word for it"
+    );
+    publish(published);
+    assert_eq!(next_number(&mut slow), published as u64, "it goes on");
+    let told = example.relay.scrape();
+    assert!(!told.contains("sse_relay_gaps_total{reason=\"overflow\"} 0\n"));
+}

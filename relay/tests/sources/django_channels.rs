@@ -61,8 +61,21 @@ fn send(config: Value, group: &str, payloads: &[Value]) {
 }
 
 fn send_whole(config: Value, group: &str, messages: &[Value]) {
+    send_by("core", config, group, messages);
+}
+
+/// Sends by the pub/sub layer.
+fn publish(config: Value, group: &str, payloads: &[Value]) {
+    let messages: Vec<Value> = payloads
+        .iter()
+        .map(|payload| json!({"type": "broadcast", "payload": payload}))
+        .collect();
+    send_by("pubsub", config, group, &messages);
+}
+
+fn send_by(layer: &str, config: Value, group: &str, messages: &[Value]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/channels_send.py");
-    let order = json!({"layer": "core", "config": config, "group": group, "messages": messages});
+    let order = json!({"layer": layer, "config": config, "group": group, "messages": messages});
     let mut sender = Command::new(python())
         .arg(script)
         .stdin(Stdio::piped())
@@ -250,6 +263,83 @@ fn a_member_that_was_removed_joins_again_and_says_so() {
         let said = relay.output();
         said.contains("source.member_removed").then_some(())
     });
+}
+
+#[test]
+fn the_pub_sub_layer_is_heard_at_each_of_its_hosts_whichever_way_it_is_written() {
+    let servers = [Server::start(), Server::start()];
+    let all: Vec<&Server> = servers.iter().collect();
+    let relay = start(&all, &json!({"layer": "pubSub"}), &[]);
+    let payload = json!({"msg_type": "stf_gen", "f": 1.5, "z": null, "l": [1, "caf\u{e9}"]});
+    let config = |format: &str| json!({"hosts": hosts(&all), "serializer_format": format});
+    for format in ["msgpack", "json"] {
+        publish(
+            config(format),
+            "workflow_events",
+            std::slice::from_ref(&payload),
+        );
+    }
+    publish(config("msgpack"), "other", &[json!({"elsewhere": true})]);
+    publish(config("msgpack"), "nobodys", &[json!({"never": "seen"})]);
+    for event in events(&relay, "workflow_events", 2) {
+        let event: Value = serde_json::from_str(&event).unwrap();
+        assert_eq!(event, payload);
+    }
+    assert_eq!(events(&relay, "other", 1), [r#"{"elsewhere":true}"#]);
+    let check = check(&relay);
+    assert_eq!(
+        (&check["standing"], &check["promise"]),
+        (&"connected".into(), &"lossy".into())
+    );
+}
+
+#[test]
+fn the_pub_sub_layer_needs_its_key_counts_what_is_broken_and_comes_back() {
+    let mut server = Server::start();
+    let keys = json!({"layer": "pubSub", "encryptionKeys": [{"variable": "DJANGO_KEY"}]});
+    let relay = start(&[&server], &keys, &[]);
+    let config = |server: &Server, keys: Value| json!({"hosts": hosts(&[server]), "symmetric_encryption_keys": keys});
+    publish(
+        config(&server, json!(["another"])),
+        "workflow_events",
+        &numbers(0..1),
+    );
+    publish(
+        json!({"hosts": hosts(&[&server])}),
+        "workflow_events",
+        &numbers(1..2),
+    );
+    let mut resp = Resp::to(server.port).unwrap();
+    resp.command(&[
+        b"PUBLISH",
+        b"asgi__group__workflow_events",
+        b"gAAAAAnotours",
+    ])
+    .unwrap();
+    wait_for(&relay, &dropped("undecodable"), 3.0);
+    publish(
+        config(&server, json!(["mykey"])),
+        "workflow_events",
+        &numbers(2..3),
+    );
+    assert_eq!(events(&relay, "workflow_events", 1), [r#"{"n":2}"#]);
+    server.restart();
+    wait_until_connected(&relay, SOURCE);
+    until("its subscription", || {
+        let heard = server.cli(&["PUBSUB", "NUMSUB", "asgi__group__workflow_events"]);
+        (heard.lines().last() == Some("1")).then_some(())
+    });
+    publish(
+        config(&server, json!(["mykey"])),
+        "workflow_events",
+        &numbers(3..4),
+    );
+    assert_eq!(
+        events(&relay, "workflow_events", 2),
+        [r#"{"n":2}"#, r#"{"n":3}"#]
+    );
+    let said = relay.output();
+    assert!(!said.contains("mykey") && !said.contains("\"n\""), "{said}");
 }
 
 #[test]

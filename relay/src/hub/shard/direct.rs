@@ -4,12 +4,12 @@ use super::{
     Shard,
     stream::{Backlog, Tail, Then},
 };
-use crate::{frame::Frame, hub::open::Directed};
+use crate::hub::{direct_event::DirectEvent, open::Directed};
 use relay_config::Overflow;
 
 impl Shard {
     /// Hands an event to the stream with this number, behind all that waits for it.
-    pub(super) fn direct(&mut self, number: u64, frame: &Frame) -> Directed {
+    pub(super) fn direct(&mut self, number: u64, event: &DirectEvent) -> Directed {
         let Some(index) = self.by_number.get(&number).copied() else {
             return Directed::Gone;
         };
@@ -17,7 +17,7 @@ impl Shard {
             return Directed::Gone;
         };
         let key = &self.feeds.get(stream.feed).key;
-        let Some(frame) = key.direct(frame) else {
+        let Some(frame) = key.direct(event) else {
             // its dialect has nothing to say of it, as of such an event of a channel
             self.shared.hub.stats.unwritten.add(1);
             return Directed::Delivered;
@@ -44,6 +44,8 @@ impl Shard {
     }
 
     fn queue_behind_all(&mut self, index: u32, bytes: &[u8]) {
+        // what was dropped is told before what comes now
+        self.tell_dropped(index);
         let Some(stream) = self.stream(index) else {
             return;
         };
@@ -102,7 +104,7 @@ impl Backlog {
         match &mut self.tail {
             Tail::Frames { ends, .. } => ends.push((end, None)),
             // a gap that has something behind it cannot become wider
-            Tail::Gap { .. } => self.tail = Tail::Fixed,
+            Tail::Gap { .. } | Tail::Dropping { .. } => self.tail = Tail::Fixed,
             Tail::Fixed => {}
         }
     }

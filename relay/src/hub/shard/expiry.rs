@@ -3,12 +3,7 @@
 //! back in one moment.
 
 use super::{Shard, poller::Token};
-use crate::{
-    clock::unix_millis,
-    cursor::UnixMillis,
-    frame::{ExpiringData, Frame},
-    hub::open::CloseReason,
-};
+use crate::{clock::unix_millis, cursor::UnixMillis, hub::open::CloseReason};
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
@@ -83,23 +78,20 @@ impl Shard {
         }
     }
 
-    /// A stream that is busy or behind is not told, nor one of a route: its end comes all the same.
+    /// A stream that is busy or behind is not told, nor one of a route that says nothing of it: its end
+    /// comes all the same.
     fn tell_expiry(&mut self, index: u32, expires: UnixMillis) {
         let Some(stream) = self.stream(index) else {
             return;
         };
         let feed = self.feeds.get(stream.feed);
-        if !stream.is_at_rest(feed.log.end()) || feed.key.voice.is_some() {
+        if !stream.is_at_rest(feed.log.end()) {
             return;
         }
-        let left = expires.saturating_sub(unix_millis());
-        let data = ExpiringData {
-            in_seconds: left as f64 / 1000.0,
-        };
-        let bytes = Frame::control(None, "expiring", &data)
-            .bytes(feed.key.framing)
-            .to_vec();
-        self.whisper(index, &bytes);
+        let framing = feed.key.framing;
+        if let Some(frame) = feed.key.expiring(expires, unix_millis()) {
+            self.whisper(index, frame.bytes(framing));
+        }
     }
 }
 

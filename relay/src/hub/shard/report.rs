@@ -17,9 +17,9 @@ impl Shard {
             })
             .filter(|(_, stream)| stream.info.number > query.after)
             .filter(|(_, stream)| query.streams.matches(&stream.info))
-            .filter(|(_, stream)| match (&query.dialect, &stream.info.voice) {
+            .filter(|(_, stream)| match (&query.route, &stream.info.voice) {
                 (None, _) => true,
-                (Some(wanted), Some(voice)) => *wanted == voice.dialect,
+                (Some(route), Some(voice)) => *route == voice.dialect.route,
                 (Some(_), None) => false,
             })
             .collect();

@@ -5,7 +5,7 @@ use super::{
     feeds::{Feed, Finished},
     frames::Frames,
     poller::{CLOSED, Token},
-    stream::{Flow, Stream, Then},
+    stream::{Backlog, Flow, Stream, Then},
 };
 use crate::{
     channel::ChannelName,
@@ -17,6 +17,7 @@ use crate::{
         sink::{Sent, Sink},
         voice::Written,
     },
+    stats::DropReason,
 };
 use relay_config::{Access, Overflow};
 use rustix::{
@@ -187,6 +188,7 @@ impl Shard {
         stats.short_writes.add(pass.short_writes);
         stats.delivered.add(pass.frames);
         stats.delivered_bytes.add(pass.bytes);
+        stats.dropped.of(DropReason::Overflow).add(pass.dropped);
         if let Some(oldest) = self.feeds.get(index).round.oldest
             && pass.frames > 0
         {
@@ -208,6 +210,9 @@ impl Shard {
                 continue;
             };
             if stream.cursor == end {
+                continue;
+            }
+            if pass.drop_newest(feed, stream) {
                 continue;
             }
             if stream.flow.is_blocked() || stream.backlog.is_some() {
@@ -271,6 +276,10 @@ impl Shard {
                     Sent::Dead(reason) => return self.close(index, reason),
                 }
                 stream.flow = Flow::Open;
+                if backlog.dropping().is_some() {
+                    self.tell_dropped(index);
+                    continue;
+                }
                 let (then, failures) = (backlog.then, backlog.failures);
                 if then == Then::Wait {
                     return;
@@ -396,11 +405,28 @@ struct Pass {
     short_writes: u64,
     frames: u64,
     bytes: u64,
+    /// Frames that members are not sent, which drop what comes.
+    dropped: u64,
     dead: Vec<(u32, CloseReason)>,
     slow: Vec<u32>,
 }
 
 impl Pass {
+    /// Passes what has come, for a member that drops it until it has what waits for it; true if so.
+    fn drop_newest(&mut self, feed: &Feed, stream: &mut Stream) -> bool {
+        let drops = |backlog: &Backlog| backlog.dropping().is_some();
+        if !stream.backlog.as_deref().is_some_and(drops) {
+            return false;
+        }
+        let end = feed.log.end();
+        let passed = feed.log.frames_at(end) - feed.log.frames_at(stream.cursor);
+        stream.cursor = end;
+        stream.counts.pass(passed);
+        stream.counts.dropped += passed;
+        self.dropped += passed;
+        true
+    }
+
     /// One write of all that waits for a member.
     fn offer(&mut self, feed: &Feed, stream: &mut Stream, now: Instant) -> Sent {
         let (from, end) = (stream.cursor, feed.log.end());

@@ -5,6 +5,7 @@ use super::{
     stream::{Backlog, Tail, Then},
 };
 use crate::{
+    event_log::{Gaps, Standing},
     frame::{GapData, GapReason},
     hub::{feed::newest, inbox::Command, open::CloseReason},
     stats::DropReason,
@@ -28,9 +29,13 @@ impl Shard {
             Some(Then::Close(reason)) => return self.close(index, reason),
             _ => {}
         }
+        // the policy may be another since it began to drop
+        self.tell_dropped(index);
         let kept = match self.feeds.get(feed).overflow {
             Overflow::Disconnect => false,
             Overflow::DropOldest => self.drop_oldest(index),
+            Overflow::DropNewest => self.drop_newest(index),
+            Overflow::CatchUp => self.catch_up(index),
             Overflow::Coalesce => self.coalesce(index),
         };
         if !kept {
@@ -89,6 +94,99 @@ impl Shard {
             why: DropReason::Overflow,
         };
         self.jump(index, jump)
+    }
+
+    /// Keeps as much as may wait, and drops what comes until that is sent: see [`Pass::drop_newest`].
+    /// False when that cannot be done.
+    fn drop_newest(&mut self, index: u32) -> bool {
+        let max = self.shared.config.stream.max_queue_bytes.get();
+        let Some(stream) = self.stream(index) else {
+            return false;
+        };
+        let log = &self.feeds.get(stream.feed).log;
+        let mut bytes = stream
+            .backlog
+            .as_ref()
+            .map_or(Vec::new(), |backlog| backlog.waiting().to_vec());
+        let room = max.saturating_sub(bytes.len() as u64);
+        let kept = match log.keep_to(stream.cursor, room) {
+            Some(edge) => edge,
+            None if bytes.is_empty() => log.first_edge(stream.cursor),
+            None => log.frame_edge(stream.cursor),
+        };
+        bytes.extend_from_slice(log.between(stream.cursor, kept));
+        let jump = Jump {
+            bytes,
+            tail: Tail::Dropping {
+                after: log.last_before(kept),
+            },
+            target: log.end(),
+            skipped: log.frames_at(log.end()) - log.frames_at(kept),
+            why: DropReason::Overflow,
+        };
+        self.shared.hub.stats.gaps.of(GapReason::Overflow).add(1);
+        self.jump(index, jump)
+    }
+
+    /// What was dropped behind a backlog is told at its end, where a stream's dialect tells it.
+    pub(super) fn tell_dropped(&mut self, index: u32) {
+        let Some(stream) = self.stream(index) else {
+            return;
+        };
+        let Some(after) = stream.backlog.as_ref().and_then(|one| one.dropping()) else {
+            return;
+        };
+        let feed = self.feeds.get(stream.feed);
+        let until = feed.log.last_before(stream.cursor);
+        let gap = GapData {
+            reason: GapReason::Overflow,
+            certain: true,
+            after: after.clone(),
+            until: until.clone(),
+            channels: Vec::new(),
+        };
+        let frame = feed.key.gap(Some(&until.to_string()), &gap);
+        let bytes = frame
+            .as_ref()
+            .map_or(&[][..], |frame| frame.bytes(feed.key.framing));
+        self.account_bytes(bytes.len(), 0);
+        let backlog = self.stream_mut(index).and_then(|it| it.backlog.as_mut());
+        if let Some(backlog) = backlog {
+            backlog.bytes.extend_from_slice(bytes);
+            backlog.tail = Tail::Fixed;
+        }
+    }
+
+    /// Takes the stream out of its feed: what it has not got is read from the log once it has room.
+    /// False when that cannot be done.
+    fn catch_up(&mut self, index: u32) -> bool {
+        let Some(stream) = self.stream(index) else {
+            return false;
+        };
+        if !stream.has_joined() {
+            return false;
+        }
+        let log = &self.feeds.get(stream.feed).log;
+        let edge = log.frame_edge(stream.cursor);
+        let (mut bytes, mut frames) = match &stream.backlog {
+            Some(backlog) => (backlog.waiting().to_vec(), backlog.frames),
+            None => (Vec::new(), 0),
+        };
+        bytes.extend_from_slice(log.between(stream.cursor, edge));
+        frames += log.frames_at(edge) - log.frames_at(stream.cursor);
+        let standings = log.last_before(edge);
+        let standings = standings.iter().map(|after| Standing {
+            after,
+            gaps: Gaps::Report,
+        });
+        let (feed, backlog) = (
+            stream.feed,
+            Backlog::read(bytes, frames, standings.collect()),
+        );
+        self.leave(index);
+        self.set_backlog(index, backlog);
+        self.mark_dirty(feed); // for what nobody needs any more
+        true
     }
 
     /// Keeps only the newest event of each key for a stream that is behind. False when that is still

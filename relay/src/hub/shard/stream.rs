@@ -124,6 +124,8 @@ pub enum Tail {
     },
     /// A gap event from an offset on, and what it begins after. It may still become wider.
     Gap { from: usize, after: Places },
+    /// All that comes before these bytes are sent is dropped. A gap that begins after these places tells it then.
+    Dropping { after: Places },
 }
 
 /// Whether a page that is being read may be used.
@@ -198,6 +200,14 @@ impl Backlog {
         }
         let fixed = begins.unwrap_or(self.bytes.len());
         (&self.bytes[self.sent..fixed], frames)
+    }
+
+    /// What the gap begins after that is told behind the backlog, if everything is dropped meanwhile.
+    pub fn dropping(&self) -> Option<&Places> {
+        match &self.tail {
+            Tail::Dropping { after } => Some(after),
+            _ => None,
+        }
     }
 
     /// What is not sent before a gap event of which nothing was sent, and what that gap begins after;

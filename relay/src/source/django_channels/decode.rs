@@ -14,13 +14,19 @@ const CHANNELS: &str = "__asgi_channel__";
 /// The layer itself takes tokens that are so many seconds older than its messages may be.
 const GRACE: u64 = 10;
 
-/// What was sent.
+/// What lay in a mailbox.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Received {
     /// The random bytes, in hexadecimal.
     pub id: String,
     /// To which group.
     pub group: String,
+    pub sent: Sent,
+}
+
+/// What was sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
     /// `type` of the message.
     pub kind: Option<String>,
     /// The message as JSON, without what the layer added.
@@ -64,32 +70,39 @@ impl Decoder {
         expiry: Timespan,
     ) -> Result<Received, Undecodable> {
         let (random, rest) = member.split_at_checked(RANDOM).ok_or(Undecodable::Short)?;
-        let opened = match &self.keys {
-            Some(keys) => Some(keys.open(rest, now, expiry.std().as_secs() + GRACE)?),
-            None => None,
-        };
-        let value = read(opened.as_deref().unwrap_or(rest))?;
-        let Value::Map(entries) = value else {
-            return Err(Undecodable::NoMap);
-        };
+        let entries = self.entries(rest, now, Some(expiry.std().as_secs() + GRACE))?;
         let (added, sent): (Vec<_>, Vec<_>) = entries
             .into_iter()
             .partition(|(key, _)| key.as_str() == Some(CHANNELS));
-        let kind = sent
-            .iter()
-            .find(|(key, _)| key.as_str() == Some("type"))
-            .and_then(|(_, value)| value.as_str().map(str::to_owned));
-        let mut body = String::new();
-        write_map(&mut body, &sent)?;
         Ok(Received {
             id: random.iter().fold(String::new(), |mut id, byte| {
                 let _ = write!(id, "{byte:02x}"); // a String takes it
                 id
             }),
             group: self.group(added.first().map(|(_, value)| value)),
-            kind,
-            body,
+            sent: sent_of(&sent)?,
         })
+    }
+
+    /// What the pub/sub layer publishes: the message alone, of any age.
+    pub fn published(&self, payload: &[u8], now: u64) -> Result<Sent, Undecodable> {
+        sent_of(&self.entries(payload, now, None)?)
+    }
+
+    fn entries(
+        &self,
+        bytes: &[u8],
+        now: u64,
+        max_age: Option<u64>,
+    ) -> Result<Vec<(Value, Value)>, Undecodable> {
+        let opened = match &self.keys {
+            Some(keys) => Some(keys.open(bytes, now, max_age)?),
+            None => None,
+        };
+        match read(opened.as_deref().unwrap_or(bytes))? {
+            Value::Map(entries) => Ok(entries),
+            _ => Err(Undecodable::NoMap),
+        }
     }
 
     /// Of the channels that it was sent to, ours says which group it was.
@@ -102,6 +115,16 @@ impl Decoder {
         };
         found.unwrap_or_default()
     }
+}
+
+fn sent_of(entries: &[(Value, Value)]) -> Result<Sent, Undecodable> {
+    let kind = entries
+        .iter()
+        .find(|(key, _)| key.as_str() == Some("type"))
+        .and_then(|(_, value)| value.as_str().map(str::to_owned));
+    let mut body = String::new();
+    write_map(&mut body, entries)?;
+    Ok(Sent { kind, body })
 }
 
 /// Which of the two formats it is shows in its first byte.
@@ -203,9 +226,9 @@ mod tests {
         let received = decoder().decode(&golden(), 0, MINUTE).unwrap();
         assert_eq!(received.id, "e11535c772a193b479739ce2");
         assert_eq!(received.group, "g");
-        assert_eq!(received.kind.as_deref(), Some("broadcast"));
+        assert_eq!(received.sent.kind.as_deref(), Some("broadcast"));
         assert_eq!(
-            received.body,
+            received.sent.body,
             r#"{"type":"broadcast","payload":{"msg_type":"stf_gen","processed_by":"daq-simulator-agent","run_id":"run-2025-001","n":1,"f":1.5,"b":true,"z":null,"l":[1,"é"]}}"#
         );
     }
@@ -215,7 +238,10 @@ mod tests {
         let member = br#"123456789012{"type": "broadcast", "b": {"z": 1, "a": "\u00e9"}, "__asgi_channel__": "relay!g"}"#;
         let received = decoder().decode(member, 0, MINUTE).unwrap();
         assert_eq!(received.group, "g");
-        assert_eq!(received.body, r#"{"type":"broadcast","b":{"z":1,"a":"é"}}"#);
+        assert_eq!(
+            received.sent.body,
+            r#"{"type":"broadcast","b":{"z":1,"a":"é"}}"#
+        );
     }
 
     #[test]
@@ -258,12 +284,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_published_is_the_message_alone() {
+        let sent = decoder().published(b"\x82\xa4type\xa9broadcast\xa1n\x01", 0);
+        let sent = sent.unwrap();
+        assert_eq!(sent.kind.as_deref(), Some("broadcast"));
+        assert_eq!(sent.body, r#"{"type":"broadcast","n":1}"#);
+        let json = decoder().published(br#"{"type": "broadcast"}"#, 0).unwrap();
+        assert_eq!(json.body, r#"{"type":"broadcast"}"#);
+        assert!(decoder().published(b"", 0).is_err());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_message_or_a_reason(bytes in proptest::collection::vec(any::<u8>(), 0..80), first in 0x80_u8..0x90) {
             for member in [bytes.clone(), [&b"123456789012"[..], &[first], &bytes].concat()] {
+                if let Ok(sent) = decoder().published(&member, 0) {
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(&sent.body).is_ok());
+                }
                 if let Ok(received) = decoder().decode(&member, 0, MINUTE) {
-                    prop_assert!(serde_json::from_str::<serde_json::Value>(&received.body).is_ok());
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(&received.sent.body).is_ok());
                 }
             }
         }

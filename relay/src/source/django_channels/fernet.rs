@@ -50,8 +50,14 @@ impl Keys {
         Keys(texts.iter().map(key).collect())
     }
 
-    /// What a token holds, if it is at most `max_age` seconds old at `now`, in seconds since 1970.
-    pub fn open(&self, token: &[u8], now: u64, max_age: u64) -> Result<Vec<u8>, FernetError> {
+    /// What a token holds, if it is at most `max_age` seconds old at `now`, in seconds since 1970; without
+    /// one it may have any age.
+    pub fn open(
+        &self,
+        token: &[u8],
+        now: u64,
+        max_age: Option<u64>,
+    ) -> Result<Vec<u8>, FernetError> {
         let bytes = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
         let least = HEAD + IV + TAG;
         if bytes.first() != Some(&VERSION) || bytes.len() < least {
@@ -65,7 +71,7 @@ impl Keys {
         let mut time = [0; 8];
         time.copy_from_slice(&signed[1..HEAD]);
         let time = u64::from_be_bytes(time);
-        if time.saturating_add(max_age) < now {
+        if max_age.is_some_and(|age| time.saturating_add(age) < now) {
             return Err(FernetError::Expired);
         }
         if now.saturating_add(SKEW) < time {
@@ -89,7 +95,7 @@ mod tests {
 
     fn open(texts: &[&str], token: &[u8], now: u64) -> Result<Vec<u8>, FernetError> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        Keys::new(&texts).open(token, now, 70)
+        Keys::new(&texts).open(token, now, Some(70))
     }
 
     #[test]

@@ -22,6 +22,17 @@ pub struct Group {
 }
 
 impl Layout {
+    /// The names in Redis of the groups that the pub/sub layer publishes at a host, each with its group.
+    pub fn published_at(settings: &DjangoChannelsSource, host: usize) -> Vec<(String, String)> {
+        let names = settings.groups.iter().map(|group| {
+            let name = format!("{}__group__{group}", settings.prefix);
+            (name, group.clone())
+        });
+        names
+            .filter(|(name, _)| host_of(name, settings.hosts.len()) == host)
+            .collect()
+    }
+
     pub fn of(settings: &DjangoChannelsSource) -> Layout {
         let (prefix, hosts) = (&settings.prefix, settings.hosts.len());
         let channel = format!("{}!", settings.mailbox);
@@ -59,6 +70,24 @@ mod tests {
         let places = [1, 2, 3].map(|hosts| host_of("workflow_events", hosts));
         assert_eq!(places, [0, 1, 2]);
         assert!((1..64).all(|hosts| host_of("sse-relay!", hosts) < hosts));
+    }
+
+    #[test]
+    fn a_group_is_published_where_python_publishes_it() {
+        // of channels_redis 4.3.0 for asgi__group__workflow_events, whose place is 0x7c8
+        for (hosts, wanted) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
+            let hosts = vec![SourceRedis::default(); hosts];
+            let settings: DjangoChannelsSource = serde_json::from_value(
+                serde_json::json!({"hosts": hosts, "groups": ["workflow_events"]}),
+            )
+            .unwrap();
+            let found = (0..hosts.len())
+                .filter(|host| !Layout::published_at(&settings, *host).is_empty())
+                .collect::<Vec<_>>();
+            assert_eq!(found, [wanted]);
+            let (name, _) = &Layout::published_at(&settings, wanted)[0];
+            assert_eq!(name, "asgi__group__workflow_events");
+        }
     }
 
     #[test]
