@@ -33,9 +33,9 @@ golden: toolchain ## Write generated and golden files anew (then look at the dif
 crds: toolchain ## Write the CustomResourceDefinition anew, into crds/
 	UPDATE_GOLDEN=1 $(CARGO) test --package sse-relay-operator --test definition
 
-bench: toolchain servers ## Measure against the floor in one run; tables and charts in target/bench
+bench: toolchain servers python-clients ## Measure against the floor in one run; tables and charts in target/bench
 	$(CARGO) build --release --package relay-bench --package sse-relay
-	@target/release/relay-bench suite $(ARGS) || { code=$$?; test $$code -eq 3 || exit $$code; \
+	@PATH="$$(dirname "$$(sh scripts/install-python-clients.sh)"):$$PATH" target/release/relay-bench suite $(ARGS) || { code=$$?; test $$code -eq 3 || exit $$code; \
 	  echo "Nothing was lost; the table says which targets are not met yet."; }
 
 ROUNDS ?= 300

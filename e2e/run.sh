@@ -1,6 +1,6 @@
 #!/bin/bash
 # End to end on a real node: the chart by Helm 3, a relay, a stream through its Service, a change, replicas
-# with a Redis of their own, streams through real proxies, the end; then the chart by Helm 4, for one
+# with a Redis of their own, an archive in PostgreSQL, streams through real proxies, the end; then the chart by Helm 4, for one
 # namespace. KEEP=1 leaves the node as it is. It needs root.
 set -euo pipefail
 # not the node of make cluster
@@ -10,10 +10,12 @@ cluster=$here/../scripts/cluster.sh
 work=$(mktemp -d)
 subscriber=
 . "$here/ways-in.sh"
+. "$here/archive.sh"
 finish() {
   code=$?
   [ -z "$subscriber" ] || kill "$subscriber" 2>/dev/null || true
   stop_proxies
+  stop_postgres
   if [ $code != 0 ]; then
     echo "e2e: failed; what the cluster says:" >&2
     "$cluster" run kubectl get pods,sserelays,events -A -o wide >&2 || true
@@ -114,8 +116,14 @@ kubectl delete sserelay shared >/dev/null
 claims_gone() { [ -z "$(kubectl get statefulsets,persistentvolumeclaims,pods,secrets -l app.kubernetes.io/instance=shared -o name)" ]; }
 await "its Redis and its volume's claim are gone" claims_gone
 
-step "streams pass through Traefik, and through Contour and Envoy, by Ingress and by HTTPRoute"
+step "what a relay is told stands in its archive in PostgreSQL"
+start_postgres
+keeps_an_archive
+stop_postgres
+
+step "streams pass through Traefik, and through Contour and Envoy, by Ingress and by HTTPRoute, and the operator proves it"
 start_proxies
+tell_the_operator
 ways_in
 stop_proxies
 kubectl delete sserelays --all -n ways >/dev/null

@@ -29,7 +29,7 @@ start_proxies() {
   "$cluster" run "$certificates" ways >"$work/cert-manager.log" 2>&1 &
   proxies+=($!)
   "$cluster" run "$programs/traefik" --global.checknewversion=false --global.sendanonymoususage=false \
-    --entrypoints.web.address=:7000 --entrypoints.websecure.address=:7443 \
+    --entrypoints.web.address=:80 --entrypoints.websecure.address=:443 \
     --providers.kubernetesingress=true --providers.kubernetesgateway=true >"$work/traefik.log" 2>&1 &
   proxies+=($!)
   printf 'gateway: {gatewayRef: {namespace: ways, name: contour}}\ndisablePermitInsecure: false\n' >"$work/contour.yaml"
@@ -42,6 +42,16 @@ start_proxies() {
   "$cluster" run "$programs/envoy" --config-path "$work/envoy.json" --service-cluster contour --service-node e2e \
     --concurrency 1 --base-id 77 --log-level warning >"$work/envoy.log" 2>&1 &
   proxies+=($!)
+}
+
+# The operator learns where the hosts are and whose certificates to believe, which no world outside tells
+# it here, by an upgrade of its chart.
+tell_the_operator() {
+  kubectl create configmap -n sse-relay-system authorities --from-file="ca.crt=$work/tls.crt" >/dev/null
+  "$cluster" run helm3 upgrade sse-relay-operator "$here/../charts/sse-relay-operator" --namespace sse-relay-system \
+    --reset-then-reuse-values --wait --timeout 3m --set trust.configMap=authorities \
+    --set "hostAliases[0].ip=$("$cluster" run kubectl get node node -o 'jsonpath={.status.addresses[?(@.type=="InternalIP")].address}')" \
+    --set 'hostAliases[0].hostnames={traefik.example.com,gateway.example.com}' >/dev/null
 }
 
 of_way() { kubectl get secret -n ways "$1-tokens" -o "jsonpath={.data.$2}" | base64 -d; }
@@ -77,8 +87,8 @@ published() { # relay, text: it arrives at the stream
 ways_in() {
   local relay code since
   declare -A ways=(
-    [traefik-ingress]=https://traefik.example.com:7443
-    [traefik-gateway]=http://gateway.example.com:7000
+    [traefik-ingress]=https://traefik.example.com
+    [traefik-gateway]=http://gateway.example.com
     [contour-ingress]=https://contour.example.com:8443
     [contour-gateway]=http://route.example.com:8080
   )
@@ -102,6 +112,10 @@ ways_in() {
   # older than the 15 s after which Envoy ends a response, unless it is told not to
   while [ $((SECONDS - since)) -lt 20 ]; do sleep 1; done
   for relay in "${!ways[@]}"; do published "$relay" late; done
+  # at their very addresses, one of them by https: each is watched for 65 s
+  for relay in traefik-ingress traefik-gateway; do
+    kubectl wait -n ways --for=condition=StreamingVerified "sserelay/$relay" --timeout=5m >/dev/null
+  done
 }
 
 stop_proxies() {

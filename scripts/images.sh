@@ -8,12 +8,20 @@ case $(uname -m) in x86_64) here=amd64 ;; aarch64) here=arm64 ;; *) here=$(uname
 arch=${ARCH:-$here}
 target=${CARGO_TARGET_DIR:-target}
 
+# where it may; quietly
+install_package() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+  install="env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $1"
+  $install >/dev/null 2>&1 || { apt-get -o DPkg::Lock::Timeout=300 update >/dev/null && $install >/dev/null; }
+}
+
 # for another machine: with its standard library, which rustup has, and a linker for it
 build_for() {
   triple=$1-unknown-linux-gnu
   linker=$1-linux-gnu-gcc
-  command -v "$linker" >/dev/null 2>&1 || {
-    echo "$linker is missing; it links programs for $arch (Debian: apt-get install gcc-$(echo "$1" | tr _ -)-linux-gnu)." >&2
+  package=gcc-$(echo "$1" | tr _ -)-linux-gnu
+  command -v "$linker" >/dev/null 2>&1 || install_package "$package" || {
+    echo "$linker is missing; it links programs for $arch (Debian: apt-get install $package)." >&2
     exit 1
   }
   rustup target add "$triple"

@@ -2,6 +2,7 @@
 
 pub mod nchan;
 pub mod pushpin;
+pub mod sse_relay_server;
 
 use std::path::{Path, PathBuf};
 

@@ -13,21 +13,26 @@ pub enum Contender {
     Relay,
     Nchan,
     Pushpin,
+    SseRelayServer,
 }
 
 impl Contender {
-    pub const ALL: [Contender; 5] = [
+    pub const ALL: [Contender; 6] = [
         Contender::Floor,
         Contender::FloorBatched,
         Contender::Relay,
         Contender::Nchan,
         Contender::Pushpin,
+        Contender::SseRelayServer,
     ];
 
     /// Whether it is a server of others.
     #[must_use]
     pub fn is_a_peer(self) -> bool {
-        matches!(self, Contender::Nchan | Contender::Pushpin)
+        matches!(
+            self,
+            Contender::Nchan | Contender::Pushpin | Contender::SseRelayServer
+        )
     }
 
     #[must_use]
@@ -38,6 +43,7 @@ impl Contender {
             Contender::Relay => "relay",
             Contender::Nchan => "nchan",
             Contender::Pushpin => "Pushpin",
+            Contender::SseRelayServer => "sse-relay-server",
         }
     }
 }
@@ -243,6 +249,14 @@ const ALL: &[Contender] = &[
     Contender::Pushpin,
 ];
 const RELAY: &[Contender] = &[Contender::Relay];
+/// sse-relay-server carries about a hundred streams, and no more.
+const WITH_A_HUNDRED_STREAMS: &[Contender] = &[
+    Contender::Floor,
+    Contender::Relay,
+    Contender::Nchan,
+    Contender::Pushpin,
+    Contender::SseRelayServer,
+];
 
 const ORDINARY: Variant = Variant {
     wire: Wire::Plain,
@@ -445,7 +459,7 @@ pub const SCENARIOS: &[Scenario] = &[
             connections: 1,
         },
         point: None,
-        contenders: ALL,
+        contenders: WITH_A_HUNDRED_STREAMS,
         criteria: &[
             ratio("cpu_us_per_event", Some(1.3)),
             ratio("latency_p99_ms", None),

@@ -11,7 +11,7 @@ use crate::load::generator::{LoadError, Publishing};
 use crate::load::subscribers::Subscribers;
 use crate::machine::{self, Cores, Machine};
 use crate::measure::{self, Run, Target};
-use crate::peers::{Peer, nchan, pushpin};
+use crate::peers::{Peer, nchan, pushpin, sse_relay_server};
 use crate::process::{Process, ProcessError, Readiness, Tree, free_port};
 use crate::relay;
 use crate::report::{ContenderResult, Results, ScenarioResult, markdown, svg};
@@ -302,7 +302,9 @@ fn start(
 ) -> Result<(Target, Processes), RunError> {
     match (contender, &options.subject) {
         (Contender::Floor | Contender::FloorBatched, _) => start_floor(contender, options, core),
-        (Contender::Nchan | Contender::Pushpin, _) => start_peer(contender, options, core),
+        (Contender::Nchan | Contender::Pushpin | Contender::SseRelayServer, _) => {
+            start_peer(contender, options, core)
+        }
         (Contender::Relay, Subject::Running { base, tree }) => {
             let target = target(base, *tree, Publishing::default(), Subscribers::default())?;
             Ok((target, (Vec::new(), None)))
@@ -419,6 +421,7 @@ fn prepare(contender: Contender, folder: &Path) -> io::Result<Option<Peer>> {
     match contender {
         Contender::Nchan => nchan::prepare(folder),
         Contender::Pushpin => pushpin::prepare(folder),
+        Contender::SseRelayServer => sse_relay_server::prepare(),
         Contender::Floor | Contender::FloorBatched | Contender::Relay => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ pub mod difference;
 mod storage;
 mod trouble;
 
-pub use trouble::{Part, Trouble, classify};
+pub use trouble::{Part, Trouble, classify, namespace_goes};
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -24,7 +24,7 @@ pub struct Applied {
     pub removed: usize,
     /// Objects of which somebody else had changed what is ours, and who.
     pub healed: Vec<Healed>,
-    /// What could not be done.
+    /// What could not be done; with [`Part::Namespace`] among it, nothing else was tried.
     pub troubles: Vec<Trouble>,
     /// The Deployment as it is now.
     pub deployment: Option<DynamicObject>,
@@ -78,7 +78,11 @@ pub async fn apply(client: &Client, owner: &Owner<'_>, desired: &[DynamicObject]
         }
         let known = live.iter().find(|there| same(there, object));
         if let Err(trouble) = one(client, owner, object, known, &mut applied).await {
+            let part = trouble.part;
             applied.troubles.push(trouble);
+            if part == Part::Namespace {
+                return applied;
+            }
         }
     }
     for object in &live {

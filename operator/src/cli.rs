@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
 use crate::controller_profile::Controller;
+use crate::gateway_profile::Implementation;
 
 /// Runs sse-relay on Kubernetes.
 #[derive(Debug, Parser)]
@@ -30,11 +31,18 @@ pub enum Command {
     Crd,
     /// Print the objects of an SseRelay, without a cluster
     Render(render::Args),
-    /// Say what a controller needs so that streams pass through it, and why
-    Explain {
-        /// The ingress controller
-        controller: Controller,
-    },
+    /// Say what an ingress controller or a Gateway gets so that streams pass through it, and why
+    Explain(explain::Args),
+}
+
+impl ValueEnum for Implementation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
 }
 
 impl ValueEnum for Controller {
@@ -76,6 +84,6 @@ pub fn output(command: Command) -> anyhow::Result<String> {
         Command::Check(args) => check::check(&args),
         Command::Crd => Ok(crate::crd::yaml()),
         Command::Render(args) => render::render(&args),
-        Command::Explain { controller } => Ok(explain::explain(controller)),
+        Command::Explain(args) => Ok(explain::explain(&args)),
     }
 }

@@ -10,7 +10,7 @@ mod nginx;
 mod others;
 mod setting;
 
-pub use setting::{Https, Idle, Note, Profile, Setting, Severity, Wishes};
+pub use setting::{Companion, Https, Idle, Note, Profile, Setting, Severity, Wishes};
 
 use kube::core::GroupVersionKind;
 use schemars::JsonSchema;
@@ -209,7 +209,7 @@ mod tests {
             let kinds: Vec<GroupVersionKind> = profile
                 .objects
                 .iter()
-                .map(|object| object.types.clone().unwrap().try_into().unwrap())
+                .map(|companion| companion.object.types.clone().unwrap().try_into().unwrap())
                 .collect();
             assert_eq!(kinds, controller.kinds(), "{}", controller.as_str());
         }

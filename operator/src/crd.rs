@@ -3,6 +3,7 @@
 //! Every type here deserializes whatever the schema admits: texts with a meaning stay texts until
 //! [`crate::validate`] reads them, so that one odd resource can never stop the watch on all.
 
+mod archive;
 mod auth;
 mod autoscaling;
 mod channels;
@@ -20,6 +21,7 @@ mod policy;
 mod proxies;
 mod redis;
 mod rollout;
+mod server;
 mod status;
 mod streaming_check;
 mod text;
@@ -27,6 +29,7 @@ mod tls;
 mod traces;
 mod verbatim;
 
+pub use archive::{Archive, Postgres};
 pub use auth::{Anonymous, Auth, Right, SecretKey, ServiceAccounts, Token};
 pub use autoscaling::{Autoscaling, Scaling, StreamScaling};
 pub use channels::{Access, Channel, Overflow, Retention, RetentionOverride};
@@ -43,10 +46,10 @@ pub use pod::{Image, PodTemplate, PullPolicy, PullSecret};
 pub use policy::{DisruptionBudget, NetworkPolicy};
 pub use proxies::{ForwardedHeader, Plaintext, Proxies, ProxyProtocol};
 pub use redis::{
-    Authorities, Cluster, DeletionPolicy, ExternalRedis, KeyKind, ManagedRedis, Redis,
-    RedisCredentials, RedisTls, Sentinel, Standalone, Storage,
+    Cluster, DeletionPolicy, ExternalRedis, ManagedRedis, Redis, Sentinel, Standalone, Storage,
 };
 pub use rollout::{Rollout, Strategy};
+pub use server::{Authorities, KeyKind, ServerCredentials, ServerTls};
 pub use status::{
     Condition, ConditionStatus, ConditionType, Effective, Pinned, Reason, SseRelayStatus,
 };
@@ -54,7 +57,7 @@ pub use streaming_check::StreamingCheck;
 pub use text::{Bytes, Span};
 pub use tls::{CertificateRule, ClientAuth, Tls, TlsVersion};
 pub use traces::Traces;
-pub use verbatim::{File, Route, Source};
+pub use verbatim::{File, Route, Settings, Source};
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -154,6 +157,9 @@ pub struct SseRelaySpec {
     /// Where the log is kept. Left out, it is in the memory of the one replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Redis>,
+    /// A long-term copy of events in PostgreSQL. Left out, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
     /// How much of each channel the log keeps: whatever bound is reached first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
@@ -222,6 +228,9 @@ pub struct SseRelaySpec {
     /// Objects for those who watch the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
+    /// What else the relay can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
     /// How replicas are replaced, and how their streams leave them.
     #[serde(default)]
     pub rollout: Rollout,

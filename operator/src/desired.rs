@@ -77,7 +77,6 @@ pub struct Desired {
 /// Every object that `valid` needs.
 #[must_use]
 pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
-    let route = valid.route.as_ref();
     Desired {
         deployment: deployment::build(valid),
         config_map: config_map::build(valid),
@@ -95,17 +94,17 @@ pub fn desired(valid: &Valid, generated: &Generated) -> Desired {
         redis: redis::build(valid, &generated.redis),
         of_controller: valid
             .profile()
-            .map_or_else(Vec::new, |profile| profile.objects.clone()),
-        http_route: valid
-            .gateway
-            .as_ref()
-            .map(|route| http_route::build(valid, route)),
+            .into_iter()
+            .flat_map(|profile| &profile.objects)
+            .map(|companion| companion.object.clone())
+            .collect(),
+        http_route: http_route::build(valid),
         pod_monitor: monitoring::pod_monitor(valid),
         rule: monitoring::rule(valid),
         dashboard: monitoring::dashboard(valid),
         autoscaler: scaling::hpa(valid),
         scaled_object: scaling::scaled_object(valid),
-        ingress: route.map(|route| ingress::build(valid, route)),
+        ingress: ingress::build(valid),
     }
 }
 

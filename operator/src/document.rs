@@ -1,10 +1,13 @@
 //! The relay's configuration, as the resource asks for it.
 
+mod archive;
 mod connections;
 mod forward;
 pub mod jwt;
 mod limits;
 mod redis;
+mod server;
+pub mod settings;
 mod tls;
 mod verbatim;
 
@@ -131,12 +134,20 @@ pub fn configuration(
     config.routes = verbatim::read("routes", routes, &mut unread);
     let sources = spec.sources.iter().map(|source| &source.0);
     config.sources = verbatim::read("sources", sources, &mut unread);
+    verbatim::missing(&spec.sources, &spec.files, &mut unread);
     connections(&mut config, spec, &mut unread);
     config.redis = spec
         .redis
         .as_ref()
         .map(|from| redis::redis(from, given.names, given.texts, &mut unread));
+    config.archive = spec
+        .archive
+        .as_ref()
+        .map(|from| archive::archive(from, given.names, given.texts, &mut unread));
     stream(&mut config, spec, &mut unread);
+    if let Some(from) = &spec.settings {
+        config = settings::settings(config, &from.0, &mut unread);
+    }
     let sizing = Sizing::of(
         u64::try_from(spec.max_streams).unwrap_or(0),
         match config.redis {
@@ -496,7 +507,7 @@ fn without(document: &mut Value, defaults: &Value) {
 /// Where the resource has what the configuration calls `path`.
 #[must_use]
 pub fn path_in_resource(path: &str) -> String {
-    const MOVED: [(&str, &str); 15] = [
+    const MOVED: [(&str, &str); 16] = [
         ("drain.window", "rollout.drainWindow"),
         ("drain.propagation", "rollout.propagation"),
         ("drain.timeout", "rollout.drainWindow"),
@@ -507,12 +518,16 @@ pub fn path_in_resource(path: &str) -> String {
         ("stream.maxMemory", "limits.queueMemory"),
         ("stream.maxChannels", "limits.channelsPerStream"),
         ("stream.maxAge", "limits.streamAge"),
+        ("archive.postgres.url", "archive.postgres.host"),
         ("environment", "logging.environment"),
         ("tls.certificate", "tls.secretName"),
         ("tls.key", "tls.secretName"),
         ("traces.headersFile", "traces.headers"),
         ("traces.caFile", "traces.ca"),
     ];
+    if settings::FIELDS.contains(&path) {
+        return format!("settings.{path}");
+    }
     if let Some(rest) = path.strip_prefix("redis.") {
         return in_redis(rest);
     }

@@ -3,11 +3,10 @@
 //! The route itself asks for requests without an end (`timeouts.request: 0s`); the rest is in policies
 //! of each implementation's own, or for its administrator.
 
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use relay_config::Timespan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::controller_profile::{Controller, Idle, Profile, Severity, Wishes};
 
@@ -132,16 +131,17 @@ const MANY: &str = "each stream is a request that stays; the default is 1024";
 fn envoy_gateway(wishes: &Wishes<'_>) -> Profile {
     let mut profile = Profile::new(Idle::Unlimited);
     let most = u32::MAX;
-    profile.objects.push(object(
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy"),
-        json!({
+        ("gateway.envoyproxy.io", "v1alpha1", "BackendTrafficPolicy"),
+        &json!({
             "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": wishes.name }],
             "circuitBreaker": { "maxConnections": most, "maxParallelRequests": most, "maxPendingRequests": most },
             "loadBalancer": { "type": "LeastRequest" },
             "timeout": { "http": { "requestTimeout": "0s" } },
         }),
-    ));
+        "each stream is a request that stays; the default is 1024",
+    );
     profile
 }
 
@@ -152,21 +152,22 @@ fn gke(wishes: &Wishes<'_>) -> Profile {
         "Google ends every stream after a day at the latest; clients resume by themselves",
     );
     let target = json!({ "group": "", "kind": "Service", "name": wishes.name });
-    profile.objects.push(object(
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("networking.gke.io", "v1", "GCPBackendPolicy"),
-        json!({
+        ("networking.gke.io", "v1", "GCPBackendPolicy"),
+        &json!({
             "default": {
                 "timeoutSec": 86_400,
                 "connectionDraining": { "drainingTimeoutSec": wishes.drain_seconds.min(MAX_DRAIN) },
             },
             "targetRef": target,
         }),
-    ));
-    profile.objects.push(object(
+        "every response would end after 30s",
+    );
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("networking.gke.io", "v1", "HealthCheckPolicy"),
-        json!({
+        ("networking.gke.io", "v1", "HealthCheckPolicy"),
+        &json!({
             "default": {
                 "checkIntervalSec": 10,
                 "timeoutSec": 5,
@@ -174,7 +175,8 @@ fn gke(wishes: &Wishes<'_>) -> Profile {
             },
             "targetRef": target,
         }),
-    ));
+        "pods would be asked for `/`, and be taken for dead",
+    );
     profile
 }
 
@@ -187,20 +189,21 @@ fn aws(wishes: &Wishes<'_>) -> Profile {
     );
     let drain = wishes.drain_seconds.min(MAX_DRAIN).to_string();
     let attribute = |key: &str, value: &str| json!({ "key": key, "value": value });
-    profile.objects.push(object(
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("gateway.k8s.aws", "v1beta1", "LoadBalancerConfiguration"),
-        json!({
+        ("gateway.k8s.aws", "v1beta1", "LoadBalancerConfiguration"),
+        &json!({
             "loadBalancerAttributes": [
                 attribute("client_keep_alive.seconds", "3600"),
                 attribute("idle_timeout.timeout_seconds", "4000"),
             ],
         }),
-    ));
-    profile.objects.push(object(
+        "it stands ready for the Gateway to name: a stream may be silent for 4000s instead of 60s",
+    );
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("gateway.k8s.aws", "v1beta1", "TargetGroupConfiguration"),
-        json!({
+        ("gateway.k8s.aws", "v1beta1", "TargetGroupConfiguration"),
+        &json!({
             "targetReference": { "name": wishes.name },
             "defaultConfiguration": {
                 "targetType": "ip",
@@ -212,7 +215,8 @@ fn aws(wishes: &Wishes<'_>) -> Profile {
                 ],
             },
         }),
-    ));
+        "pods are reached by their own addresses, asked for /health, and have the time to drain",
+    );
     profile
 }
 
@@ -222,30 +226,25 @@ fn nginx(wishes: &Wishes<'_>) -> Profile {
         Severity::Advice,
         "nginx cuts a stream after 60s without a byte (`proxy_read_timeout`); heartbeats keep it open",
     );
-    profile.objects.push(object(
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("gateway.nginx.org", "v1alpha1", "ProxySettingsPolicy"),
-        json!({
+        ("gateway.nginx.org", "v1alpha1", "ProxySettingsPolicy"),
+        &json!({
             "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": wishes.name }],
             "buffering": { "disable": true },
         }),
-    ));
-    profile.objects.push(object(
+        "nginx would hold events back in its buffers",
+    );
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("gateway.nginx.org", "v1alpha1", "UpstreamSettingsPolicy"),
-        json!({
+        ("gateway.nginx.org", "v1alpha1", "UpstreamSettingsPolicy"),
+        &json!({
             "targetRefs": [{ "group": "core", "kind": "Service", "name": wishes.name }],
             "loadBalancingMethod": "least_conn",
         }),
-    ));
+        "a replica that was just started would get no more streams than one that is full",
+    );
     profile
-}
-
-/// An object of a kind that only that implementation has, named like the relay.
-fn object(wishes: &Wishes<'_>, kind: &GroupVersionKind, spec: Value) -> DynamicObject {
-    DynamicObject::new(wishes.name, &ApiResource::from_gvk(kind))
-        .within(wishes.namespace)
-        .data(json!({ "spec": spec }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Keys of Secrets and ConfigMaps that a resource names, and what each is for.
 
+pub mod archive;
 pub mod auth;
 pub mod redis;
+pub mod server;
 pub mod tls;
 
 use std::fmt;
@@ -83,6 +85,7 @@ pub fn references(spec: &SseRelaySpec) -> Vec<Reference> {
     }));
     auth::references(spec, &mut found);
     redis::references(spec, &mut found);
+    archive::references(spec, &mut found);
     tls::references(spec, &mut found);
     found
 }

@@ -1,6 +1,7 @@
 //! What is reported about a relay, as a pure function of what was found and done.
 
 mod conditions;
+mod effective;
 mod observed;
 mod redis;
 mod rollout;
@@ -12,13 +13,12 @@ pub use observed::{Heard, Observed, observed, without_observed};
 pub use rollout::{PodTrouble, Rollout, rollout, trouble};
 pub use scaling::Scaled;
 
+use self::effective::{effective, url};
 use kube::core::DynamicObject;
 
 use crate::apply::{Part, Trouble};
-use crate::controller_profile::Idle;
 use crate::crd::{
-    ConditionStatus as Holds, ConditionType as About, Effective, Pinned, Reason, Scheme, SseRelay,
-    SseRelayStatus,
+    ConditionStatus as Holds, ConditionType as About, Pinned, Reason, SseRelay, SseRelayStatus,
 };
 use crate::names::Names;
 use crate::validate::{Fault, Valid};
@@ -269,53 +269,4 @@ fn route(valid: &Valid, troubles: &[Trouble], refused: Option<&str>) -> Option<F
             &doubt.message,
         ),
     })
-}
-
-fn url(valid: &Valid) -> String {
-    if let Some(route) = &valid.gateway {
-        let scheme = match route.gateway.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        let host = route.gateway.hostnames.first().map_or("", String::as_str);
-        return format!("{scheme}://{host}");
-    }
-    let Some(route) = &valid.route else {
-        let scheme = match valid.spec.tls {
-            Some(_) => "https",
-            None => "http",
-        };
-        return format!("{scheme}://{}.{}", valid.names.relay, valid.names.namespace);
-    };
-    let scheme = match route.ingress.tls {
-        Some(_) => "https",
-        None => "http",
-    };
-    let host = route.ingress.hosts.first().map_or("", String::as_str);
-    format!("{scheme}://{host}")
-}
-
-fn effective(valid: &Valid, foreign: &[String]) -> Effective {
-    let route = valid.route.as_ref();
-    let gateway = valid.gateway.as_ref();
-    Effective {
-        image: valid.image.clone(),
-        replicas: valid.replicas,
-        memory: valid.sizing.memory.to_string(),
-        cpu: valid.sizing.cpu(),
-        connections: i64::try_from(valid.sizing.connections).unwrap_or(i64::MAX),
-        termination_grace_period: format!("{}s", valid.leaving.grace_seconds()),
-        redis_prefix: valid
-            .config
-            .redis
-            .as_ref()
-            .map(|redis| redis.prefix.clone()),
-        ingress_controller: route.map(|route| route.controller),
-        gateway: gateway.map(|route| route.implementation),
-        foreign_kinds: foreign.to_vec(),
-        idle_timeout: valid.profile().and_then(|profile| match profile.idle {
-            Idle::Unlimited => None,
-            Idle::Of(limit) => Some(limit.to_string()),
-        }),
-    }
 }

@@ -1,22 +1,24 @@
 //! Whether a resource can work with what it refers to; what it means, if it can.
 
 mod gateway;
+mod ingress;
+mod way_in;
 
-pub use gateway::GatewayRoute;
+pub use way_in::{By, Doubt, WayIn};
 
 use std::collections::BTreeMap;
 
 use relay_config::{ByteSize, Config};
 
-use self::gateway::by_gateway;
-use crate::controller_profile::{Controller, Https, Idle, Profile, Severity, Wishes};
-use crate::crd::{Exposed, Ingress, KeyKind, Pinned, Reason, SseRelay, SseRelaySpec};
+use self::way_in::{exposed, way_in};
+use crate::controller_profile::Profile;
+use crate::crd::{Exposed, KeyKind, Pinned, Reason, SseRelay, SseRelaySpec};
 use crate::desired::beginning;
 use crate::document::{self, Credentials, Given, Leaving, Unread, path_in_resource};
 use crate::names::Names;
 use crate::prove::wanted;
 use crate::references::{Key, Purpose, Reference, references};
-use crate::resolve::{Class, Found, Resolved};
+use crate::resolve::{Found, Resolved};
 use crate::scaling::{Aim, replicas};
 use crate::sizing::Sizing;
 use crate::tokens::Token;
@@ -42,27 +44,21 @@ pub struct Valid {
     pub image: String,
     /// The Redis that the operator runs for it.
     pub redis: Option<Store>,
-    /// The way in from outside, by an Ingress.
-    pub route: Option<Route>,
-    /// The way in from outside, by a Gateway.
-    pub gateway: Option<GatewayRoute>,
+    /// The way in from outside.
+    pub way_in: Option<WayIn>,
 }
 
 impl Valid {
     /// What the way in from outside needs.
     #[must_use]
     pub fn profile(&self) -> Option<&Profile> {
-        let by_gateway = self.gateway.as_ref().map(|route| &route.profile);
-        let by_ingress = self.route.as_ref().map(|route| &route.profile);
-        by_ingress.or(by_gateway)
+        self.way_in.as_ref().map(|way_in| &way_in.profile)
     }
 
     /// What stands against streaming well on the way in from outside.
     #[must_use]
     pub fn doubt(&self) -> Option<&Doubt> {
-        let by_gateway = self.gateway.as_ref().and_then(|route| route.doubt.as_ref());
-        let by_ingress = self.route.as_ref().and_then(|route| route.doubt.as_ref());
-        by_ingress.or(by_gateway)
+        self.way_in.as_ref()?.doubt.as_ref()
     }
 }
 
@@ -75,32 +71,6 @@ pub struct Store {
     pub memory: ByteSize,
     /// Size of its volume.
     pub size: ByteSize,
-}
-
-/// The way in from outside.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Route {
-    /// What was written.
-    pub ingress: Ingress,
-    /// What is shown, in order and once.
-    pub exposed: Vec<Exposed>,
-    /// The program that serves it.
-    pub controller: Controller,
-    /// What that needs.
-    pub profile: Profile,
-    /// What stands against streaming well, if anything does.
-    pub doubt: Option<Doubt>,
-}
-
-/// What stands against streaming well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// Whether streams will work: `None` if that cannot be known from here.
-    pub works: Option<bool>,
-    /// Why, in one word.
-    pub reason: Reason,
-    /// Why, and what to do.
-    pub message: String,
 }
 
 /// One thing that must be corrected before anything is changed.
@@ -141,13 +111,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
     }
     shown(spec, &config)?;
     let redis = store(spec, resolved)?;
-    let route = spec
-        .ingress
-        .as_ref()
-        .map(|ingress| route(&names, spec, ingress, resolved, &leaving, &config));
-    let gateway = spec.gateway.as_ref();
-    let gateway =
-        gateway.map(|gateway| by_gateway(&names, spec, gateway, resolved, &leaving, &config));
+    let way_in = way_in(&names, spec, resolved, &leaving, &config);
     Ok(Valid {
         version: spec
             .version
@@ -161,8 +125,7 @@ pub fn validate(relay: &SseRelay, resolved: &Resolved) -> Result<Valid, Vec<Faul
         sizing,
         leaving,
         redis,
-        route,
-        gateway,
+        way_in,
     })
 }
 
@@ -330,126 +293,4 @@ fn image(spec: &SseRelaySpec, resolved: &Resolved) -> String {
         (None, None, Some(digest)) if version == own => format!("{pinned}:{version}@{digest}"),
         (None, None, _) => format!("{pinned}:{version}"),
     }
-}
-
-fn route(
-    names: &Names,
-    spec: &SseRelaySpec,
-    ingress: &Ingress,
-    resolved: &Resolved,
-    leaving: &Leaving,
-    config: &Config,
-) -> Route {
-    let (controller, doubt) = controller(ingress, &resolved.class);
-    let profile = controller.profile(&Wishes {
-        name: &names.relay,
-        namespace: &names.namespace,
-        drain_seconds: leaving.drain_seconds(),
-        https: match ingress.tls {
-            Some(_) => Https::Redirect,
-            None => Https::Off,
-        },
-        annotations: &ingress.annotations,
-    });
-    let exposed = exposed(spec);
-    let doubt = doubt
-        .or_else(|| too_slow(controller.as_str(), profile.idle, config))
-        .or_else(|| noted(&profile));
-    Route {
-        ingress: ingress.clone(),
-        exposed,
-        controller,
-        profile,
-        doubt,
-    }
-}
-
-fn exposed(spec: &SseRelaySpec) -> Vec<Exposed> {
-    let exposed = spec.expose.clone();
-    let mut exposed = exposed.unwrap_or_else(|| vec![Exposed::Subscribe]);
-    exposed.sort_unstable();
-    exposed.dedup();
-    exposed
-}
-
-/// The program that serves the Ingress: as the resource names it, as its class says, or as it was
-/// before, so that a class that is away for a moment changes no annotation.
-fn controller(ingress: &Ingress, class: &Class) -> (Controller, Option<Doubt>) {
-    if let Some(named) = ingress.controller {
-        return (named, None);
-    }
-    let doubt = |works, reason, message: String| {
-        Some(Doubt {
-            works,
-            reason,
-            message,
-        })
-    };
-    match class {
-        Class::NotNeeded => (Controller::Generic, None),
-        Class::Found { name, controller } => match Controller::of_class(controller) {
-            Some(known) => (known, None),
-            None => (
-                Controller::Generic,
-                doubt(
-                    None,
-                    Reason::ControllerUnknown,
-                    format!("IngressClass `{name}` is served by `{controller}`, which is not known here; if it is one of the known controllers, name it in spec.ingress.controller, else `generic`"),
-                ),
-            ),
-        },
-        Class::Missing { name, before } => match (Controller::of_class_name(name), before) {
-            (Some(known), _) => (known, None),
-            (None, before) => (
-                before.unwrap_or(Controller::Generic),
-                doubt(
-                    Some(false),
-                    Reason::IngressClassNotFound,
-                    format!("there is no IngressClass `{name}`; correct spec.ingress.className, install the controller, or name it in spec.ingress.controller"),
-                ),
-            ),
-        },
-        Class::NoDefault { before } => (
-            before.unwrap_or(Controller::Generic),
-            doubt(
-                Some(false),
-                Reason::IngressClassNotFound,
-                "no IngressClass is the cluster's default; set spec.ingress.className".to_owned(),
-            ),
-        ),
-        Class::Forbidden { before } => (
-            before.unwrap_or(Controller::Generic),
-            doubt(
-                None,
-                Reason::ControllerUnknown,
-                "the operator may not read IngressClasses; name the controller in spec.ingress.controller".to_owned(),
-            ),
-        ),
-    }
-}
-
-fn too_slow(by: &str, idle: Idle, config: &Config) -> Option<Doubt> {
-    let half = idle.half()?;
-    let interval = config.heartbeat.interval;
-    (interval > half).then(|| Doubt {
-        works: Some(false),
-        reason: Reason::HeartbeatTooSlow,
-        message: format!(
-            "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to at most {half}",
-            by
-        ),
-    })
-}
-
-fn noted(profile: &Profile) -> Option<Doubt> {
-    let texts: Vec<&str> = profile.notes.iter().map(|note| note.text).collect();
-    let breaks = profile
-        .notes
-        .iter()
-        .any(|note| note.severity == Severity::Breaks);
-    (!texts.is_empty()).then(|| Doubt {
-        works: if breaks { None } else { Some(true) },
-        reason: Reason::NeedsAdministrator,
-        message: texts.join(". "),
-    })
 }

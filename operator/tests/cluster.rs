@@ -8,6 +8,7 @@ mod cluster {
     pub mod programs;
     pub mod server;
 
+    mod bad_input;
     mod change;
     mod chart;
     mod election;

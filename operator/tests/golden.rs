@@ -10,6 +10,7 @@ use relay_config::Config;
 use serde_json::Value;
 use sse_relay_operator::cli::{Cli, output};
 use sse_relay_operator::document;
+use sse_relay_operator::document::settings::NOT_IN_PODS;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -251,6 +252,48 @@ fn pods_are_replaced_only_for_what_a_running_relay_cannot_take() {
     assert_ne!(redis("a"), redis("b"));
 }
 
+/// Paths of all fields of the relay's configuration; a list, or a table by names, is one field.
+fn fields(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let either = schema["anyOf"].as_array().into_iter().flatten();
+    let mut sections = std::iter::once(schema).chain(either);
+    let Some(properties) = sections.find_map(|section| section["properties"].as_object()) else {
+        found.insert(path.trim_start_matches('.').to_owned());
+        return;
+    };
+    for (name, property) in properties {
+        fields(property, &format!("{path}.{name}"), found);
+    }
+}
+
+#[test]
+fn every_field_of_the_relay_s_configuration_can_be_written_or_it_is_said_why_not() {
+    let mut missing = BTreeSet::new();
+    fields(&relay_config::schema(), "", &mut missing);
+    assert!(missing.len() > 150, "found only {}", missing.len());
+    missing.retain(|field| {
+        let of_section = |(section, _): &(&str, &str)| {
+            let rest = field.strip_prefix(section);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !NOT_IN_PODS.iter().any(of_section)
+    });
+    for resource in resources() {
+        let objects = objects(&render(&resource));
+        let yaml = kind(&objects, "ConfigMap").unwrap()["data"]["relay.yaml"].clone();
+        let written: Value = serde_saphyr::from_str(yaml.as_str().unwrap()).unwrap();
+        missing.retain(|field| {
+            let place = field
+                .split('.')
+                .try_fold(&written, |place, name| place.get(name));
+            place.is_none()
+        });
+    }
+    assert!(
+        missing.is_empty(),
+        "no golden resource sets these to anything but their default: give the resource a field, or name them in FIELDS or NOT_IN_PODS of document/settings.rs, and write them in a golden file: {missing:#?}"
+    );
+}
+
 #[test]
 fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
@@ -285,6 +328,26 @@ fn a_resource_that_means_nothing_is_refused_with_what_to_do() {
             "spec.sources[0]: unknown field `redisStreams`",
         ),
         ("{sources: [{name: a}]}", "spec.sources[0]"),
+        (
+            "{sources: [{name: a, redisStream: {redis: {urlVariable: A}, streams: [a]}}]}",
+            "spec.sources[0].redisStream.redis.urlVariable: pods have no variables of yours",
+        ),
+        (
+            "{settings: {http: {maxBodyBytes: 1Mi}}}",
+            "spec.settings.http.maxBodyBytes: write it as spec.limits.bodyBytes",
+        ),
+        (
+            "{settings: {tickets: {max: 0}}}",
+            "spec.settings.tickets.max",
+        ),
+        (
+            "{archive: {postgres: {host: db, database: events, credentials: {name: s}}}}",
+            "spec.archive.postgres.credentials.username",
+        ),
+        (
+            "{archive: {postgres: {host: db, database: events}, retention: 1h}}",
+            "spec.archive.retention",
+        ),
         (
             "{routes: [{paths: ['/{a}'], channels: ['{a}']}], ingress: {hosts: [a.example.com], controller: contour}}",
             "spec.routes[0].paths: a path that begins with a parameter",

@@ -1,15 +1,20 @@
 //! Where a PostgreSQL server is, and who the relay is to it.
 
+mod url;
+
 use std::fmt;
 use std::path::PathBuf;
 
+use ::url::Url;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
+use crate::client_tls::ClientTls;
 use crate::timespan::Timespan;
 use crate::validate::Problem;
+
+pub use self::url::PostgresUrl;
 
 const PORT: u16 = 5432;
 const MIN_TIMEOUT: Timespan = Timespan::from_millis(10);
@@ -27,7 +32,8 @@ pub struct Postgres {
     #[schemars(example = &"postgres://postgres:5432/events")]
     pub url: String,
     /// Instead of `url`: name of an environment variable that holds the address with user, password
-    /// and `sslmode`, as other programs take it: `postgres://user:password@host/database?sslmode=require`.
+    /// and options such as `sslmode`, as other programs take it:
+    /// `postgres://user:password@host/database?sslmode=require`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"DATABASE_URL")]
     pub url_variable: Option<String>,
@@ -74,23 +80,8 @@ pub struct PostgresCredentials {
     pub password_variable: Option<String>,
 }
 
-/// TLS towards PostgreSQL. Files are PEM, and read again for every connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct PostgresTls {
-    /// Certificate authorities to trust instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// The client's certificate, with its chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-    /// The private key of `certificate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The name that the server's certificate must carry, if it is not the host of the address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-}
+/// TLS towards PostgreSQL.
+pub type PostgresTls = ClientTls;
 
 /// Where to connect, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,40 +121,6 @@ impl fmt::Display for PostgresTarget {
             PostgresAddress::Unix { directory, .. } => write!(f, "{}", directory.display())?,
         }
         write!(f, "/{}", self.database)
-    }
-}
-
-/// An address as other programs take it, with who one is there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PostgresUrl {
-    /// Where to connect.
-    pub target: PostgresTarget,
-    /// The user.
-    pub user: Option<String>,
-    /// The user's password.
-    pub password: Option<String>,
-    /// TLS, if it asks for that. Whatever it asks for, the server's certificate is checked.
-    pub tls: Option<PostgresTls>,
-}
-
-impl PostgresUrl {
-    /// # Errors
-    /// What is wrong, without the text, which may hold a password.
-    pub fn parse(text: &str) -> Result<PostgresUrl, &'static str> {
-        let url = Url::parse(text).map_err(|_| FORM)?;
-        let tls = match url.query() {
-            None | Some("sslmode=disable" | "sslmode=allow" | "sslmode=prefer") => None,
-            Some("sslmode=require" | "sslmode=verify-ca" | "sslmode=verify-full") => {
-                Some(PostgresTls::default())
-            }
-            Some(_) => return Err("has options of which only `sslmode` is understood"),
-        };
-        Ok(PostgresUrl {
-            target: target(&url)?,
-            user: decoded(url.username()).map(|user| Some(user).filter(|user| !user.is_empty()))?,
-            password: url.password().map(decoded).transpose()?,
-            tls,
-        })
     }
 }
 
@@ -290,28 +247,42 @@ fn decoded(text: &str) -> Result<String, &'static str> {
 }
 
 fn target(url: &Url) -> Result<PostgresTarget, &'static str> {
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err("must begin with `postgres://`");
-    }
+    let database = named_database(url)?;
+    let address = place(url)?;
+    Ok(PostgresTarget { address, database })
+}
+
+fn named_database(url: &Url) -> Result<String, &'static str> {
+    check_scheme(url)?;
     let database = decoded(url.path().trim_start_matches('/'))?;
     let is_name = (1..=MAX_POSTGRES_NAME).contains(&database.len());
     if !is_name || database.contains(['/', '\0']) || url.fragment().is_some() {
         return Err("must end with the name of a database, as in `/events`");
     }
-    let host = decoded(url.host_str().unwrap_or_default())?;
+    Ok(database)
+}
+
+fn check_scheme(url: &Url) -> Result<(), &'static str> {
+    match url.scheme() {
+        "postgres" | "postgresql" => Ok(()),
+        _ => Err("must begin with `postgres://`"),
+    }
+}
+
+fn place(url: &Url) -> Result<PostgresAddress, &'static str> {
+    check_scheme(url)?;
     let port = url.port().unwrap_or(PORT);
-    let address = match host.as_str() {
-        "" => return Err("names no host; write it as `postgres://host:5432/database`"),
-        path if path.starts_with('/') => PostgresAddress::Unix {
+    match decoded(url.host_str().unwrap_or_default())?.as_str() {
+        "" => Err("names no host; write it as `postgres://host:5432/database`"),
+        path if path.starts_with('/') => Ok(PostgresAddress::Unix {
             directory: path.into(),
             port,
-        },
-        host => PostgresAddress::Tcp {
+        }),
+        host => Ok(PostgresAddress::Tcp {
             host: host.trim_matches(['[', ']']).to_owned(),
             port,
-        },
-    };
-    Ok(PostgresTarget { address, database })
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -368,23 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_holds_an_address_with_user_password_and_sslmode() {
-        let url = PostgresUrl::parse("postgresql://a%40b:p%2Fw@db:5433/app?sslmode=require");
-        let url = url.ok().unwrap();
-        assert_eq!(url.target.to_string(), "db:5433/app");
-        assert_eq!(url.user.as_deref(), Some("a@b"));
-        assert_eq!(url.password.as_deref(), Some("p/w"));
-        assert!(url.tls.is_some());
-        let plain = PostgresUrl::parse("postgres://db/app").ok().unwrap();
-        assert!(plain.user.is_none() && plain.password.is_none() && plain.tls.is_none());
-        for wrong in [
-            "mysql://db/app",
-            "postgres://db/app?x=y",
-            "postgres://db",
-            "",
-        ] {
-            assert!(PostgresUrl::parse(wrong).is_err(), "{wrong}");
-        }
+    fn a_variable_is_instead_of_an_address() {
         let variable = |url: &str| Postgres {
             url: url.into(),
             url_variable: Some("DATABASE_URL".into()),

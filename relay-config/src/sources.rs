@@ -4,6 +4,7 @@ mod amqp;
 mod broker;
 mod django_channels;
 mod mapping;
+mod on_demand;
 mod postgres_listen;
 mod postgres_outbox;
 mod rabbitmq;
@@ -137,6 +138,7 @@ impl<'s> SourceKind<'s> {
     pub fn on_demand(self) -> &'s [String] {
         match self {
             Self::RedisPubSub(source) => &source.on_demand,
+            Self::PostgresListen(source) => &source.on_demand,
             _ => &[],
         }
     }

@@ -6,6 +6,7 @@
 //! misses is told as the gap that it would be without an archive.
 
 pub mod archived_log;
+pub mod checkup;
 pub mod coverage;
 pub mod error;
 pub mod filling;

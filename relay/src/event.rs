@@ -44,9 +44,9 @@ pub enum EventError {
     AttributeTwice(String),
 }
 
-/// The SSE event type. `message`, the default, is not written to the wire.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct EventType(Box<str>);
+/// The SSE event type; none is `message`, the default, which is not written to the wire.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct EventType(Option<Box<str>>);
 
 impl EventType {
     pub const DEFAULT: &str = "message";
@@ -54,26 +54,20 @@ impl EventType {
     /// An empty text is the default type, as for a browser.
     pub fn parse(text: &str) -> Result<EventType, EventError> {
         match text {
-            "" => Ok(EventType::default()),
+            "" | EventType::DEFAULT => Ok(EventType::default()),
             _ if text.len() > MAX_TYPE => Err(EventError::TypeTooLong(text.len())),
             _ if text.chars().any(char::is_control) => Err(EventError::TypeControl),
             _ if RESERVED_TYPES.contains(&text) => Err(EventError::TypeReserved(text.to_owned())),
-            _ => Ok(EventType(text.into())),
+            _ => Ok(EventType(Some(text.into()))),
         }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or(EventType::DEFAULT)
     }
 
     pub fn is_default(&self) -> bool {
-        &*self.0 == EventType::DEFAULT
-    }
-}
-
-impl Default for EventType {
-    fn default() -> Self {
-        EventType(EventType::DEFAULT.into())
+        self.0.is_none()
     }
 }
 
@@ -276,7 +270,10 @@ mod tests {
 
     #[test]
     fn types_that_could_be_fields_or_control_events_are_refused() {
-        assert_eq!(EventType::parse("").unwrap(), EventType::default());
+        for default in ["", "message"] {
+            assert_eq!(EventType::parse(default).unwrap(), EventType::default());
+        }
+        assert_eq!(EventType::default().as_str(), "message");
         assert!(EventType::parse("order created").is_ok());
         for bad in ["a\nb", "a\rb", "a\0b", "a\u{85}b"] {
             assert_eq!(

@@ -174,8 +174,22 @@ pub enum Gaps {
     Report,
     /// For who reads on: an earlier page told of what is missing up to here.
     ReportAfter(EventId),
-    /// For who asked for what there is.
+    /// For who asked for what the log has.
     Ignore,
+    /// For who asked for all that can be had, also of a longer memory than the log's: what came before
+    /// the first event of all is not missing. A log without one has no more to say than to `Ignore`.
+    SinceFirst,
+}
+
+/// A question for what a longer memory than the log's has.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    pub selectors: Arc<[Selector]>,
+    /// Only events before this one.
+    pub before: Place,
+    /// As those of [`Read`].
+    pub max_bytes: usize,
+    pub max_events: usize,
 }
 
 /// What a read gave: in each partition in order of ids, across partitions nearly so ([`merge`]).
@@ -300,6 +314,17 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// What selected channels have, merged.
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>>;
+
+    /// The last events before a place of those that only a longer memory has, in order of ids:
+    /// [`Completeness::More`] if there may be more before them. A log without one has none.
+    fn earlier(&self, _: Earlier) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(std::future::ready(Ok(Page {
+            gap: None,
+            entries: Vec::new(),
+            next: Standings::new(),
+            completeness: Completeness::Complete,
+        })))
+    }
 
     /// Whether a subscription to these channels that has everything up to `after` will never get
     /// another event: all of them have ended, and there is no pattern among them. Of channels that

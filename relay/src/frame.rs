@@ -8,7 +8,7 @@ use crate::{
     event::{Ending, Event},
     label::labels,
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use memchr::memchr_iter;
 use serde::Serialize;
 
@@ -34,18 +34,6 @@ pub enum Framing {
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 impl Frame {
-    fn of(blocks: &[u8]) -> Frame {
-        let head = format!("{:x}\r\n", blocks.len());
-        let mut chunk = Vec::with_capacity(head.len() + blocks.len() + 2);
-        chunk.extend_from_slice(head.as_bytes());
-        chunk.extend_from_slice(blocks);
-        chunk.extend_from_slice(b"\r\n");
-        Frame {
-            chunk: chunk.into(),
-            head: head.len() as u8,
-        }
-    }
-
     pub fn bytes(&self, framing: Framing) -> &[u8] {
         match framing {
             Framing::Chunked => &self.chunk,
@@ -64,14 +52,14 @@ impl Frame {
             block.field("id", id);
             block.control("end", &EndData { channel });
         }
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// An event for one stream alone: without an id, since it cannot be resumed.
     pub fn direct(event: &Event) -> Frame {
         let mut block = Block::with_capacity(event.size() + 32);
         block.event(event);
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// The blocks of a frame, to be made into one again by [`Frame::from_text`].
@@ -82,7 +70,9 @@ impl Frame {
 
     /// Of blocks that [`Frame::into_text`] gave.
     pub fn from_text(blocks: &str) -> Frame {
-        Frame::of(blocks.as_bytes())
+        let mut block = Block::with_capacity(blocks.len());
+        block.0.extend_from_slice(blocks.as_bytes());
+        block.framed()
     }
 
     /// Only the end of a channel, for a stream whose filter rejects the event that ends it.
@@ -90,7 +80,7 @@ impl Frame {
         let mut block = Block::with_capacity(64);
         block.field("id", id);
         block.control("end", &EndData { channel });
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// The first block of a stream: its reconnection time in milliseconds and its cursor. It has no
@@ -102,7 +92,7 @@ impl Frame {
         }
         block.field("retry", retry.to_string().as_bytes());
         block.end();
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// A heartbeat that no handler sees: a comment, and the current cursor where there is one.
@@ -113,7 +103,7 @@ impl Frame {
             block.field("id", cursor.as_bytes());
         }
         block.end();
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// A control event; `cursor`, when given, becomes the client's last event id.
@@ -123,7 +113,7 @@ impl Frame {
             block.field("id", cursor.as_bytes());
         }
         block.control(kind, data);
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// The last words to a stream that somebody ends: why, and the reconnection time in milliseconds.
@@ -131,7 +121,7 @@ impl Frame {
         let mut block = Block::with_capacity(64);
         block.field("retry", retry.to_string().as_bytes());
         block.control("end", &DismissalData { reason });
-        Frame::of(&block.0)
+        block.framed()
     }
 
     /// A new reconnection time, in milliseconds, for a stream that is about to close.
@@ -226,11 +216,40 @@ pub struct GapData {
     pub channels: Vec<String>,
 }
 
+/// Blocks, after room for the chunk's head: how long it is says only the end.
 struct Block(Vec<u8>);
+
+/// The longest head of a chunk: sixteen digits and a line end.
+const MAX_CHUNK_HEAD: usize = 18;
 
 impl Block {
     fn with_capacity(capacity: usize) -> Block {
-        Block(Vec::with_capacity(capacity))
+        let mut bytes = Vec::with_capacity(MAX_CHUNK_HEAD + capacity + 2);
+        bytes.resize(MAX_CHUNK_HEAD, 0);
+        Block(bytes)
+    }
+
+    /// The chunk, in the same memory.
+    fn framed(self) -> Frame {
+        let mut bytes = self.0;
+        let mut left = bytes.len() - MAX_CHUNK_HEAD;
+        let mut start = MAX_CHUNK_HEAD - 2;
+        bytes[start..MAX_CHUNK_HEAD].copy_from_slice(b"\r\n");
+        loop {
+            start -= 1;
+            bytes[start] = b"0123456789abcdef"[left % 16];
+            left /= 16;
+            if left == 0 {
+                break;
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        let mut chunk = Bytes::from(bytes);
+        chunk.advance(start);
+        Frame {
+            chunk,
+            head: (MAX_CHUNK_HEAD - start) as u8,
+        }
     }
 
     /// `value` holds no line end: ids, legal types and numbers are the callers' only values.

@@ -55,8 +55,9 @@ use axum::{
     routing::{MethodRouter, delete, get, post},
 };
 use channel_path::ChannelPath;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use problem::{Kind, Problem};
+use publish::body;
 use relay_config::Config;
 use std::{
     sync::{
@@ -163,6 +164,7 @@ impl App {
 }
 
 const HEALTH: &str = "/health";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Paths that everybody may ask, and that decide themselves about what they give.
 fn deciding() -> [(&'static str, MethodRouter<Arc<App>>); 13] {
@@ -233,52 +235,57 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match refused(&app, &request) {
+    match refused(&app, &request, client(&request)) {
         None => next.run(request).await,
         Some(answer) => answer,
     }
 }
 
 /// What every request must be, whatever it asks.
-fn refused(app: &App, request: &Request) -> Option<Response> {
+fn refused<B>(
+    app: &App,
+    request: &http::Request<B>,
+    client: forwarded::Client,
+) -> Option<Response> {
     let settings = app.settings();
-    plaintext::refused(&settings.proxies, request)
+    plaintext::refused(&settings.proxies, request, client)
         .or_else(|| {
             let caller = caller(request);
-            let allowed = app
-                .settings()
-                .openness
-                .allows(&caller, &app.settings().cors);
+            let allowed = settings.openness.allows(&caller, &settings.cors);
             let allowed = allowed.and_then(|()| {
                 identity::may_use_ambient(app, &caller, identity::Shown::of(request))
             });
             allowed.err().map(Problem::into_response)
         })
-        .or_else(|| limited::tries_too_often(app, request))
+        .or_else(|| limited::tries_too_often(app, request, client))
 }
 
 /// Whether [`publish_directly`] answers a request as the routes would.
-pub fn is_publish(request: &Request) -> bool {
+pub fn is_publish<B>(request: &http::Request<B>) -> bool {
     request.method() == Method::POST && published_channel(request.uri().path()).is_some()
 }
 
 /// A publish is what a busy relay is asked most often: the checks and the handler that the routes
-/// have for it, without the way through their layers.
-pub async fn publish_directly(app: Arc<App>, request: Request) -> Response {
+/// have for it, without the way through their layers, and without what axum makes of a request.
+pub async fn publish_directly<B: body::Content>(
+    app: Arc<App>,
+    request: http::Request<B>,
+    client: forwarded::Client,
+) -> Response {
     let segment = published_channel(request.uri().path()).unwrap_or_default();
     let channel = ChannelPath::decode(segment);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let hsts = hardening::hsts(&app, client(&request));
+    let hsts = hardening::hsts(&app, client);
     let refused = if says_its_host_once(&request) {
-        refused(&app, &request)
+        refused(&app, &request, client)
     } else {
         Some(hostless().into_response())
     };
-    let response = match refused {
-        None => publish::publish(State(app.clone()), channel, request).await,
+    let mut response = match refused {
+        None => publish::to_channel(&app, channel, request, client).await,
         Some(answer) => answer,
     };
-    let mut response = finish(State(app.clone()), response).await;
+    finished(&app, &mut response);
     app.settings().cors.apply(origin.as_ref(), &mut response);
     if let Some(hsts) = hsts {
         let headers = response.headers_mut();
@@ -303,7 +310,7 @@ fn client(request: &Request) -> forwarded::Client {
 
 /// Who asks. A header that is there, but twice or not as text, is a browser's none the less.
 fn caller<B>(request: &http::Request<B>) -> Caller<'_> {
-    let text = |name: &str, otherwise| {
+    let text = |name: &HeaderName, otherwise| {
         let mut values = request.headers().get_all(name).iter();
         let (first, second) = (values.next()?, values.next());
         let text = std::str::from_utf8(first.as_bytes()).ok();
@@ -315,9 +322,9 @@ fn caller<B>(request: &http::Request<B>) -> Caller<'_> {
         .authority()
         .map(|authority| authority.as_str());
     Caller {
-        host: authority.or_else(|| text("host", "")),
-        origin: text("origin", "null"),
-        sec_fetch_site: text("sec-fetch-site", ""),
+        host: authority.or_else(|| text(&header::HOST, "")),
+        origin: text(&header::ORIGIN, "null"),
+        sec_fetch_site: text(&SEC_FETCH_SITE, ""),
     }
 }
 
@@ -372,10 +379,14 @@ async fn options(request: Request, next: Next) -> Response {
 
 /// What every answer gets.
 async fn finish(State(app): State<Arc<App>>, mut response: Response) -> Response {
-    identity::count(&app, &response);
-    limited::count(&app, &response);
-    hardening::harden(response.headers_mut());
+    finished(&app, &mut response);
     response
+}
+
+fn finished(app: &App, response: &mut Response) {
+    identity::count(app, response);
+    limited::count(app, response);
+    hardening::harden(response.headers_mut());
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use open::{Directed, EndReason};
 use parking_lot::RwLock;
 use relay_config::Config;
 use select::StreamSelector;
+use smallvec::SmallVec;
 use std::{
     sync::{
         Arc,
@@ -300,7 +301,7 @@ impl Tail for Hub {
         if shards != 0 {
             let appended = Instant::now();
             let voiced = self.voices.load(Ordering::Relaxed) > 0;
-            let deliveries: Vec<Delivery> = entries
+            let mut deliveries: SmallVec<[Delivery; 1]> = entries
                 .iter()
                 .map(|entry| {
                     let place = Place {
@@ -318,11 +319,14 @@ impl Tail for Hub {
                     }
                 })
                 .collect();
-            for (shard, inbox) in self.inboxes.iter().enumerate() {
+            let last = shards.ilog2() as usize;
+            for (shard, inbox) in self.inboxes.iter().enumerate().take(last) {
                 if shards & (1 << shard) != 0 {
                     inbox.send_all(deliveries.iter().cloned().map(Command::Deliver));
                 }
             }
+            // nobody else needs them
+            self.inboxes[last].send_all(deliveries.drain(..).map(Command::Deliver));
         }
         self.raise(last.partition, last.id);
     }

@@ -98,19 +98,25 @@ impl State {
     }
 
     /// The asker's accounts that are bounded, in the order in which they are asked.
-    fn accounts(&mut self, asker: &[Key], now: Moment) -> Vec<(Key, Limit, Place)> {
+    fn accounts<'a>(&mut self, asker: &'a [Key], now: Moment) -> Accounts<'a> {
         let max = self.config.max_tracked;
-        let mut accounts = Vec::with_capacity(asker.len());
+        let mut accounts = Accounts::new();
         for key in asker {
             let Some(limit) = limit(&self.config, key) else {
                 continue;
             };
             let place = self.table(key.scope()).place(key, max, now);
-            accounts.push((key.clone(), limit, place));
+            accounts.push((key, limit, place));
         }
         accounts
     }
 }
+
+/// Who asks: everything that it counts for. Few, so they are looked up without being allocated.
+type Asker = SmallVec<[Key; 4]>;
+
+/// The accounts of an asker, with their bounds.
+type Accounts<'a> = SmallVec<[(&'a Key, Limit, Place); 4]>;
 
 /// The bounds of an asker, if it has any.
 fn limit(config: &relay_config::Limits, key: &Key) -> Option<Limit> {
@@ -221,7 +227,7 @@ impl Drop for Permit {
 
 /// Who publishes, to be charged for what was published.
 #[derive(Clone, Default, Debug)]
-pub struct Publisher(Vec<Key>);
+pub struct Publisher(Asker);
 
 impl Limits {
     pub fn new(config: &relay_config::Limits) -> Arc<Limits> {
@@ -374,14 +380,14 @@ fn charge(
         }
     }
     let charged = accounts.into_iter().map(|(key, limit, place)| {
-        let here = state.bound(&key, limit, place);
+        let here = state.bound(key, limit, place);
         let account = state.table(key.scope()).account(place);
         take(here, account, used, burst, now);
         let full = here.streams.is_some_and(|max| account.streams + 1 >= max);
         if place != Place::Shared {
-            state.note(&key, used.into(), now);
+            state.note(key, used.into(), now);
             if used.streams > 0 && full && here != limit {
-                state.hasten(&key);
+                state.hasten(key);
             }
         }
         (key.scope(), place)
@@ -394,7 +400,7 @@ fn asker(
     config: &relay_config::Limits,
     identity: &Identity,
     address: Option<ClientAddress>,
-) -> Vec<Key> {
+) -> Asker {
     let grant = &identity.grant;
     let subject = grant.subject.clone().map(Key::Subject);
     let token = match &identity.from {
@@ -407,7 +413,7 @@ fn asker(
         Some(Key::Attribute(name.into(), value.clone()))
     });
     let network = |address: ClientAddress| Key::Address(network(config, address.ip()));
-    let mut asker: Vec<Key> = subject.or(token).into_iter().collect();
+    let mut asker: Asker = subject.or(token).into_iter().collect();
     asker.extend(address.map(network));
     asker.extend(attributes);
     asker.push(Key::Everybody);

@@ -18,16 +18,16 @@ pub enum ClientError {
     Client(String),
 }
 
-/// The same for answers that never end: it bounds the time of a connection and nothing else.
-pub fn streaming(authorities: Option<&Path>, connect: Duration) -> Result<Client, ClientError> {
-    let built = builder(authorities)?.connect_timeout(connect).build();
-    built.map_err(|error| ClientError::Client(error.to_string()))
-}
-
 /// A client that follows no redirects, and whose requests take at most this long in all. With
 /// `authorities` it trusts those, else those of the system.
 pub fn client(authorities: Option<&Path>, timeout: Duration) -> Result<Client, ClientError> {
     let built = builder(authorities)?.timeout(timeout).build();
+    built.map_err(|error| ClientError::Client(error.to_string()))
+}
+
+/// The same for answers that never end: it bounds the time of a connection and nothing else.
+pub fn streaming(authorities: Option<&Path>, connect: Duration) -> Result<Client, ClientError> {
+    let built = builder(authorities)?.connect_timeout(connect).build();
     built.map_err(|error| ClientError::Client(error.to_string()))
 }
 

@@ -5,10 +5,12 @@
 
 mod error;
 mod login;
+mod remedy;
 mod tls;
 
 pub use error::{ConnectError, SqlError};
 
+use crate::environment;
 use relay_config::{PostgresAddress, PostgresTarget, PostgresUrl, Problem};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use std::{
@@ -140,13 +142,13 @@ impl Postgres {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
                 let socket = UnixStream::connect(path).await;
                 let socket = socket.map_err(|error| self.unreachable(error))?;
-                self.greet(&config, socket, NoTls).await?
+                self.greet(&config, socket, NoTls, Into::into).await?
             }
             PostgresAddress::Tcp { host, port } => {
                 let socket = tcp(host, *port).await;
                 let socket = socket.map_err(|error| self.unreachable(error))?;
                 match &self.settings.tls {
-                    None => self.greet(&config, socket, NoTls).await?,
+                    None => self.greet(&config, socket, NoTls, Into::into).await?,
                     Some(files) => {
                         config.ssl_mode(SslMode::Require);
                         let name = files.server_name.as_deref().unwrap_or(host);
@@ -155,7 +157,8 @@ impl Postgres {
                             MakeTlsConnect::<TcpStream>::make_tls_connect(&mut connector, name);
                         let connect =
                             connect.map_err(|error| ConnectError::Tls(error.to_string()))?;
-                        self.greet(&config, socket, connect).await?
+                        let why = |error| tls::explained(&self.section, name, error);
+                        self.greet(&config, socket, connect, why).await?
                     }
                 }
             }
@@ -175,14 +178,21 @@ impl Postgres {
         }
     }
 
-    async fn greet<S, T>(&self, config: &Config, socket: S, tls: T) -> Result<Session, ConnectError>
+    /// `why` tells what an error means.
+    async fn greet<S, T>(
+        &self,
+        config: &Config,
+        socket: S,
+        tls: T,
+        why: impl FnOnce(tokio_postgres::Error) -> ConnectError,
+    ) -> Result<Session, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: TlsConnect<S>,
         T::Stream: Send + 'static,
     {
         let connected = config.connect_raw(socket, tls).await;
-        let (client, connection) = connected.map_err(ConnectError::Refused)?;
+        let (client, connection) = connected.map_err(why)?;
         let (sender, notifications) = mpsc::channel(MAX_NOTIFICATIONS);
         let overflowed = Arc::<AtomicU64>::default();
         let task = tokio::spawn(carry(connection, sender, overflowed.clone())).abort_handle();
@@ -204,8 +214,8 @@ fn from_variable(name: &str, section: &str) -> Result<PostgresUrl, Vec<Problem>>
             message,
         }]
     };
-    let value = std::env::var(name)
-        .map_err(|_| wrong(format!("the environment variable {name} is not set")))?;
+    let value = environment::variable(name)
+        .ok_or_else(|| wrong(format!("the environment variable {name} is not set")))?;
     PostgresUrl::parse(&value).map_err(|why| wrong(format!("the address in {name} {why}")))
 }
 

@@ -50,7 +50,10 @@ use connect::Connector;
 use info::ServerMode;
 use node::Node;
 use relay_config::{Problem, RedisMode};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -71,6 +74,7 @@ struct Shared {
     connector: Arc<Connector>,
     /// Asks for the map, where it can change.
     follower: Option<JoinHandle<()>>,
+    confirmed: topology::Confirmed,
 }
 
 impl Drop for Shared {
@@ -105,7 +109,8 @@ impl Redis {
             RedisMode::Standalone { address, database } => {
                 let connector = connector(database, ServerMode::Single);
                 let map = SlotMap::whole(Node::start(address, connector.clone()));
-                Redis::of(watch::channel(Ok(Arc::new(map))).1, connector, None)
+                let map = watch::channel(Ok(Arc::new(map))).1;
+                Redis::of(map, connector, None, topology::Confirmed::default())
             }
             RedisMode::Sentinel {
                 service,
@@ -128,20 +133,29 @@ impl Redis {
 
     fn following(oracle: Oracle, connector: Arc<Connector>, trouble: Arc<Notify>) -> Redis {
         let (sender, map) = watch::channel(Err(Arc::new(ConnectError::Starting)));
-        let follower = tokio::spawn(follow(oracle, connector.clone(), trouble, sender));
-        Redis::of(map, connector, Some(follower))
+        let confirmed = topology::Confirmed::default();
+        let following = follow(
+            oracle,
+            connector.clone(),
+            trouble,
+            sender,
+            confirmed.clone(),
+        );
+        Redis::of(map, connector, Some(tokio::spawn(following)), confirmed)
     }
 
     fn of(
         map: watch::Receiver<topology::State>,
         connector: Arc<Connector>,
         follower: Option<JoinHandle<()>>,
+        confirmed: topology::Confirmed,
     ) -> Redis {
         Redis {
             shared: Arc::new(Shared {
                 map,
                 connector,
                 follower,
+                confirmed,
             }),
         }
     }
@@ -154,6 +168,20 @@ impl Redis {
     /// The map of this moment, if there is one.
     fn map(&self) -> Option<Arc<SlotMap>> {
         self.shared.map.borrow().clone().ok()
+    }
+
+    /// From when on no primary is asked that another one had replaced by `since`, as Sentinels and
+    /// clusters knew. `None` before they were asked again, which is hurried. One server is never
+    /// replaced.
+    fn confirmed(&self, since: Instant) -> Option<Instant> {
+        if self.shared.follower.is_none() {
+            return Some(since);
+        }
+        let confirmed = (*self.shared.confirmed.lock()).and_then(|last| last.of(since));
+        if confirmed.is_none() {
+            self.shared.connector.trouble.notify_one();
+        }
+        confirmed
     }
 
     fn owner(&self, slot: Slot) -> Result<Arc<Node>, CommandError> {
@@ -186,6 +214,12 @@ pub struct Primary {
 impl Primary {
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// From when on nobody is taken for the owner who was replaced by `since`; `None` until that is
+    /// known. A primary that was replaced may go on answering, and does not know what came after it.
+    pub fn confirmed(&self, since: Instant) -> Option<Instant> {
+        self.redis.confirmed(since)
     }
 
     /// The connection to the owner, and with it the owner's replication id. Use it for commands

@@ -8,6 +8,7 @@
 #[cfg(feature = "amqp")]
 mod amqp;
 mod broker;
+pub mod checkup;
 pub mod demand;
 pub mod demo;
 mod django_channels;
@@ -61,12 +62,13 @@ labels!(Promise {
 pub trait Source: Send {
     fn promise(&self) -> Promise;
 
-    /// Connects, says [`Intake::connected`], and hands over messages until it cannot any more.
+    /// Connects, says [`Intake::connected`], and hands over messages until it cannot any more, or until
+    /// there are no more on this connection.
     ///
     /// The future may be dropped at any await, when another replica takes over or the process ends: a
     /// source that acknowledges does so only after [`Intake::append`] has answered, and finds again
     /// what it had not. After a fault it is called anew, with a pause between.
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault>;
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>>;
 
     /// After [`Source::run`] was dropped: takes back what others would wait for, as a mailbox. Short,
     /// and nobody may rely on it.

@@ -59,7 +59,7 @@ fn a_delivery_allocates_nothing_and_a_publish_little() {
     client.open(100);
     client.publish(100);
     let many = allocations(&mut client, PUBLISHES);
-    within("allocations of a publish", one, 53.0);
+    within("allocations of a publish", one, 28.0);
     within("allocations of a delivery", (many - one) / 100.0, BESIDE);
 }
 
@@ -89,7 +89,7 @@ fn a_delivery_is_one_system_call() {
         return;
     }
     let [publish, delivery, stream] = costs(200);
-    within("system calls of a publish", publish, 3.5);
+    within("system calls of a publish", publish, 3.2);
     within("system calls of a delivery", delivery, 1.0 + BESIDE);
     within("system calls of a stream", stream, 7.5);
 }

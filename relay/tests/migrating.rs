@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the tests of routes use more of it")]
 mod example;
 #[path = "routes/monitor.rs"]
+#[allow(dead_code, reason = "the tests of routes use more of it")]
 mod monitor;
 #[path = "migrating/reader.rs"]
 mod reader;

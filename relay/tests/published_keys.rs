@@ -156,6 +156,7 @@ fn the_last_good_keys_are_kept_whatever_comes_instead() {
         (Reply::Set("<html>".to_owned()), "malformed"),
         (Reply::Set(json!({"keys": []}).to_string()), "no-keys"),
         (Reply::Never, "timeout"),
+        (Reply::Slowly(set(&[&pair])), "timeout"),
         (Reply::Drop, "connection"),
     ] {
         let before = fetches(&relay, result);

@@ -14,10 +14,14 @@ mod support;
 
 #[path = "replicas/balancer.rs"]
 mod balancer;
+#[path = "replicas/chained.rs"]
+mod chained;
 #[path = "replicas/cluster.rs"]
 mod cluster;
 #[path = "replicas/counting.rs"]
 mod counting;
+#[path = "replicas/deposed.rs"]
+mod deposed;
 #[path = "replicas/failover.rs"]
 mod failover;
 #[path = "replicas/faults.rs"]

@@ -4,6 +4,8 @@
 // Clippy takes only functions marked as tests for tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/sse_relay_server.rs"]
+mod package;
 #[path = "support/redis.rs"]
 mod servers;
 mod support;

@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::ledger::{Ledger, MAX_PUBLISHES};
 use super::outcome::{Latency, Outcome};
 use super::pace::{Drive, Pace};
-use super::publisher::{Answer, Due, PublishError, Publisher};
+use super::publisher::{Answer, Due, Protocol, PublishError, Publisher};
 use super::sse::Event;
 use super::stream::{Reader, Stage, Stream, StreamError};
 use super::subscribers::Subscribers;
@@ -59,6 +59,7 @@ pub struct Publishing {
     pub after: String,
     /// Where to, instead of the URL's address.
     pub unix: Option<PathBuf>,
+    pub protocol: Protocol,
 }
 
 /// Handshakes under way at once.
@@ -106,7 +107,8 @@ impl Generator {
         let mut publishers = Vec::new();
         for index in 0..plan.publish_connections {
             let unix = plan.publishing.unix.as_deref();
-            let publisher = Publisher::connect(plan.publish.address(), unix)
+            let protocol = plan.publishing.protocol;
+            let publisher = Publisher::connect(plan.publish.address(), unix, protocol)
                 .map_err(|error| LoadError::Publisher(error.into()))?;
             poller
                 .add(
@@ -611,14 +613,24 @@ impl Names {
             before,
             after,
             unix: _,
+            protocol,
         } = &plan.publishing;
         let named = |text: &str| text.replace("{channel}", channel);
-        let (before, after) = (named(before), named(after));
+        let (before, mut after) = (named(before), named(after));
         let length = before.len() + payload + after.len();
-        let publish_head = format!(
-            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n{headers}\
-             Content-Length: {length}\r\n\r\n{before}"
-        );
+        let publish_head = match protocol {
+            Protocol::Http => format!(
+                "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\n{headers}\
+                 Content-Length: {length}\r\n\r\n{before}"
+            ),
+            Protocol::Redis => {
+                after.push_str("\r\n");
+                format!(
+                    "*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${length}\r\n{before}",
+                    channel.len()
+                )
+            }
+        };
         Self {
             subscribe_target: plan.subscribe.target(channel),
             publish_head: publish_head.into_bytes(),

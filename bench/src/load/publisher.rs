@@ -1,4 +1,4 @@
-//! One publishing connection: HTTP keep-alive, one request in flight.
+//! One publishing connection: HTTP keep-alive or commands of Redis, one request in flight.
 
 use std::collections::VecDeque;
 use std::io;
@@ -42,9 +42,19 @@ pub struct Answer {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How a server is told of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    #[default]
+    Http,
+    /// The command PUBLISH of Redis.
+    Redis,
+}
+
 pub struct Publisher {
     address: SocketAddr,
     unix: Option<PathBuf>,
+    protocol: Protocol,
     socket: OwnedFd,
     /// Publishes that wait for the one in flight.
     pub waiting: VecDeque<Due>,
@@ -59,10 +69,15 @@ pub struct Publisher {
 
 impl Publisher {
     /// By the Unix socket, if there is one, else by the address.
-    pub fn connect(address: SocketAddr, unix: Option<&Path>) -> io::Result<Self> {
+    pub fn connect(
+        address: SocketAddr,
+        unix: Option<&Path>,
+        protocol: Protocol,
+    ) -> io::Result<Self> {
         Ok(Self {
             address,
             unix: unix.map(Path::to_owned),
+            protocol,
             socket: connect(address, unix)?,
             waiting: VecDeque::new(),
             in_flight: None,
@@ -82,7 +97,7 @@ impl Publisher {
         *self = Self {
             waiting,
             reconnects,
-            ..Self::connect(self.address, self.unix.as_deref())?
+            ..Self::connect(self.address, self.unix.as_deref(), self.protocol)?
         };
         Ok(lost)
     }
@@ -140,6 +155,9 @@ impl Publisher {
             Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
             Err(error) => return Err(PublishError::Socket(error.into())),
         }
+        if self.protocol == Protocol::Redis {
+            return Ok(self.told_by_redis());
+        }
         if self.answering.is_none() {
             let Some(head) = Head::parse(&self.unread)? else {
                 return Ok(None);
@@ -163,6 +181,26 @@ impl Publisher {
         self.answering = None;
         self.in_flight = None;
         Ok(answer)
+    }
+}
+
+impl Publisher {
+    /// A number is how many subscribers of Redis there were; an error begins with a minus sign.
+    fn told_by_redis(&mut self) -> Option<Answer> {
+        if !self.unread.ends_with(b"\r\n") {
+            return None;
+        }
+        let status = if self.unread.starts_with(b":") {
+            200
+        } else {
+            500
+        };
+        self.unread.clear();
+        self.in_flight.take().map(|number| Answer {
+            number,
+            status,
+            closes: false,
+        })
     }
 }
 

@@ -58,11 +58,10 @@ pub fn prepare(folder: &Path) -> io::Result<Option<Peer>> {
         subscribe: format!("http://127.0.0.1:{http}/{{channel}}"),
         publish: format!("http://127.0.0.1:{publish}/publish/"),
         publishing: Publishing {
-            headers: String::new(),
             before: "{\"items\":[{\"channel\":\"{channel}\",\"formats\":{\"http-stream\":{\"content\":\"data: "
                 .to_owned(),
             after: "\\n\\n\"}}}]}".to_owned(),
-            unix: None,
+            ..Publishing::default()
         },
     }))
 }

@@ -25,6 +25,8 @@ pub enum Part {
     Route,
     /// Monitoring and autoscaling.
     AddOn,
+    /// Everything: the namespace is being deleted, and the relay with it.
+    Namespace,
 }
 
 impl Part {
@@ -76,6 +78,13 @@ fn title(object: &DynamicObject) -> String {
 #[must_use]
 pub fn classify(object: &DynamicObject, error: &kube::Error) -> Trouble {
     let title = title(object);
+    if namespace_goes(error) {
+        return Trouble {
+            reason: Reason::Unavailable,
+            message: format!("{title}: its namespace is being deleted"),
+            part: Part::Namespace,
+        };
+    }
     let (reason, message) = match error {
         kube::Error::Api(status) => refused(&title, status),
         other => (
@@ -87,6 +96,19 @@ pub fn classify(object: &DynamicObject, error: &kube::Error) -> Trouble {
         ),
     };
     Trouble::of(object, reason, message)
+}
+
+/// Whether `error` is the API server's answer to who makes something in a namespace that is being
+/// deleted. It answers 403, though nobody lacks a right.
+#[must_use]
+pub fn namespace_goes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn refused(title: &str, status: &Status) -> (Reason, String) {

@@ -10,7 +10,7 @@ use crate::controller_profile::Controller;
 use crate::crd::{Pinned, SseRelay};
 use crate::desired::desired;
 use crate::names::owner;
-use crate::references::references;
+use crate::references::{Purpose, references};
 use crate::resolve::{Class, Found, GatewayFound, Resolved};
 use crate::rotation::{Passwords, Stage};
 use crate::tokens::{Generated, RedisUsers, Token};
@@ -47,9 +47,7 @@ pub fn render(args: &Args) -> anyhow::Result<String> {
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(&relay).as_ref());
     let documents: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     let mut yaml = documents?.join("---\n");
-    let by_gateway = valid.gateway.into_iter().filter_map(|route| route.doubt);
-    let by_ingress = valid.route.into_iter().filter_map(|route| route.doubt);
-    for doubt in by_ingress.chain(by_gateway) {
+    if let Some(doubt) = valid.doubt() {
         yaml.push_str(&format!("# {}\n", doubt.message));
     }
     Ok(yaml)
@@ -71,8 +69,10 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
     let token = |n: u8| Token::from_random([n; 32]);
     let named = relay.spec.ingress.as_ref();
     let named = named.and_then(|ingress| ingress.class_name.clone());
-    // a token, so that it can be read as whatever it is for
-    let stand_in = |n: u8| Found::Value(token(n).reveal().as_bytes().to_vec());
+    let stand_in = |purpose: &Purpose, n: u8| match purpose {
+        Purpose::Text => Found::Value(b"stand-in".to_vec()),
+        Purpose::Token | Purpose::File(_) => Found::Value(token(n).reveal().as_bytes().to_vec()),
+    };
     Resolved {
         class: named.map_or(Class::NoDefault { before: None }, |name| Class::Missing {
             name,
@@ -84,7 +84,7 @@ fn assumed(relay: &SseRelay, args: &Args) -> Resolved {
         keys: references(&relay.spec)
             .into_iter()
             .zip((4..=u8::MAX).cycle())
-            .map(|(named, n)| (named.key, stand_in(n)))
+            .map(|(named, n)| (named.key, stand_in(&named.purpose, n)))
             .collect(),
         generated: Generated {
             publish: token(1),

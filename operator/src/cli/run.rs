@@ -1,11 +1,14 @@
 //! `run`: serves the relays of a cluster.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use kube::Client;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 
 use super::RelayImage;
@@ -45,6 +48,10 @@ pub struct Args {
     /// random part, if it is left out
     #[arg(long, env = "LEASE_IDENTITY", value_name = "NAME")]
     pub lease_identity: Option<String>,
+    /// File with certificate authorities (PEM) that are believed besides the system's when the public
+    /// addresses of relays are tried. It is read at the start
+    #[arg(long, env = "TRUST_FILE", value_name = "FILE")]
+    pub trust_file: Option<PathBuf>,
     #[command(flatten)]
     pub image: RelayImage,
 }
@@ -77,7 +84,28 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     }
 }
 
+/// The certificates of a file; none without one.
+fn authorities(file: Option<&Path>) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let read: Vec<_> = read.with_context(|| {
+        format!(
+            "{} holds no certificates in PEM; correct --trust-file",
+            file.display()
+        )
+    })?;
+    anyhow::ensure!(
+        !read.is_empty(),
+        "{} holds no certificate; correct --trust-file",
+        file.display()
+    );
+    Ok(read)
+}
+
 async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<()> {
+    let own_authorities = authorities(args.trust_file.as_deref())?;
     let mut signals = Signals::new()?;
     tokio::select! {
         () = reachable(&client) => shown.ready.store(true, Ordering::Relaxed),
@@ -105,7 +133,7 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
     };
     let (stop, stopped) = watch::channel(false);
     let asker = Asker::new().context("there is no way to ask replicas")?;
-    let prober = Prober::new(Loopback::Refused, Patience::default());
+    let prober = Prober::new(Loopback::Refused, Patience::default(), own_authorities);
     let prober = prober.context("there is no way to try the addresses of relays")?;
     let every = Every {
         observe: observe::EVERY,

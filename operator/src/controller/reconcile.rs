@@ -16,7 +16,7 @@ use serde_json::json;
 use super::relays::Watched;
 use super::told::{tell, tell_healed};
 use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after};
-use crate::apply::{Applied, Owner, apply, foreign_kind, foreign_kinds};
+use crate::apply::{Applied, Owner, Part, apply, foreign_kind, foreign_kinds};
 use crate::crd::{Pinned, SseRelay, SseRelayStatus};
 use crate::desired::desired;
 use crate::metrics::Outcome;
@@ -104,6 +104,11 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         .begin(&key, &foreign, kinds_in_status(relay));
     let owner = owned_by(relay, &valid, &resolved, &before);
     let applied = apply(&context.client, &owner, &objects).await;
+    if applied.troubles.iter().any(|t| t.part == Part::Namespace) {
+        // the relay goes too, in a moment; nobody is to hear of what it lacks until then
+        forget(context, &key);
+        return Ok((Outcome::unchanged, after(LOOK_AGAIN)));
+    }
     if applied.troubles.is_empty() {
         context.kinds.lock().settled(&key, &foreign);
     } else {

@@ -3,7 +3,7 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::apply::Healed;
+use crate::apply::{Healed, namespace_goes};
 use crate::crd::{Condition, ConditionStatus, ConditionType, SseRelay};
 
 /// The API server takes at most 1 KiB.
@@ -74,7 +74,11 @@ pub async fn tell_scaled(recorder: &Recorder, relay: &SseRelay, from: i32, to: i
 
 /// An Event that cannot be written is no reason to fail: the status says the same.
 async fn publish(recorder: &Recorder, relay: &SseRelay, event: Event) {
-    if let Err(error) = recorder.publish(&event, &relay.object_ref(&())).await {
+    let published = recorder.publish(&event, &relay.object_ref(&())).await;
+    if let Err(error) = published.or_else(|error| match namespace_goes(&error) {
+        true => Ok(()), // and whoever would have read it is gone with it
+        false => Err(error),
+    }) {
         tracing::warn!(event = "events.failed", %error, reason = event.reason, "an Event was not written");
     }
 }

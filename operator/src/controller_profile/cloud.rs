@@ -1,8 +1,7 @@
 //! Load balancers of the three large clouds.
 
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use relay_config::Timespan;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::setting::{Https, Idle, Profile, Severity, Wishes};
 
@@ -86,27 +85,29 @@ pub(super) fn gce(wishes: &Wishes<'_>) -> Profile {
             Severity::Advice,
             "Google ends every stream after a day at the latest; clients resume by themselves",
         );
-    profile.objects.push(object(
+    profile = profile.object(
         wishes,
-        &GroupVersionKind::gvk("cloud.google.com", "v1", "BackendConfig"),
-        json!({
+        ("cloud.google.com", "v1", "BackendConfig"),
+        &json!({
             "timeoutSec": 86_400,
             "connectionDraining": { "drainingTimeoutSec": wishes.drain_seconds.min(MAX_DRAIN) },
             "healthCheck": { "type": "HTTP", "requestPath": "/health", "port": 8080, "checkIntervalSec": 10, "timeoutSec": 5 },
             "sessionAffinity": { "affinityType": "NONE" },
         }),
-    ));
+        "every response would end after 30s",
+    );
     if wishes.https == Https::Redirect {
         profile = profile.with(
             "networking.gke.io/v1beta1.FrontendConfig",
             wishes.name,
             PLAIN,
         );
-        profile.objects.push(object(
+        profile = profile.object(
             wishes,
-            &GroupVersionKind::gvk("networking.gke.io", "v1beta1", "FrontendConfig"),
-            json!({ "redirectToHttps": { "enabled": true } }),
-        ));
+            ("networking.gke.io", "v1beta1", "FrontendConfig"),
+            &json!({ "redirectToHttps": { "enabled": true } }),
+            PLAIN,
+        );
     }
     profile
 }
@@ -129,11 +130,4 @@ pub(super) fn agic(wishes: &Wishes<'_>) -> Profile {
         profile = profile.with("appgw.ingress.kubernetes.io/ssl-redirect", "true", PLAIN);
     }
     profile
-}
-
-/// An object of a kind that only that cloud has, named like the relay.
-fn object(wishes: &Wishes<'_>, kind: &GroupVersionKind, spec: Value) -> DynamicObject {
-    DynamicObject::new(wishes.name, &ApiResource::from_gvk(kind))
-        .within(wishes.namespace)
-        .data(json!({ "spec": spec }))
 }

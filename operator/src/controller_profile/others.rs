@@ -1,6 +1,5 @@
 //! Traefik, Kong, and any that is not known.
 
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use relay_config::Timespan;
 use serde_json::json;
 
@@ -76,17 +75,11 @@ pub(super) fn kong(wishes: &Wishes<'_>) -> Profile {
             Severity::Advice,
             "plugins that transform responses hold them back; keep them off this host",
         );
-    profile.objects.push(
-        DynamicObject::new(
-            wishes.name,
-            &ApiResource::from_gvk(&GroupVersionKind::gvk(
-                "configuration.konghq.com",
-                "v1beta1",
-                "KongUpstreamPolicy",
-            )),
-        )
-        .within(wishes.namespace)
-        .data(json!({ "spec": { "algorithm": "least-connections" } })),
+    profile = profile.object(
+        wishes,
+        ("configuration.konghq.com", "v1beta1", "KongUpstreamPolicy"),
+        &json!({ "algorithm": "least-connections" }),
+        "a replica that was just started would get no more streams than one that is full",
     );
     if wishes.https == Https::Redirect {
         profile = profile

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use relay_config::Timespan;
+use serde_json::{Value, json};
 
 /// What the resource asks of the way in, as far as profiles differ by it.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,15 @@ impl Setting {
             why,
         }
     }
+}
+
+/// An object of a controller's own kinds, named like the relay, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Companion {
+    /// The object.
+    pub object: DynamicObject,
+    /// What would happen to streams without it.
+    pub why: &'static str,
 }
 
 /// What only an administrator of the cluster can change.
@@ -98,7 +108,7 @@ pub struct Profile {
     /// Annotations of the pods.
     pub pod: Vec<Setting>,
     /// Objects of the controller's own kinds.
-    pub objects: Vec<DynamicObject>,
+    pub objects: Vec<Companion>,
     /// What only an administrator can change.
     pub notes: Vec<Note>,
     /// How long a stream may be silent, with all this in place.
@@ -132,6 +142,22 @@ impl Profile {
 
     pub(crate) fn note(mut self, severity: Severity, text: &'static str) -> Self {
         self.notes.push(Note { severity, text });
+        self
+    }
+
+    /// Adds an object of `kind` with `spec`.
+    pub(crate) fn object(
+        mut self,
+        wishes: &Wishes<'_>,
+        (group, version, kind): (&str, &str, &str),
+        spec: &Value,
+        why: &'static str,
+    ) -> Self {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let object = DynamicObject::new(wishes.name, &kind)
+            .within(wishes.namespace)
+            .data(json!({ "spec": spec }));
+        self.objects.push(Companion { object, why });
         self
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::jwt::{Claims, Grant};
-use super::redis::Authorities;
+use super::server::Authorities;
 use super::text::Span;
 
 /// Another application that is asked who sends a request, as reverse proxies ask: 2xx allows what the

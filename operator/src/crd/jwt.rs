@@ -166,4 +166,9 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub manage: Vec<Right>,
+    /// Only for holders whose claim has one of these values, as a text or in a list: Keycloak's roles
+    /// are in `realm_access.roles`. Of several claims all must.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 20))]
+    pub only_with: BTreeMap<String, Vec<String>>,
 }

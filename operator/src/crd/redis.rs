@@ -7,6 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::server::{ServerCredentials, ServerTls};
 use super::text::{Bytes, Span};
 
 /// The Redis (7.0 and later) or Valkey through which replicas share their log. With it there may be
@@ -142,18 +143,24 @@ pub struct ExternalRedis {
     /// A Redis Cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Cluster>,
-    /// Who the relay is to Redis; the user `default` without a password, if it is left out.
+    /// Who the relay is to Redis; the user `default` without a password, if it is left out. A changed
+    /// password is taken without a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<RedisCredentials>,
+    pub credentials: Option<ServerCredentials>,
     /// Encrypts the way to Redis, and to Sentinels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<RedisTls>,
+    pub tls: Option<ServerTls>,
     /// Time for a connection; 1s, if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<Span>,
     /// Time for the answer to a command; 1s, if it is left out. Past it a publish gets 503.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_timeout: Option<Span>,
+    /// So many replicas of Redis must have a publish before it is answered with success; none, if it
+    /// is left out. A publish that they do not have in time is in the log, and gets 503.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub min_replicas_ack: Option<i32>,
 }
 
 /// One server.
@@ -190,7 +197,7 @@ pub struct Sentinel {
     pub hosts: Vec<String>,
     /// Who the relay is to the Sentinels, whose users are not those of the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<RedisCredentials>,
+    pub credentials: Option<ServerCredentials>,
     /// Which of the primary's databases.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
@@ -210,95 +217,4 @@ pub struct Cluster {
         )
     )]
     pub hosts: Vec<String>,
-}
-
-/// A user of Redis, whose password stands in a Secret of this namespace. A changed password is taken
-/// without a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.username) || !has(self.usernameKey)")
-        .message("username and usernameKey exclude each other; remove one")
-        .field_path(".usernameKey")
-)]
-pub struct RedisCredentials {
-    /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// The key with the password.
-    #[serde(default = "password")]
-    #[schemars(length(min = 1, max = 253))]
-    pub password_key: String,
-    /// The user; `default`, if this and `usernameKey` are left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 200))]
-    pub username: Option<String>,
-    /// The key with the user's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub username_key: Option<String>,
-}
-
-fn password() -> String {
-    "password".to_owned()
-}
-
-/// TLS towards Redis. Without `ca` the system's certificate authorities count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RedisTls {
-    /// Certificate authorities (PEM) to trust instead of the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<Authorities>,
-    /// Secret of the type `kubernetes.io/tls` with the certificate that the relay shows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub certificate_secret: Option<String>,
-    /// The name that the servers' certificates must carry, if it is not the host that is connected to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub server_name: Option<String>,
-}
-
-/// A key with certificate authorities, in a Secret or a ConfigMap of this namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Authorities {
-    /// Whether it is a Secret or a ConfigMap.
-    #[serde(default)]
-    pub kind: KeyKind,
-    /// Its name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// The key within it.
-    #[serde(default = "ca_crt")]
-    #[schemars(length(min = 1, max = 253))]
-    pub key: String,
-}
-
-fn ca_crt() -> String {
-    "ca.crt".to_owned()
-}
-
-/// What holds a key.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
-pub enum KeyKind {
-    /// A Secret.
-    #[default]
-    Secret,
-    /// A ConfigMap.
-    ConfigMap,
 }

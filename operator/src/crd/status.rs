@@ -81,6 +81,9 @@ pub struct Effective {
     /// What every key of this relay begins with in Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_prefix: Option<String>,
+    /// The schema of the archive in PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_schema: Option<String>,
     /// The program that serves the Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress_controller: Option<Controller>,

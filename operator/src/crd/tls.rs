@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Right;
-use super::redis::Authorities;
+use super::server::Authorities;
 
 /// TLS in the relay's own pods: its Service is https then, on port 443. An Ingress or a Gateway ends
 /// TLS by itself and speaks plain HTTP with pods, so it goes with neither.

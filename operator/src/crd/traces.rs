@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::SecretKey;
-use super::redis::Authorities;
+use super::server::Authorities;
 
 /// Spans of publishes and deliveries, sent by OTLP over HTTP (protobuf).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

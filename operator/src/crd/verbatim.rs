@@ -21,6 +21,12 @@ pub struct Route(pub Map<String, Value>);
 #[serde(transparent)]
 pub struct Source(pub Map<String, Value>);
 
+/// What the relay can be told and the resource has no field for, written as in the relay's
+/// configuration, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Settings(pub Map<String, Value>);
+
 impl JsonSchema for Route {
     fn schema_name() -> Cow<'static, str> {
         "Route".into()
@@ -49,6 +55,22 @@ impl JsonSchema for Source {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         verbatim(
             "A system that events are pulled from: `name`, one kind, and `mapping`, as in the relay's configuration. Passwords stand in files (`files`). The operator checks what stands here, and the condition Ready says what is wrong.",
+        )
+    }
+}
+
+impl JsonSchema for Settings {
+    fn schema_name() -> Cow<'static, str> {
+        "Settings".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        verbatim(
+            "What else the relay can be told, as in its configuration: `audit`, `http`, `idempotency`, `stream`, `tickets` and others. What the rest of this resource says is not said here. The operator checks what stands here, and the condition Ready says what is wrong.",
         )
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::exposure::{self, Shown};
 use crate::crd::Exposed;
 use crate::names::SERVICE_PORT;
-use crate::validate::{GatewayRoute, Valid};
+use crate::validate::{By, Valid};
 
 /// Its kind.
 #[must_use]
@@ -17,21 +17,24 @@ pub fn kind() -> GroupVersionKind {
     GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute")
 }
 
-pub fn build(valid: &Valid, route: &GatewayRoute) -> DynamicObject {
+pub fn build(valid: &Valid) -> Option<DynamicObject> {
+    let way_in = valid.way_in.as_ref()?;
+    let By::Gateway(asked, implementation) = &way_in.by else {
+        return None;
+    };
     let names = &valid.names;
-    let parents: Vec<Value> = route
-        .gateway
+    let parents: Vec<Value> = asked
         .parent_refs
         .iter()
         .map(|parent| serde_json::to_value(parent).expect("plain data"))
         .collect();
-    let exposed = route.exposed.iter().copied();
+    let exposed = way_in.exposed.iter().copied();
     let (first, rest): (Vec<Exposed>, Vec<Exposed>) =
         exposed.partition(|exposed| *exposed == Exposed::Subscribe);
     let mut rules = Vec::new();
     if !first.is_empty() {
         let mut rule = rule(valid, &first);
-        if route.implementation.takes_timeouts() {
+        if implementation.takes_timeouts() {
             // without it some end every response after 15s
             rule["timeouts"] = json!({ "request": "0s" });
         }
@@ -42,13 +45,13 @@ pub fn build(valid: &Valid, route: &GatewayRoute) -> DynamicObject {
     }
     let mut object = DynamicObject::new(&names.relay, &ApiResource::from_gvk(&kind()))
         .within(&names.namespace)
-        .data(json!({ "spec": { "parentRefs": parents, "hostnames": route.gateway.hostnames, "rules": rules } }));
-    let settings = route.profile.ingress.iter();
+        .data(json!({ "spec": { "parentRefs": parents, "hostnames": asked.hostnames, "rules": rules } }));
+    let settings = way_in.profile.ingress.iter();
     let annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();
     object.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
-    object
+    Some(object)
 }
 
 fn rule(valid: &Valid, exposed: &[Exposed]) -> Value {

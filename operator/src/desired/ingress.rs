@@ -11,23 +11,27 @@ use k8s_openapi::api::networking::v1::{
 use super::exposure::{self, Shown};
 use super::service::HTTP;
 use crate::controller_profile::Controller;
-use crate::crd::{Exposed, IngressTls, IssuerKind};
-use crate::validate::{Route, Valid};
+use crate::crd::{self, Exposed, IngressTls, IssuerKind};
+use crate::validate::{By, Valid, WayIn};
 
 /// GKE looks for its class here, and not in `ingressClassName`.
 const CLASS: &str = "kubernetes.io/ingress.class";
 
-pub fn build(valid: &Valid, route: &Route) -> Ingress {
+pub fn build(valid: &Valid) -> Option<Ingress> {
+    let way_in = valid.way_in.as_ref()?;
+    let By::Ingress(asked, controller) = &way_in.by else {
+        return None;
+    };
     let mut metadata = valid.names.meta(&valid.names.relay);
-    let annotations = annotations(route);
+    let annotations = annotations(way_in, asked, *controller);
     metadata.annotations = (!annotations.is_empty()).then_some(annotations);
-    let hosts = &route.ingress.hosts;
-    Ingress {
+    let hosts = &asked.hosts;
+    Some(Ingress {
         metadata,
         spec: Some(IngressSpec {
-            ingress_class_name: match route.controller {
+            ingress_class_name: match controller {
                 Controller::Gce => None,
-                _ => route.ingress.class_name.clone(),
+                _ => asked.class_name.clone(),
             },
             rules: Some(
                 hosts
@@ -35,12 +39,12 @@ pub fn build(valid: &Valid, route: &Route) -> Ingress {
                     .map(|host| IngressRule {
                         host: Some(host.clone()),
                         http: Some(HTTPIngressRuleValue {
-                            paths: paths(valid, &route.exposed),
+                            paths: paths(valid, &way_in.exposed),
                         }),
                     })
                     .collect(),
             ),
-            tls: route.ingress.tls.as_ref().map(|tls| {
+            tls: asked.tls.as_ref().map(|tls| {
                 vec![IngressTLS {
                     hosts: Some(hosts.clone()),
                     secret_name: Some(tls.secret_name.clone()),
@@ -49,20 +53,24 @@ pub fn build(valid: &Valid, route: &Route) -> Ingress {
             ..IngressSpec::default()
         }),
         ..Ingress::default()
-    }
+    })
 }
 
-fn annotations(route: &Route) -> BTreeMap<String, String> {
-    let settings = route.profile.ingress.iter();
+fn annotations(
+    way_in: &WayIn,
+    asked: &crd::Ingress,
+    controller: Controller,
+) -> BTreeMap<String, String> {
+    let settings = way_in.profile.ingress.iter();
     let mut annotations: BTreeMap<String, String> = settings
         .map(|setting| (setting.key.to_owned(), setting.value.clone()))
         .collect();
-    if route.controller == Controller::Gce {
-        let class = route.ingress.class_name.as_deref().unwrap_or("gce");
+    if controller == Controller::Gce {
+        let class = asked.class_name.as_deref().unwrap_or("gce");
         annotations.insert(CLASS.to_owned(), class.to_owned());
     }
-    annotations.extend(route.ingress.tls.iter().filter_map(issuer));
-    annotations.extend(route.ingress.annotations.clone());
+    annotations.extend(asked.tls.iter().filter_map(issuer));
+    annotations.extend(asked.annotations.clone());
     annotations
 }
 

@@ -106,7 +106,7 @@ pub(super) fn grant(from: Grant) -> config::GrantTemplate {
         publish: from.publish,
         subscribe: from.subscribe,
         manage: from.manage.into_iter().map(right).collect(),
-        only_with: std::collections::BTreeMap::new(),
+        only_with: from.only_with,
     }
 }
 

@@ -6,9 +6,11 @@ use relay_config as config;
 use sha2::{Digest, Sha256};
 
 use super::Unread;
-use crate::crd::{ExternalRedis, Redis, RedisCredentials, RedisTls};
+use super::server::{files, username};
+use crate::crd::{ExternalRedis, Redis, ServerCredentials, ServerTls};
 use crate::names::Names;
-use crate::references::redis::{CA, CERTIFICATE, KEY, PASSWORD, SENTINEL_PASSWORD};
+use crate::references::redis::{FOLDER, SENTINEL_PASSWORD};
+use crate::references::server::password;
 use crate::references::{Key, path_in_pod};
 use crate::tokens::hex;
 
@@ -44,7 +46,7 @@ pub(super) fn redis(
         to.url = Some(format!("redis://{}.{}.svc", names.redis(), names.namespace));
         to.credentials = Some(config::RedisCredentials {
             username: Some("relay".to_owned()),
-            password_file: Some(path_in_pod(PASSWORD)),
+            password_file: Some(path_in_pod(&password(FOLDER))),
             password_variable: None,
         });
     }
@@ -90,8 +92,10 @@ fn external_redis(
     to.credentials = from
         .credentials
         .as_ref()
-        .map(|named| credentials(named, PASSWORD, texts));
+        .map(|named| credentials(named, &password(FOLDER), texts));
     to.tls = from.tls.as_ref().map(tls);
+    let replicas = from.min_replicas_ack;
+    to.min_replicas_ack = replicas.and_then(|n| u32::try_from(n).ok());
     if let Some(time) = &from.connect_timeout {
         to.connect_timeout = unread.span("redis.external.connectTimeout", time);
     }
@@ -101,25 +105,23 @@ fn external_redis(
 }
 
 fn credentials(
-    named: &RedisCredentials,
+    named: &ServerCredentials,
     file: &str,
     texts: &BTreeMap<Key, String>,
 ) -> config::RedisCredentials {
-    let by_key = named.username_key.as_ref();
-    let by_key = by_key.and_then(|key| texts.get(&Key::of_secret(&named.name, key)));
     config::RedisCredentials {
-        username: named.username.as_ref().or(by_key).cloned(),
+        username: username(named, texts),
         password_file: Some(path_in_pod(file)),
         password_variable: None,
     }
 }
 
-fn tls(from: &RedisTls) -> config::RedisTls {
-    let own = from.certificate_secret.is_some();
+fn tls(from: &ServerTls) -> config::RedisTls {
+    let files = files(from, FOLDER);
     config::RedisTls {
-        ca: from.ca.as_ref().map(|_| path_in_pod(CA)),
-        certificate: own.then(|| path_in_pod(CERTIFICATE)),
-        key: own.then(|| path_in_pod(KEY)),
+        ca: files.ca,
+        certificate: files.certificate,
+        key: files.key,
         server_name: from.server_name.clone(),
     }
 }

@@ -113,7 +113,7 @@ impl Outcome {
                 Holds::Unknown,
                 Reason::CertificateNotTrusted,
                 format!(
-                    "the operator does not believe the certificate of {url}; renew it, or give the operator its authority (SSL_CERT_FILE)"
+                    "the operator does not believe the certificate of {url}; renew it, or let the operator trust its authority (the chart's value trust.configMap)"
                 ),
             ),
             Self::Unreached(why) => (
@@ -180,7 +180,7 @@ mod tests {
                 Holds::False,
                 "leads on to https://b",
             ),
-            (Outcome::Untrusted, Holds::Unknown, "SSL_CERT_FILE"),
+            (Outcome::Untrusted, Holds::Unknown, "trust.configMap"),
             (
                 Outcome::Unreached(Unreached::Host),
                 Holds::Unknown,

@@ -1,12 +1,14 @@
 //! One proof: a ticket from inside, a stream from outside, an event from inside, and what comes out.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Response, header};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -60,11 +62,15 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// One that believes the system's authorities.
-    pub fn new(loopback: Loopback, patience: Patience) -> Result<Self, reqwest::Error> {
+    /// One that believes the system's authorities, and `own`.
+    pub fn new(
+        loopback: Loopback,
+        patience: Patience,
+        own: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, reqwest::Error> {
         let mut authorities = RootCertStore::empty();
         let system = rustls_native_certs::load_native_certs();
-        authorities.add_parsable_certificates(system.certs);
+        authorities.add_parsable_certificates(system.certs.into_iter().chain(own));
         let outside = client(authorities, patience).dns_resolver(Arc::new(Guard(loopback)));
         Ok(Self {
             inside: client(RootCertStore::empty(), patience)
@@ -240,16 +246,19 @@ fn unreached(error: &reqwest::Error) -> Outcome {
         if error.is::<rustls::Error>() {
             return Outcome::Untrusted;
         }
-        let inner = error.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return Outcome::Untrusted;
-        }
-        cause = error.source();
+        cause = within(error);
     }
     match error.is_timeout() {
         true => Outcome::Unreached(Unreached::Timeout),
         false => Outcome::Unreached(Unreached::Connection),
+    }
+}
+
+/// What is behind an error. An I/O error that wraps another error does not call it its source.
+fn within<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
     }
 }
 

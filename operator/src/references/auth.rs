@@ -32,11 +32,7 @@ pub(super) fn references(spec: &SseRelaySpec, found: &mut Vec<Reference>) {
     {
         found.push(Reference {
             path: "auth.forward.ca".to_owned(),
-            key: Key {
-                kind: ca.kind,
-                name: ca.name.clone(),
-                key: ca.key.clone(),
-            },
+            key: Key::from(ca),
             purpose: Purpose::File(FORWARD_CA.to_owned()),
         });
     }

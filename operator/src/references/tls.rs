@@ -2,7 +2,7 @@
 //! what else the resource wants as a file.
 
 use super::{Key, Purpose, Reference};
-use crate::crd::{Authorities, SseRelaySpec};
+use crate::crd::SseRelaySpec;
 
 /// The relay's certificate.
 pub const CERTIFICATE: &str = "tls/tls.crt";
@@ -28,7 +28,7 @@ pub(super) fn references(spec: &SseRelaySpec, found: &mut Vec<Reference>) {
         file("tls.secretName", secret("tls.crt"), CERTIFICATE);
         file("tls.secretName", secret("tls.key"), KEY);
         if let Some(ca) = &tls.client_ca {
-            file("tls.clientCa", authorities(ca), CLIENT_CA);
+            file("tls.clientCa", Key::from(ca), CLIENT_CA);
         }
     }
     for (index, one) in spec.files.iter().enumerate() {
@@ -44,14 +44,6 @@ pub(super) fn references(spec: &SseRelaySpec, found: &mut Vec<Reference>) {
         file("traces.headers", Key::from(headers), TRACES_HEADERS);
     }
     if let Some(ca) = &traces.ca {
-        file("traces.ca", authorities(ca), TRACES_CA);
-    }
-}
-
-fn authorities(from: &Authorities) -> Key {
-    Key {
-        kind: from.kind,
-        name: from.name.clone(),
-        key: from.key.clone(),
+        file("traces.ca", Key::from(ca), TRACES_CA);
     }
 }

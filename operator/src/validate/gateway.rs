@@ -1,63 +1,16 @@
-//! What a way in by the Gateway API means.
+//! Which program serves the Gateway.
 
-use std::collections::BTreeMap;
-
-use relay_config::Config;
-
-use super::{Doubt, exposed, noted, too_slow};
-use crate::controller_profile::{Https, Profile, Wishes};
-use crate::crd::{Exposed, Gateway, Reason, SseRelaySpec};
-use crate::document::Leaving;
+use super::Doubt;
+use crate::crd::{Gateway, Reason};
 use crate::gateway_profile::Implementation;
-use crate::names::Names;
-use crate::resolve::{GatewayFound, Resolved};
-
-/// The way in from outside by the Gateway API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GatewayRoute {
-    /// What was written.
-    pub gateway: Gateway,
-    /// What is shown, in order and once.
-    pub exposed: Vec<Exposed>,
-    /// The program that serves it.
-    pub implementation: Implementation,
-    /// What that needs.
-    pub profile: Profile,
-    /// What stands against streaming well, if anything does.
-    pub doubt: Option<Doubt>,
-}
-
-pub(super) fn by_gateway(
-    names: &Names,
-    spec: &SseRelaySpec,
-    gateway: &Gateway,
-    resolved: &Resolved,
-    leaving: &Leaving,
-    config: &Config,
-) -> GatewayRoute {
-    let (implementation, doubt) = implementation(gateway, &resolved.gateway);
-    let profile = implementation.profile(&Wishes {
-        name: &names.relay,
-        namespace: &names.namespace,
-        drain_seconds: leaving.drain_seconds(),
-        https: Https::Off,
-        annotations: &BTreeMap::new(),
-    });
-    let doubt = doubt
-        .or_else(|| too_slow(implementation.as_str(), profile.idle, config))
-        .or_else(|| noted(&profile));
-    GatewayRoute {
-        gateway: gateway.clone(),
-        exposed: exposed(spec),
-        implementation,
-        profile,
-        doubt,
-    }
-}
+use crate::resolve::GatewayFound;
 
 /// The program that serves the Gateway: as the resource names it, as its class says, or as it was
 /// before.
-fn implementation(gateway: &Gateway, found: &GatewayFound) -> (Implementation, Option<Doubt>) {
+pub(super) fn implementation(
+    gateway: &Gateway,
+    found: &GatewayFound,
+) -> (Implementation, Option<Doubt>) {
     if let Some(named) = gateway.implementation {
         return (named, None);
     }

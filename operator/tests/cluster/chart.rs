@@ -51,6 +51,31 @@ fn a_registry_of_one_s_own_with_digests_and_credentials_is_used_for_every_image(
 }
 
 #[test]
+fn authorities_and_hosts_of_one_s_own_are_known_to_the_operator() {
+    for helm in Helm::each() {
+        let plain = helm.render(&[]);
+        let pod = &first(&plain, "Deployment").unwrap()["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["volumes"], &pod["hostAliases"]),
+            (&Value::Null, &Value::Null)
+        );
+
+        let values = "trust.configMap=authorities,trust.key=bundle.pem,hostAliases[0].ip=198.51.100.7,hostAliases[0].hostnames={sse.example.com}";
+        let objects = helm.render(&["--set", values]);
+        let deployment = first(&objects, "Deployment").unwrap();
+        let pod = &deployment["spec"]["template"]["spec"];
+        let file =
+            json!({ "name": "authorities", "items": [{ "key": "bundle.pem", "path": "ca.crt" }] });
+        assert_eq!(pod["volumes"][0]["configMap"], file);
+        let mount = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str();
+        let path = format!("{}/ca.crt", mount.unwrap());
+        assert_eq!(variable(deployment, "TRUST_FILE"), &path);
+        let alias = json!([{ "ip": "198.51.100.7", "hostnames": ["sse.example.com"] }]);
+        assert_eq!(pod["hostAliases"], alias);
+    }
+}
+
+#[test]
 fn the_chart_passes_the_linter_and_a_wrong_value_is_refused() {
     for helm in Helm::each() {
         let chart = chart();
@@ -64,6 +89,8 @@ fn the_chart_passes_the_linter_and_a_wrong_value_is_refused() {
             "watchNamespaces=shop",
             "serviceMonitor.interval=often",
             "rbac.optional.traefik=true",
+            "trust.secret=authorities",
+            "hostAliases[0].ip=198.51.100.7",
         ] {
             let arguments = ["template", "x", chart, "--set", wrong];
             assert!(helm.run(&arguments).is_err(), "{wrong}");

@@ -209,6 +209,7 @@ async fn an_operator_without_rights_says_which_it_lacks() {
         "rules": [
             { "apiGroups": ["sserelay.dev"], "resources": ["sserelays", "sserelays/status"], "verbs": ["get", "list", "watch", "patch"] },
             { "apiGroups": ["", "apps", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["get", "list", "watch"] },
+            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },
         ],
     }))
     .unwrap();
@@ -228,16 +229,13 @@ async fn an_operator_without_rights_says_which_it_lacks() {
         .unwrap();
     let _operator = Operator::of(server.client(User::Limited), &namespace, "0.1.0");
     let live = Served::create(&admin, &namespace, "live", json!({})).await;
-    let forbidden = live
-        .says(About::Ready, Holds::False, Reason::Forbidden)
-        .await;
-    assert!(
-        forbidden
-            .message
-            .contains("ConfigMap `live-config`: the operator may not do this"),
-        "{}",
-        forbidden.message
-    );
+    for said in [
+        "ConfigMap `live-config`: the operator may not do this",
+        "install its chart's roles, or serve this namespace with it",
+    ] {
+        live.explains(About::Ready, Holds::False, Reason::Forbidden, said)
+            .await;
+    }
     assert!(
         live.api::<ConfigMap>()
             .get_opt("live-config")
@@ -306,6 +304,8 @@ async fn a_quota_of_pods_is_told_in_the_words_of_the_replica_set() {
         .await;
     assert!(said.message.contains("no pod can be made"), "{said:?}");
     assert!(said.message.contains("exceeded quota: tiny"), "{said:?}");
+    let told = live.told("QuotaExceeded").await;
+    assert!(told.contains("exceeded quota: tiny"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,7 @@ impl Operator {
             redis_image: Some("valkey/valkey:8.1".to_owned()),
         };
         let asker = Asker::new().unwrap();
-        let prober = Prober::new(Loopback::Refused, Patience::default()).unwrap();
+        let prober = Prober::new(Loopback::Refused, Patience::default(), Vec::new()).unwrap();
         let soon = Duration::from_millis(200);
         let every = Every {
             observe: soon,
@@ -172,6 +172,29 @@ impl Served {
                 .note
         })
         .await
+    }
+
+    /// Waits until a condition says so, with `remedy` in its message, and an Event does.
+    pub async fn explains(
+        &self,
+        about: ConditionType,
+        holds: ConditionStatus,
+        reason: Reason,
+        remedy: &str,
+    ) {
+        let said = self.says(about, holds, reason).await;
+        assert!(said.message.contains(remedy), "{said:?}");
+        let reason = format!("{reason:?}");
+        until(&format!("an Event tells {reason}: {remedy}"), async || {
+            let all = ListParams::default();
+            let events = self.api::<Event>().list(&all).await.ok()?;
+            let told = events.iter().any(|event| {
+                let note = event.note.as_deref().unwrap_or_default();
+                event.reason.as_deref() == Some(&reason) && note.contains(remedy)
+            });
+            told.then_some(())
+        })
+        .await;
     }
 
     pub async fn get(&self) -> SseRelay {

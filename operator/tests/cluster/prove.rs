@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kube::Api;
+use rcgen::{CertifiedKey, KeyPair};
 use serde_json::json;
 use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
 use sse_relay_operator::document::PROBE_CHANNEL;
@@ -27,11 +28,51 @@ struct Proxy {
 impl Proxy {
     /// One with these directives for the way to the relay at `address`.
     async fn start(address: IpAddr, directives: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let listen = format!("listen 127.0.0.1:{port};");
+        Self::serve(
+            folder,
+            &listen,
+            &format!("http://127.0.0.1:{port}"),
+            address,
+            directives,
+        )
+        .await
+    }
+
+    /// One that shows `certificate` for localhost.
+    async fn with_tls(address: IpAddr, certificate: &CertifiedKey<KeyPair>) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+        std::fs::write(&cert, certificate.cert.pem()).unwrap();
+        std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+        let listen = format!(
+            "listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {};",
+            cert.display(),
+            key.display()
+        );
+        let plain = "proxy_http_version 1.1; proxy_buffering off;";
+        Self::serve(
+            folder,
+            &listen,
+            &format!("https://localhost:{port}"),
+            address,
+            plain,
+        )
+        .await
+    }
+
+    async fn serve(
+        folder: TempDir,
+        listen: &str,
+        url: &str,
+        address: IpAddr,
+        directives: &str,
+    ) -> Self {
         let at = folder.path().display();
+        let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
         let text = format!(
-            "daemon off; pid {at}/pid; error_log {at}/error; events {{}}\nhttp {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{address}:8080; {directives} }} }} }}\n"
+            "daemon off; pid {at}/pid; error_log {at}/error; events {{}}\nhttp {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n server {{ {listen} location / {{ proxy_pass http://{address}:8080; {directives} }} }} }}\n"
         );
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, text).unwrap();
@@ -49,7 +90,7 @@ impl Proxy {
         Self {
             _folder: folder,
             _process: process,
-            url: format!("http://127.0.0.1:{port}"),
+            url: url.to_owned(),
         }
     }
 }
@@ -65,7 +106,30 @@ fn prober(loopback: Loopback) -> Prober {
         answer: Duration::from_secs(20),
         stream: Duration::from_secs(5),
     };
-    Prober::new(loopback, patience).unwrap()
+    Prober::new(loopback, patience, Vec::new()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_over_https_is_proved_where_its_certificate_is_believed() {
+    let token = Token::from_random([7; 32]);
+    let relay = relay(&token).await;
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let proxy = Proxy::with_tls(relay.address, &own).await;
+    let target = Target {
+        url: proxy.url.clone(),
+        inside: (relay.address, 8080).into(),
+        token,
+    };
+    let stranger = prober(Loopback::Allowed);
+    assert_eq!(stranger.probe(&target).await, Outcome::Untrusted);
+    let patience = Patience {
+        answer: Duration::from_secs(20),
+        stream: Duration::from_secs(5),
+    };
+    let own = vec![own.cert.der().clone()];
+    let friend = Prober::new(Loopback::Allowed, patience, own).unwrap();
+    let streams = friend.probe(&target).await;
+    assert!(matches!(streams, Outcome::Streams { .. }), "{streams:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,6 +60,23 @@ fn refused() -> Vec<(Value, &'static str)> {
             json!({ "redis": { "external": { "standalone": { "host": "a" } }, "prefix": "a*" } }),
             "should match",
         ),
+        (
+            json!({ "redis": { "external": { "standalone": { "host": "a" }, "minReplicasAck": 17 } } }),
+            "less than or equal to 16",
+        ),
+        (
+            json!({ "archive": { "postgres": { "host": "postgres://a", "database": "b" } } }),
+            "should match",
+        ),
+        (
+            json!({ "archive": { "postgres": { "host": "a" } } }),
+            "archive.postgres.database: Required value",
+        ),
+        (
+            json!({ "archive": { "postgres": { "host": "a", "database": "b" }, "schema": "A-b" } }),
+            "should match",
+        ),
+        (json!({ "settings": ["http"] }), "must be of type object"),
         (json!({ "replicas": -1 }), "greater than or equal to 0"),
         (
             json!({ "expose": ["Publish"] }),

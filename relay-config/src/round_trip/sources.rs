@@ -80,10 +80,10 @@ prop_compose! {
 prop_compose! {
     fn postgres_listen()(
         postgres in postgres(),
-        channels in vec(text(), 0..3),
+        (channels, on_demand) in (vec(text(), 0..3), vec(text(), 0..3)),
         names in one_of(&[ListenNames::Exact, ListenNames::Folded]),
     ) -> PostgresListenSource {
-        PostgresListenSource { postgres, channels, names }
+        PostgresListenSource { postgres, channels, names, on_demand }
     }
 }
 

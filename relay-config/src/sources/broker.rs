@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::client_tls::ClientTls;
 use crate::timespan::Timespan;
 use crate::validate::Problem;
 
@@ -60,23 +61,8 @@ pub struct BrokerCredentials {
     pub password_variable: Option<String>,
 }
 
-/// TLS towards a broker. Files are PEM, and read again for every connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct BrokerTls {
-    /// Certificate authorities to trust instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca: Option<String>,
-    /// The client's certificate, with its chain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-    /// The private key of `certificate`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The name that the broker's certificate must carry, if it is not the host of `url`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-}
+/// TLS towards a broker.
+pub type BrokerTls = ClientTls;
 
 /// What is spoken with a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SourceRedis;
-use crate::pattern::ChannelPattern;
+use super::{SourceRedis, on_demand};
 use crate::validate::Problem;
 
-/// The most channels, patterns or demands of a source.
+/// The most channels or patterns of a source.
 const MAX_NAMES: usize = 1_000;
 /// The longest name of a channel or pattern, in bytes.
 const MAX_BYTES: usize = 512;
@@ -41,12 +40,9 @@ impl RedisPubSubSource {
                 message: message.to_owned(),
             });
         };
-        let lists = [
-            ("channels", &self.channels),
-            ("patterns", &self.patterns),
-            ("onDemand", &self.on_demand),
-        ];
-        if lists.iter().all(|(_, names)| names.is_empty()) {
+        let lists = [("channels", &self.channels), ("patterns", &self.patterns)];
+        let nothing = lists.iter().all(|(_, names)| names.is_empty());
+        if nothing && self.on_demand.is_empty() {
             wrong(
                 String::new(),
                 "listens to nothing; name `channels` or `patterns`, or set `onDemand: [\"**\"]`",
@@ -65,13 +61,13 @@ impl RedisPubSubSource {
                     wrong(field, "write 1 to 512 bytes");
                 } else if names[..index].contains(name) {
                     wrong(field, "is there twice; name each once");
-                } else if list == "onDemand"
-                    && let Err(error) = name.parse::<ChannelPattern>()
-                {
-                    wrong(field, &error.to_string());
                 }
             }
         }
+        problems.extend(on_demand::problems(
+            &format!("{path}.onDemand"),
+            &self.on_demand,
+        ));
         problems
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, Places},
     event_log::{
-        AppendError, Appended, ChannelInfo, Completeness, EventLog, Fence, LogTotals, Origin, Page,
-        Publication, Purged, Read, ReadError, gap::MAX_CHANNELS, health::Health, resume::Start,
+        AppendError, Appended, ChannelInfo, Completeness, Earlier, EventLog, Fence, LogTotals,
+        Origin, Page, Publication, Purged, Read, ReadError, gap::MAX_CHANNELS, health::Health,
+        resume::Start,
     },
     frame::GapReason,
     partition::Partitioning,
@@ -140,7 +141,7 @@ impl ArchivedLog {
                 }
                 Err(error) => {
                     tracing::debug!(event = "archive.unread", %error, "a gap is told instead");
-                    return Ok(filling::unfilled(read, page));
+                    return Ok(filling::unanswered(read, page));
                 }
             }
         }
@@ -162,6 +163,7 @@ impl ArchivedLog {
         let ask = Ask {
             selectors: &read.selectors,
             lacking: &lacking,
+            beginning: lack.beginning,
             partition: lack.partition,
             after: lack.after,
             until: lack.until,
@@ -169,6 +171,17 @@ impl ArchivedLog {
             max_bytes: read.max_bytes,
         };
         self.archive.read(&ask).await
+    }
+
+    async fn past(&self, earlier: &Earlier) -> Result<Page, ReadError> {
+        match self.archive.earlier(earlier).await {
+            Ok(page) => Ok(page),
+            Err(ArchiveError::Busy) => Err(ReadError::Unavailable(ArchiveError::Busy.to_string())),
+            Err(error) => {
+                tracing::debug!(event = "archive.unread", %error, "a gap is told instead");
+                Ok(filling::unknown_past(earlier))
+            }
+        }
     }
 
     async fn purge_both(&self, channel: &ChannelName) -> Result<Purged, AppendError> {
@@ -231,6 +244,13 @@ impl EventLog for ArchivedLog {
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
         Box::pin(self.page(read))
+    }
+
+    fn earlier(&self, earlier: Earlier) -> BoxFuture<'_, Result<Page, ReadError>> {
+        match self.archive.concerns(&earlier.selectors) {
+            true => Box::pin(async move { self.past(&earlier).await }),
+            false => self.log.earlier(earlier),
+        }
     }
 
     fn finished(&self, selectors: &[Selector], after: &Places) -> bool {

@@ -39,6 +39,15 @@ pub struct Coverage {
     pub dropped: EventId,
 }
 
+/// What counts as missing before the first event that there is of a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// All from where it is asked for.
+    Asked,
+    /// Nothing: all is asked for that there is.
+    First,
+}
+
 /// What the archive cannot fill in: something up to here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Missing {
@@ -72,10 +81,15 @@ impl Coverage {
         selectors: &[Selector],
         after: EventId,
         until: EventId,
+        beginning: Beginning,
     ) -> Option<Missing> {
-        let each = selectors
-            .iter()
-            .map(|selector| self.uncovered(selector, after, until));
+        let each = selectors.iter().map(|selector| {
+            let first = match beginning {
+                Beginning::Asked => after,
+                Beginning::First => self.first(selector).map_or(until, |first| first.max(after)),
+            };
+            self.uncovered(selector, first, until)
+        });
         let mut found = each.flatten().max().map(|until| Missing {
             until,
             certainty: Certainty::Possible,
@@ -99,15 +113,17 @@ impl Coverage {
         found
     }
 
+    /// After which id it has anything of a selector.
+    fn first(&self, selector: &Selector) -> Option<EventId> {
+        let covering = self.spans.iter().filter(|span| span.covers(selector));
+        let first = covering.map(|span| span.from).min()?;
+        Some(first.max(self.dropped))
+    }
+
     /// The last id of the range that no span covers for a selector.
     fn uncovered(&self, selector: &Selector, after: EventId, until: EventId) -> Option<EventId> {
-        let covers = |span: &&Span| {
-            span.channels.iter().any(|pattern| match selector {
-                Selector::Channel(name) => name.is_in(pattern),
-                Selector::Pattern(asked) => pattern.covers(asked),
-            })
-        };
         let mut reached = until;
+        let covers = |span: &&Span| span.covers(selector);
         // an older span never begins after a younger one of its epoch, and ends where another begins
         for span in self.spans.iter().rev().filter(covers) {
             let end = self.ends_at(span.epoch).unwrap_or(span.through);
@@ -117,6 +133,15 @@ impl Coverage {
         }
         let reached = reached.max(self.dropped.min(until));
         (reached > after).then_some(reached)
+    }
+}
+
+impl Span {
+    fn covers(&self, selector: &Selector) -> bool {
+        self.channels.iter().any(|pattern| match selector {
+            Selector::Channel(name) => name.is_in(pattern),
+            Selector::Pattern(asked) => pattern.covers(asked),
+        })
     }
 }
 
@@ -159,7 +184,7 @@ mod tests {
     }
 
     fn until(coverage: &Coverage, of: &[&str], after: u64, to: u64) -> Option<u64> {
-        let missing = coverage.missing(&selectors(of), id(after), id(to));
+        let missing = coverage.missing(&selectors(of), id(after), id(to), Beginning::Asked);
         missing.map(|missing| missing.until.get())
     }
 
@@ -231,7 +256,7 @@ mod tests {
         assert_eq!(until(&coverage, &["*"], 10, 90), Some(30));
         coverage.holes.push(hole(40, 50, &[]));
         let missing = coverage
-            .missing(&selectors(&["b"]), id(10), id(90))
+            .missing(&selectors(&["b"]), id(10), id(90), Beginning::Asked)
             .unwrap();
         assert_eq!(
             (missing.until, missing.certainty),
@@ -249,6 +274,32 @@ mod tests {
         assert_eq!(until(&coverage, &["a"], 10, 90), Some(30));
         assert_eq!(until(&coverage, &["a"], 30, 90), None);
         assert_eq!(until(&coverage, &["a"], 10, 20), Some(20));
+    }
+
+    #[test]
+    fn who_asks_for_all_misses_nothing_before_a_channel_was_chosen_and_what_was_lost_after() {
+        let coverage = Coverage {
+            spans: vec![
+                span(1, 10, 40, &["a"]),
+                span(1, 40, 50, &["a", "b"]),
+                span(1, 60, 90, &["a", "b"]),
+            ],
+            dropped: id(20),
+            ..Coverage::default()
+        };
+        let until = |of: &[&str], after: u64, to: u64| {
+            let missing = coverage.missing(&selectors(of), id(after), id(to), Beginning::First);
+            missing.map(|missing| missing.until.get())
+        };
+        assert_eq!(until(&["a", "b"], 0, 50), None);
+        assert_eq!(until(&["b"], 0, 90), Some(60));
+        assert_eq!(until(&["a", "b"], 60, 90), None);
+        assert_eq!(
+            until(&["c"], 0, 90),
+            None,
+            "never chosen: the log's own affair"
+        );
+        assert_eq!(until(&["b"], 0, 95), Some(95), "not written yet");
     }
 
     #[test]

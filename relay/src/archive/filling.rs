@@ -3,14 +3,15 @@
 //! The log says what it lacks by a gap. Up to there events come from the archive; beyond, and of
 //! channels whose events the log still has, from the log. An event that both have is one.
 
-use super::reading::Found;
+use super::{coverage::Beginning, reading::Found};
 use crate::{
     cursor::{EventId, Partition, Place, Places},
     event_log::{
-        Completeness, Entry, Gaps, Page, Read, Standing,
-        gap::Gap,
+        Completeness, Earlier, Entry, Gaps, Page, Read, Standing, Standings,
+        gap::{Certainty, Gap},
         merge::{self, Part},
     },
+    frame::GapReason,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,13 +21,15 @@ pub struct Lack {
     pub partition: Partition,
     pub after: EventId,
     pub until: EventId,
+    pub beginning: Beginning,
 }
 
-/// The read as the log is asked it: it tells every gap, also what an earlier page told of.
+/// The read as the log is asked it: it tells every gap, also what an earlier page told of, and what was
+/// before the first event that it has.
 pub fn asked(read: &Read) -> Read {
     let mut read = read.clone();
     for from in &mut read.from {
-        if let Gaps::ReportAfter(_) = from.gaps {
+        if let Gaps::ReportAfter(_) | Gaps::SinceFirst = from.gaps {
             from.gaps = Gaps::Report;
         }
     }
@@ -50,20 +53,66 @@ pub fn lacks(read: &Read, page: &Page) -> Vec<Lack> {
             partition,
             after: from.after.id,
             until,
+            beginning: match from.gaps {
+                Gaps::SinceFirst => Beginning::First,
+                _ => Beginning::Asked,
+            },
         })
     };
     read.from.iter().filter_map(of).collect()
 }
 
 /// The log's page as it would be had it been asked the way that the reader did.
-pub fn unfilled(read: &Read, mut page: Page) -> Page {
+pub fn unfilled(read: &Read, page: Page) -> Page {
+    as_asked(read, page, |from| from.gaps != Gaps::SinceFirst)
+}
+
+/// The same where the archive should have answered and does not: nobody can tell what it has.
+pub fn unanswered(read: &Read, page: Page) -> Page {
+    let mut page = as_asked(read, page, |_| true);
+    let all = read.from.iter().all(|from| from.gaps == Gaps::SinceFirst);
+    if let Some(gap) = page.gap.as_mut().filter(|_| all) {
+        gap.certainty = Certainty::Possible;
+    }
+    page
+}
+
+/// What is told of the time before a place when the archive does not answer.
+pub fn unknown_past(earlier: &Earlier) -> Page {
+    let zero = Place {
+        id: EventId::ZERO,
+        ..earlier.before
+    };
+    Page {
+        gap: Some(Gap {
+            certainty: Certainty::Possible,
+            reason: GapReason::Trimmed,
+            after: Places::one(zero),
+            until: Places::one(Place {
+                id: before(earlier.before.id),
+                ..zero
+            }),
+            channels: Vec::new(),
+        }),
+        entries: Vec::new(),
+        next: Standings::new(),
+        completeness: Completeness::Complete,
+    }
+}
+
+/// The greatest id that is less.
+pub fn before(id: EventId) -> EventId {
+    EventId::new(id.get().saturating_sub(1)).unwrap_or_default()
+}
+
+fn as_asked(read: &Read, mut page: Page, concerned: impl Fn(&Standing) -> bool) -> Page {
     let gap = page.gap.take();
     page.gap = gap.filter(|gap| {
         let news = |from: &Standing| {
             let until = gap.until.in_partition(from.after.partition);
             until.is_some_and(|until| told(from).is_none_or(|told| until.id > told))
         };
-        read.from.iter().any(news)
+        read.from.iter().any(|from| concerned(from) && news(from))
     });
     for next in &mut page.next {
         let of = next.after.partition;
@@ -127,6 +176,12 @@ pub fn filled(read: &Read, page: Page, found: &BTreeMap<Partition, Found>) -> Pa
     });
     if !all {
         page.completeness = Completeness::More;
+        // who still reads what the archive has still asks for all that there is of each channel
+        for (next, from) in page.next.iter_mut().zip(&read.from) {
+            if from.gaps == Gaps::SinceFirst && next.gaps == Gaps::Report {
+                next.gaps = Gaps::SinceFirst;
+            }
+        }
     }
     page
 }
@@ -135,7 +190,7 @@ pub fn filled(read: &Read, page: Page, found: &BTreeMap<Partition, Found>) -> Pa
 fn told(from: &Standing) -> Option<EventId> {
     match from.gaps {
         Gaps::ReportAfter(told) => Some(told),
-        Gaps::Report | Gaps::Ignore => None,
+        Gaps::Report | Gaps::Ignore | Gaps::SinceFirst => None,
     }
 }
 
@@ -193,8 +248,6 @@ mod tests {
         channel::{ChannelName, Selector},
         cursor::{Epoch, Predecessor},
         event::Event,
-        event_log::gap::Certainty,
-        frame::GapReason,
     };
     use smallvec::smallvec;
 
@@ -278,6 +331,7 @@ mod tests {
             partition: Partition::ONLY,
             after: id(2),
             until: id(6),
+            beginning: Beginning::Asked,
         };
         assert_eq!(lacks(&read, &page), [lack]);
         let page = filled(&read, page, &found(&[3, 4, 5, 6], 6, None));
@@ -342,6 +396,47 @@ mod tests {
             &found(&[6], 6, Some(4)),
         );
         assert!(page.gap.is_none(), "it was told");
+    }
+
+    #[test]
+    fn who_asks_for_all_gets_it_from_both_and_is_told_of_no_gap_before_it() {
+        let first = read(0, Gaps::SinceFirst, 2);
+        assert_eq!(asked(&first).from[0].gaps, Gaps::Report);
+        let page = log_page(Some((0, 6)), &[7], 7);
+        assert_eq!(lacks(&first, &page)[0].beginning, Beginning::First);
+        let page = filled(&first, page, &found(&[3, 5], 5, None));
+        assert_eq!(
+            (ids(&page), page.completeness),
+            (vec![3, 5], Completeness::More)
+        );
+        assert_eq!(
+            page.next[0].gaps,
+            Gaps::SinceFirst,
+            "another channel may begin later"
+        );
+        let last = Read {
+            from: page.next.clone(),
+            max_events: 100,
+            ..first.clone()
+        };
+        let page = filled(
+            &last,
+            log_page(Some((5, 6)), &[7], 7),
+            &found(&[6], 6, None),
+        );
+        assert_eq!(
+            (ids(&page), page.completeness),
+            (vec![6, 7], Completeness::Complete)
+        );
+        assert_eq!(
+            page.next[0].gaps,
+            Gaps::Report,
+            "from here on nothing may be missing"
+        );
+        let page = unfilled(&first, log_page(Some((0, 6)), &[7], 7));
+        assert!(page.gap.is_none(), "the archive has nothing to do with it");
+        let page = unanswered(&first, log_page(Some((0, 6)), &[7], 7));
+        assert_eq!(page.gap.map(|gap| gap.certainty), Some(Certainty::Possible));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use super::{
     Archive,
-    coverage::Missing,
+    coverage::{Beginning, Coverage, Missing},
     error::ArchiveError,
-    migrating,
+    filling, migrating,
     stats::ReadOutcome,
     store::{self, Selection},
 };
 use crate::{
     channel::Selector,
-    cursor::{EventId, Partition},
-    event_log::Entry,
+    cursor::{EventId, Partition, Place, Places},
+    event_log::{Completeness, Earlier, Entry, Page, Standings, gap::Gap},
     postgres::{Postgres, Session},
 };
 use deadpool::{
@@ -78,6 +78,7 @@ pub struct Ask<'a> {
     pub selectors: &'a [Selector],
     /// Of which of them something is missing.
     pub lacking: &'a [Selector],
+    pub beginning: Beginning,
     pub partition: Partition,
     pub after: EventId,
     pub until: EventId,
@@ -139,8 +140,58 @@ impl Archive {
         Ok(Found {
             entries: ours.map(|row| Arc::new(row.entry)).collect(),
             through: rows.through,
-            missing: coverage.missing(ask.lacking, ask.after, ask.until),
+            missing: coverage.missing(ask.lacking, ask.after, ask.until, ask.beginning),
         })
+    }
+
+    /// The last events before a place.
+    ///
+    /// # Errors
+    /// As [`Archive::read`].
+    pub async fn earlier(&self, earlier: &Earlier) -> Result<Page, ArchiveError> {
+        let found = self.find_earlier(earlier).await;
+        let outcome = match &found {
+            Ok(page) if page.gap.is_none() => ReadOutcome::Filled,
+            Ok(_) => ReadOutcome::Partial,
+            Err(ArchiveError::Busy) => ReadOutcome::Busy,
+            Err(_) => ReadOutcome::Failed,
+        };
+        self.stats().reads.of(outcome).add(1);
+        found
+    }
+
+    async fn find_earlier(&self, earlier: &Earlier) -> Result<Page, ArchiveError> {
+        let line = self.line().await?;
+        let partition = earlier.before.partition;
+        let coverage = store::coverage(&line, partition, self.partitioning.count()).await?;
+        let mut entries = Vec::new();
+        let mut until = filling::before(earlier.before.id);
+        // more than once only where what is found belongs to nobody any more
+        let completeness = loop {
+            let selection = Selection {
+                selectors: &earlier.selectors,
+                partition,
+                after: EventId::ZERO,
+                until,
+                max_events: earlier.max_events,
+                max_bytes: earlier.max_bytes,
+            };
+            let rows = store::last_events(&line, &selection).await?;
+            let ours = rows.events.into_iter().map(|row| (row.epoch, row.entry));
+            let ours = ours.filter(|(epoch, entry)| coverage.belongs(*epoch, entry.id));
+            entries.extend(ours.map(|(_, entry)| Arc::new(entry)));
+            until = filling::before(rows.through);
+            match (rows.through == EventId::ZERO, entries.is_empty()) {
+                (true, _) => break Completeness::Complete,
+                (false, false) => break Completeness::More,
+                (false, true) => {}
+            }
+        };
+        let coverage = Coverage {
+            dropped: store::dropped(&line).await?,
+            ..coverage
+        };
+        Ok(page(earlier, entries, completeness, &coverage))
     }
 
     /// A connection of the readers', as soon as it is this one's turn.
@@ -156,5 +207,39 @@ impl Archive {
             PoolError::Timeout(TimeoutType::Wait) => ArchiveError::Busy,
             _ => ArchiveError::NotReady,
         })
+    }
+}
+
+/// What was found before a place, latest first, in order, with what is missing among it.
+fn page(
+    earlier: &Earlier,
+    mut entries: Vec<Arc<Entry>>,
+    completeness: Completeness,
+    coverage: &Coverage,
+) -> Page {
+    entries.reverse();
+    let at = |id| {
+        Places::one(Place {
+            id,
+            ..earlier.before
+        })
+    };
+    let first = entries
+        .first()
+        .filter(|_| completeness == Completeness::More);
+    let after = first.map_or(EventId::ZERO, |entry| entry.id);
+    let until = filling::before(earlier.before.id);
+    let missing = coverage.missing(&earlier.selectors, after, until, Beginning::First);
+    Page {
+        gap: missing.map(|missing| Gap {
+            certainty: missing.certainty,
+            reason: missing.reason,
+            after: at(after),
+            until: at(missing.until),
+            channels: Vec::new(),
+        }),
+        entries,
+        next: Standings::new(),
+        completeness,
     }
 }

@@ -295,6 +295,25 @@ pub struct Rows {
 /// # Errors
 /// PostgreSQL's.
 pub async fn events(session: &Session, of: &Selection<'_>) -> Result<Rows, ArchiveError> {
+    select(session, of, Order::Ascending).await
+}
+
+/// The last events of a selection, latest first, and down to where they are all: zero, unless a bound
+/// was reached.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn last_events(session: &Session, of: &Selection<'_>) -> Result<Rows, ArchiveError> {
+    select(session, of, Order::Descending).await
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Ascending,
+    Descending,
+}
+
+async fn select(session: &Session, of: &Selection<'_>, order: Order) -> Result<Rows, ArchiveError> {
     let (mut names, mut prefixes) = (Vec::new(), Vec::new());
     for selector in of.selectors {
         match selector {
@@ -313,9 +332,13 @@ pub async fn events(session: &Session, of: &Selection<'_>) -> Result<Rows, Archi
              (SELECT FROM unnest($6) AS p (text) WHERE starts_with(channel, p.text)))"
         }
     };
+    let (direction, end) = match order {
+        Order::Ascending => ("ASC", of.until),
+        Order::Descending => ("DESC", of.after),
+    };
     let statement = format!(
         "SELECT {} FROM events WHERE partition = $1 AND id > $2 AND id <= $3 AND {which} \
-         ORDER BY id LIMIT $5",
+         ORDER BY id {direction} LIMIT $5",
         row::COLUMNS
     );
     let limit = i64::try_from(of.max_events.max(1)).unwrap_or(i64::MAX);
@@ -335,7 +358,7 @@ pub async fn events(session: &Session, of: &Selection<'_>) -> Result<Rows, Archi
         let rows = session.query_typed_raw(&statement, parameters).await?;
         let mut rows = pin!(rows);
         let (mut events, mut bytes, mut seen) = (Vec::new(), 0, 0);
-        let mut through = of.until;
+        let mut through = end;
         while let Some(row) = rows.try_next().await? {
             let event = match row::read(&row, of.partition) {
                 Ok(event) => event,

@@ -1,14 +1,17 @@
 //! `sse-relay check FILE`.
 
+mod postgres;
+
 use super::options;
 use crate::{event_log::redis::checkup, http::access::Openness, redis::preflight::Finding};
 use relay_config::Config;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Says whether a configuration file, with the environment on top, is right, and whether the Redis that
-/// it names is: it runs what the relay runs, on keys of its own that it takes away again. Warnings are
-/// what may lose events. Exits with 2 when the configuration is not right, with 1 when the relay could
-/// not use Redis.
+/// it names is: it runs what the relay runs, on keys of its own that it takes away again. It connects to
+/// PostgreSQL too, for the archive and each source there, and changes nothing. Warnings are what may lose
+/// events. Exits with 2 when the configuration is not right, with 1 when the relay could not use one of
+/// the servers.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The file; without it only the environment is checked
@@ -19,7 +22,7 @@ pub struct Args {
     /// Print the JSON Schema of the configuration and check nothing
     #[arg(long, conflicts_with_all = ["file", "show"])]
     schema: bool,
-    /// Look at the configuration alone, and connect to no Redis
+    /// Look at the configuration alone, and connect to no server
     #[arg(long)]
     offline: bool,
     /// Print what holds for one channel
@@ -36,7 +39,7 @@ pub async fn run(args: &Args) -> ExitCode {
         Ok(config) => {
             report(args, &config);
             match Openness::of(&config) {
-                Ok(_) => look_at_redis(args, &config).await,
+                Ok(_) => look_at_servers(args, &config).await,
                 Err(error) => {
                     eprintln!("the relay would not start: {error}");
                     ExitCode::from(2)
@@ -51,20 +54,34 @@ pub async fn run(args: &Args) -> ExitCode {
 }
 
 /// What is found is written to standard error, each with what to do.
-async fn look_at_redis(args: &Args, config: &Config) -> ExitCode {
-    let only_printed = args.offline || args.show || args.channel.is_some();
-    let Some(settings) = config.redis.as_ref().filter(|_| !only_printed) else {
+async fn look_at_servers(args: &Args, config: &Config) -> ExitCode {
+    if args.offline || args.show || args.channel.is_some() {
         return ExitCode::SUCCESS;
+    }
+    let mut usable = look_at_redis(config).await;
+    for look in postgres::look(config).await {
+        usable &= look.tell();
+    }
+    match usable {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    }
+}
+
+/// Whether it can be used, if there is one.
+async fn look_at_redis(config: &Config) -> bool {
+    let Some(settings) = &config.redis else {
+        return true;
     };
     let findings = checkup::once(settings).await;
     for finding in &findings {
         eprintln!("redis: {finding}");
     }
-    if findings.iter().any(Finding::is_error) {
-        return ExitCode::from(1);
+    let usable = !findings.iter().any(Finding::is_error);
+    if usable {
+        println!("redis: it can be used");
     }
-    println!("redis: it can be used");
-    ExitCode::SUCCESS
+    usable
 }
 
 fn report(args: &Args, config: &Config) {

@@ -14,9 +14,11 @@ pub enum Dialect {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DialectError {
     #[error(
-        "set REDIS_URL, where notify() publishes; or SSE_RELAY_SOURCES, or `sources` in a file that --config names"
+        "set REDIS_URL or DATABASE_URL, where notify() publishes; or SSE_RELAY_SOURCES, or `sources` in a file that --config names"
     )]
     NoBroker,
+    #[error("RELAY_USE_PG is True: set DATABASE_URL too, or leave it out")]
+    NoDatabase,
     #[error(
         "LOG_LEVEL is `{0}`; write DEBUG, INFO, WARNING, ERROR or CRITICAL, or set SSE_RELAY_LOGGING__LEVEL"
     )]
@@ -76,11 +78,13 @@ fn sse_relay_server(
         (_, Some(level)) => say("SSE_RELAY_LOGGING__LEVEL", severity(level)?.to_owned()),
         _ => {}
     }
-    let redis = set("REDIS_URL").is_some() && set("RELAY_USE_PG") != Some("True");
-    if redis {
-        say("SSE_RELAY_SOURCES", from_redis());
-    } else if !given && set("SSE_RELAY_SOURCES").is_none() {
-        return Err(DialectError::NoBroker);
+    let forced = set("RELAY_USE_PG") == Some("True");
+    match (set("REDIS_URL"), set("DATABASE_URL")) {
+        (Some(_), _) if !forced => say("SSE_RELAY_SOURCES", from_redis()),
+        (_, Some(_)) => say("SSE_RELAY_SOURCES", from_postgres()),
+        _ if given || set("SSE_RELAY_SOURCES").is_some() => {}
+        _ if forced => return Err(DialectError::NoDatabase),
+        _ => return Err(DialectError::NoBroker),
     }
     Ok(ours)
 }
@@ -90,6 +94,20 @@ fn from_redis() -> String {
     let source = json!({
         "name": "notify",
         "redisPubSub": {"redis": {"urlVariable": "REDIS_URL"}, "onDemand": ["**"]},
+        "mapping": payload(),
+    });
+    json!([source]).to_string()
+}
+
+/// The same of PostgreSQL, where `notify()` writes the name without quotes.
+fn from_postgres() -> String {
+    let source = json!({
+        "name": "notify",
+        "postgresListen": {
+            "postgres": {"urlVariable": "DATABASE_URL"},
+            "names": "folded",
+            "onDemand": ["**"],
+        },
         "mapping": payload(),
     });
     json!([source]).to_string()
@@ -114,7 +132,7 @@ fn severity(level: &str) -> Result<&'static str, DialectError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use relay_config::{Config, SourceKind};
+    use relay_config::{Config, ListenNames, SourceKind};
 
     fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let owned = pairs
@@ -153,6 +171,32 @@ mod tests {
     }
 
     #[test]
+    fn notifications_of_postgresql_are_pulled_without_redis_or_if_it_is_asked_for() {
+        let database = (
+            "DATABASE_URL",
+            "postgres://page:secret@db/app?sslmode=require",
+        );
+        let redis = ("REDIS_URL", "redis://redis");
+        for variables in [
+            &[database][..],
+            &[database, redis, ("RELAY_USE_PG", "True")],
+        ] {
+            let config = config(variables).unwrap();
+            let Some(SourceKind::PostgresListen(source)) = config.sources[0].kind() else {
+                panic!("{:?}", config.sources);
+            };
+            assert_eq!(source.on_demand, ["**"]);
+            assert_eq!(source.names, ListenNames::Folded);
+            assert!(!config.to_yaml().contains("secret"));
+        }
+        let config = config(&[database, redis]).unwrap();
+        assert!(matches!(
+            config.sources[0].kind(),
+            Some(SourceKind::RedisPubSub(_))
+        ));
+    }
+
+    #[test]
     fn our_own_variables_win() {
         let config = config(&[
             ("REDIS_URL", "redis://redis"),
@@ -177,7 +221,7 @@ mod tests {
     fn what_is_missing_or_means_nothing_is_said() {
         assert_eq!(config(&[]).unwrap_err(), DialectError::NoBroker);
         let pg = [("REDIS_URL", "redis://r"), ("RELAY_USE_PG", "True")];
-        assert_eq!(config(&pg).unwrap_err(), DialectError::NoBroker);
+        assert_eq!(config(&pg).unwrap_err(), DialectError::NoDatabase);
         let loud = [("REDIS_URL", "redis://r"), ("LOG_LEVEL", "LOUD")];
         assert!(matches!(config(&loud), Err(DialectError::LogLevel(_))));
         assert!(

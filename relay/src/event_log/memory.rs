@@ -197,13 +197,13 @@ impl EventLog for MemoryLog {
         self.partitioning
     }
 
-    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
+    fn append(&self, mut publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
         match &self.committer {
             Some(committer) => Box::pin(committer.append(publication)),
             None => {
                 let mut state = self.state_of(&publication.channel).lock();
                 let now = (self.options.clock)();
-                let appended = state.prepare(&publication, now).map(|prepared| {
+                let appended = state.prepare(&mut publication, now).map(|prepared| {
                     let entries = prepared.entries.clone();
                     let appended = state.store(prepared, &publication, now);
                     state.deliver(&entries);

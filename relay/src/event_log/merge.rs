@@ -95,7 +95,7 @@ fn next(from: Standing, through: EventId, gap: Option<&Gap>) -> Standing {
         gaps: match (told, from.gaps) {
             // what one page told, the next one does not tell again
             (Some(until), _) => Gaps::ReportAfter(until.id),
-            (None, Gaps::Ignore) if through > from.after.id => Gaps::Report,
+            (None, Gaps::Ignore | Gaps::SinceFirst) if through > from.after.id => Gaps::Report,
             (None, gaps) => gaps,
         },
     }

@@ -270,7 +270,10 @@ impl RedisLog {
                 let now = (Instant::now(), unix_millis());
                 origin != Origin::Here && log.ended.lock().is_undecided(place.epoch, now)
             }
-            false => !is_strange(),
+            false => {
+                let now = (Instant::now(), unix_millis());
+                !is_strange() || origin != Origin::Here && log.ended.lock().may_have_orphans(now)
+            }
         };
         if waits {
             standing.after.id = EventId::new(at.get() + 1).unwrap_or(at);

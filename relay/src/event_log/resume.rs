@@ -68,10 +68,11 @@ pub struct EndedEpoch {
     pub unheard: Option<Unheard>,
 }
 
-/// Cursors of the epoch that followed another one, up to an id: they were told while it was not known
+/// Cursors of the epochs that followed another one, up to an id: they were told while it was not known
 /// yet all that the other one had lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unheard {
+    /// The epoch that followed.
     pub by: Epoch,
     pub until: EventId,
 }
@@ -167,7 +168,7 @@ fn in_partition(cursor: &Cursor, joined: Place, epochs: &Epochs<'_>) -> InPartit
     let fresh = |id, gaps| (at(id, gaps), None, Verdict::Fresh);
     let places = match cursor {
         Cursor::Latest => return fresh(joined.id, Gaps::Report),
-        Cursor::Earliest => return fresh(EventId::ZERO, Gaps::Ignore),
+        Cursor::Earliest => return fresh(EventId::ZERO, Gaps::SinceFirst),
         Cursor::At(time) => return fresh(EventId::before(*time).min(joined.id), Gaps::Report),
         Cursor::Unknown => return unknown(joined, Verdict::Unknown, GapReason::UnknownId),
         Cursor::After(places) => places,
@@ -231,25 +232,27 @@ impl Epochs<'_> {
             .find(|ended| ended.partition == place.partition && ended.epoch == place.epoch)
     }
 
-    /// What the epoch before lost, of which who stands at a place may not have heard.
+    /// What the epochs before lost, of which who stands at a place may not have heard.
     fn unheard_at(&self, place: Place) -> Option<Loss> {
-        let concerns = |ended: &&EndedEpoch| {
-            let by = ended.unheard.filter(|unheard| unheard.by == place.epoch);
-            ended.partition == place.partition && by.is_some_and(|by| place.id <= by.until)
-        };
-        let ended = self.ended.iter().find(concerns)?;
-        let EpochLoss::UpTo(newest) = ended.loss else {
-            return None;
-        };
-        let at = |id| Place {
-            epoch: ended.epoch,
-            id,
-            ..place
-        };
-        (newest > ended.fork).then(|| Loss {
-            after: at(ended.fork),
-            until: Some(at(newest)),
-        })
+        let ours = || self.ended.iter().filter(|e| e.partition == place.partition);
+        // from the epoch of the place back, one step at a time
+        let (mut loss, mut epochs) = (None::<Loss>, vec![place.epoch]);
+        for _ in 0..ours().count() {
+            let before = ours().find(|ended| {
+                let by = ended.unheard.map(|unheard| unheard.by);
+                by.is_some_and(|by| epochs.last() == Some(&by)) && !epochs.contains(&ended.epoch)
+            });
+            let Some(ended) = before else {
+                break;
+            };
+            epochs.push(ended.epoch);
+            if ended.unheard.is_some_and(|of| place.id <= of.until)
+                && let Some(own) = ended.known_loss()
+            {
+                loss = Some(loss.map_or(own, |later| own.and(later)));
+            }
+        }
+        loss
     }
 
     /// A log that was moved to more partitions has its ended epochs in all of them: a place of such an
@@ -279,6 +282,22 @@ impl Epochs<'_> {
 }
 
 impl EndedEpoch {
+    /// What is known to be lost of it.
+    fn known_loss(&self) -> Option<Loss> {
+        let EpochLoss::UpTo(newest) = self.loss else {
+            return None;
+        };
+        let at = |id| Place {
+            partition: self.partition,
+            epoch: self.epoch,
+            id,
+        };
+        (newest > self.fork).then(|| Loss {
+            after: at(self.fork),
+            until: Some(at(newest)),
+        })
+    }
+
     /// What a reader who stands at a place of the epoch misses of it, and of those after it.
     fn lost_after(&self, place: Place, before: Option<Loss>) -> Option<Lost> {
         let losses = [before, self.own_loss(place), self.later];
@@ -505,6 +524,35 @@ mod tests {
             None,
             "nothing is lost"
         );
+    }
+
+    #[test]
+    fn who_did_not_hear_of_the_losses_of_several_epochs_is_told_all_of_them() {
+        let joined = Places::one(place(0, 3, 900));
+        let lost = |epoch, fork, newest, by, until| EndedEpoch {
+            epoch: Epoch::from_random(epoch),
+            fork: id(fork),
+            loss: EpochLoss::UpTo(id(newest)),
+            unheard: Some(Unheard {
+                by: Epoch::from_random(by),
+                until: id(until),
+            }),
+            ..ended(0, EpochLoss::Unknown)
+        };
+        let all = [lost(2, 60, 65, 3, 100), lost(1, 50, 55, 2, 90)];
+        let of = |at| {
+            let epochs = Epochs {
+                heads: &joined,
+                ended: &all,
+                ahead: Ahead::Elsewhere,
+            };
+            let lost = resume(&after(3, at), &joined, &epochs).lost;
+            lost.map(|lost| (lost.after, lost.until))
+        };
+        let at = |epoch, at| Places::one(place(0, epoch, at));
+        assert_eq!(of(80), Some((at(1, 50), at(2, 65))));
+        assert_eq!(of(95), Some((at(2, 60), at(2, 65))));
+        assert_eq!(of(101), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, EventId, Place, Places},
     event_log::{
-        Completeness, Entry, Gaps, Origin, Page, Read, ReadError, Standing, cursor_of,
+        Completeness, Earlier, Entry, Gaps, Origin, Page, Read, ReadError, Standing, cursor_of,
         gap::Certainty,
     },
     filter::Filter,
@@ -96,19 +96,18 @@ pub async fn history(
         selectors: Arc::new([selector]),
         from: smallvec![Standing {
             after: ids.at(after.unwrap_or_default()),
-            gaps: if after.is_some() {
-                Gaps::Report
-            } else {
-                Gaps::Ignore
+            gaps: match after {
+                Some(_) => Gaps::Report,
+                None => Gaps::SinceFirst,
             },
         }],
         upto: Places::one(ids.at(upto.min(ids.head.id))),
         max_bytes: MAX_BYTES,
         max_events: parameters.limit,
     };
-    let backwards = before.is_some() && after.is_none();
+    let backwards = before.is_some() && after.is_none() && parameters.get("from").is_none();
     let page = if backwards {
-        last_page(&app, read, parameters.limit, &filter).await?
+        last_page(&app, &ids, read, &filter).await?
     } else {
         app.log.read(read).await?
     };
@@ -187,8 +186,11 @@ fn beginning(parameters: &Parameters) -> Result<Option<EventId>, Problem> {
     let Some(text) = parameters.get("from") else {
         return Ok(None);
     };
+    if text == "earliest" {
+        return Ok(None);
+    }
     let time = super::time::parse(text).ok_or_else(|| {
-        let detail = "`from` is a time such as 2026-11-21T08:00:00Z (RFC 3339)";
+        let detail = "`from` is earliest or a time such as 2026-11-21T08:00:00Z (RFC 3339)";
         Problem::new(Kind::InvalidQuery, detail)
     })?;
     let millis = u64::try_from(time.as_millisecond()).unwrap_or_default();
@@ -201,28 +203,50 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// The last events up to a bound: pages are read to the end, and the end is kept.
-async fn last_page(
-    app: &App,
-    mut read: Read,
-    limit: usize,
-    filter: &Filter,
-) -> Result<Page, Problem> {
+/// The last events up to a bound: what the log has is read to the end, and the end is kept; what comes
+/// before it is asked of a longer memory, from its end.
+async fn last_page(app: &App, ids: &Ids, mut read: Read, filter: &Filter) -> Result<Page, Problem> {
+    let limit = read.max_events;
+    let seen = |entry: &Arc<Entry>| filter.accepts(&entry.event.attributes);
     let mut kept: VecDeque<Arc<Entry>> = VecDeque::new();
-    loop {
+    let mut before = None;
+    let mut page = loop {
+        for from in &mut read.from {
+            from.gaps = Gaps::Ignore; // what the log alone has
+        }
         let mut page = app.log.read(read.clone()).await?;
-        let seen = |entry: &Arc<Entry>| filter.accepts(&entry.event.attributes);
+        before = before.or(page.entries.first().map(|entry| entry.id));
         kept.extend(page.entries.drain(..).filter(seen));
         kept.drain(..kept.len().saturating_sub(limit));
         if page.completeness == Completeness::Complete {
-            return Ok(Page {
-                entries: kept.into(),
-                gap: None,
-                ..page
-            });
+            break page;
         }
         read.from = page.next;
+    };
+    page.gap = None;
+    let upto = read.upto.id(ids.head.partition);
+    let after = || EventId::new(upto.get() + 1).unwrap_or(upto);
+    let mut earlier = Earlier {
+        selectors: read.selectors.clone(),
+        before: ids.at(before.unwrap_or_else(after)),
+        max_bytes: read.max_bytes,
+        max_events: limit,
+    };
+    while kept.len() < limit {
+        let past = app.log.earlier(earlier.clone()).await?;
+        for entry in past.entries.iter().rev().filter(|entry| seen(entry)) {
+            if kept.len() < limit {
+                kept.push_front(entry.clone());
+            }
+        }
+        page.gap = page.gap.or(past.gap);
+        match (past.entries.first(), past.completeness) {
+            (Some(first), Completeness::More) => earlier.before.id = first.id,
+            _ => break,
+        }
     }
+    page.entries = kept.into();
+    Ok(page)
 }
 
 fn describe(entry: &Entry, id: Place) -> HistoryEvent {

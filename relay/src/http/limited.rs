@@ -7,15 +7,12 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{hub::open::retry, limits::Exceeded};
-use axum::{
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use relay_config::ToBrowsers;
 
 /// Whether a subscribe is a browser's that never returns after another status than 200 (WHATWG HTML,
 /// 9.2.3), and gets a stream that ends instead.
-pub fn comes_back(app: &App, request: &Request) -> bool {
+pub fn comes_back<B>(app: &App, request: &http::Request<B>) -> bool {
     app.config().limits.to_browsers == ToBrowsers::Retry
         && request.headers().contains_key("sec-fetch-mode")
 }
@@ -32,9 +29,12 @@ pub fn shows_too_often<B>(
 }
 
 /// The answer to such a request.
-pub fn tries_too_often(app: &App, request: &Request) -> Option<Response> {
-    let client = request.extensions().get::<Client>();
-    let exceeded = shows_too_often(app, request, client.copied().unwrap_or_default())?;
+pub fn tries_too_often<B>(
+    app: &App,
+    request: &http::Request<B>,
+    client: Client,
+) -> Option<Response> {
+    let exceeded = shows_too_often(app, request, client)?;
     let path = request.uri().path();
     let is_stream = path == "/v1/events" || app.settings().routes.find(path).is_some();
     Some(if is_stream && comes_back(app, request) {

@@ -4,10 +4,7 @@ use super::{
     forwarded::{Client, Proxies},
     problem::{Kind, Problem},
 };
-use axum::{
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use relay_config::Plaintext;
 
@@ -23,8 +20,11 @@ pub fn check(proxies: &Proxies, client: Client) -> Result<(), Problem> {
 }
 
 /// The answer to a request that may not come as it did.
-pub fn refused(proxies: &Proxies, request: &Request) -> Option<Response> {
-    let client = super::client(request);
+pub fn refused<B>(
+    proxies: &Proxies,
+    request: &http::Request<B>,
+    client: Client,
+) -> Option<Response> {
     let problem = check(proxies, client).err()?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let location = match proxies.over_plaintext(client) {
@@ -41,7 +41,7 @@ pub fn refused(proxies: &Proxies, request: &Request) -> Option<Response> {
 }
 
 /// The same target with https. The port is the one of http, so it is left out.
-fn location(request: &Request) -> Option<HeaderValue> {
+fn location<B>(request: &http::Request<B>) -> Option<HeaderValue> {
     let uri = request.uri();
     let host = match uri.authority() {
         Some(authority) => authority.as_str(),
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_redirect_leads_to_the_same_place_with_https() {
         let of = |host: &str, target: &str| {
-            let request = Request::builder().uri(target).header("host", host);
+            let request = http::Request::builder().uri(target).header("host", host);
             let location = location(&request.body(Body::empty()).unwrap());
             location.map(|location| location.to_str().unwrap().to_owned())
         };

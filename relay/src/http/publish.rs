@@ -4,6 +4,7 @@ mod batch;
 pub(super) mod body;
 mod cloudevents;
 mod envelope;
+mod names;
 mod raw;
 
 use super::{
@@ -83,8 +84,19 @@ pub async fn publish(
     channel: Result<ChannelPath, Problem>,
     request: Request,
 ) -> Response {
+    let client = super::client(&request);
+    to_channel(&app, channel, request, client).await
+}
+
+/// The same, of a request that did not come by the routes.
+pub async fn to_channel<B: body::Content>(
+    app: &App,
+    channel: Result<ChannelPath, Problem>,
+    request: http::Request<B>,
+    client: Client,
+) -> Response {
     let channel = channel.map(|ChannelPath(channel)| (channel, Target::Channel));
-    answer(&app, channel, request).await
+    answer(app, channel, request, client).await
 }
 
 /// `POST /v1/subjects/{subject}/events`: to all streams of one subject, logged as any event.
@@ -97,20 +109,29 @@ pub async fn to_subject(
         let channel = ChannelName::of_subject(&subject);
         (channel, Target::Subject)
     });
-    answer(&app, channel, request).await
+    let client = super::client(&request);
+    answer(&app, channel, request, client).await
 }
 
-async fn answer(
+async fn answer<B: body::Content>(
     app: &App,
     channel: Result<(ChannelName, Target), Problem>,
-    request: Request,
+    request: http::Request<B>,
+    client: Client,
 ) -> Response {
     let came = SystemTime::now();
     let (parts, body) = request.into_parts();
-    let result = accept(app, channel, &parts, body, came).await;
+    let asked = Asked {
+        parts: &parts,
+        client,
+        came,
+    };
+    let result = accept(app, channel, asked, body).await;
     let outcome = match &result {
-        Ok(Accepted::Json(StatusCode::OK, _)) => PublishOutcome::Repeated,
-        Ok(Accepted::Json(..)) => PublishOutcome::Accepted,
+        Ok(Accepted::One(StatusCode::OK, _) | Accepted::Many(StatusCode::OK, _)) => {
+            PublishOutcome::Repeated
+        }
+        Ok(Accepted::One(..) | Accepted::Many(..)) => PublishOutcome::Accepted,
         Ok(Accepted::Nothing(_)) => PublishOutcome::Refused,
         Err(problem) if problem.exceeded().is_some() => PublishOutcome::Refused,
         Err(problem) if problem.kind.status().is_server_error() => PublishOutcome::Failed,
@@ -118,31 +139,56 @@ async fn answer(
     };
     app.hub.stats.publishes.of(outcome).add(1);
     match result {
-        Ok(Accepted::Json(status, json)) => (status, axum::Json(json)).into_response(),
+        Ok(Accepted::One(status, place)) => published(status, place),
+        Ok(Accepted::Many(status, json)) => (status, axum::Json(json)).into_response(),
         Ok(Accepted::Nothing(document)) => Kind::InvalidBatch.answer(&document),
         Err(problem) => problem.into_response(),
     }
 }
 
+/// A request without its body.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    parts: &'a Parts,
+    client: Client,
+    came: SystemTime,
+}
+
 /// What a publish that was understood is answered with.
 enum Accepted {
-    Json(StatusCode, serde_json::Value),
+    /// Where the one event stands.
+    One(StatusCode, Place),
+    Many(StatusCode, serde_json::Value),
     /// No line of a batch was legal: a problem document that has the lines too.
     Nothing(serde_json::Value),
+}
+
+/// Headers that an answer to a publish has in all, the usual ones.
+const HEADERS: usize = 8;
+
+/// The answer to who published one event: written as it is, since it is the most frequent of all.
+fn published(status: StatusCode, place: Place) -> Response {
+    let json = format!("{{\"id\":\"{place}\"}}"); // a place has nothing to escape
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    response
 }
 
 async fn accept(
     app: &App,
     channel: Result<(ChannelName, Target), Problem>,
-    parts: &Parts,
-    body: Body,
-    came: SystemTime,
+    asked: Asked<'_>,
+    body: impl body::Content,
 ) -> Result<Accepted, Problem> {
-    let headers = &parts.headers;
-    let identity = identity::sender(app, parts.into()).await;
+    let headers = &asked.parts.headers;
+    let identity = identity::sender(app, asked.parts.into()).await;
     let to_subject = matches!(channel, Ok((_, Target::Subject)));
     let sender = identity.as_ref().ok().filter(|_| to_subject).map(Who::from);
-    let admitted = identity.and_then(|identity| admit(app, &identity, channel, parts));
+    let admitted = identity.and_then(|identity| admit(app, &identity, channel, asked));
     let bounds = body::Bounds {
         bytes: app.config().http.max_body_bytes.as_usize(),
         silence: app.config().http.idle_timeout.std(),
@@ -161,13 +207,15 @@ async fn accept(
     let to = Destination {
         channel: &channel,
         headers,
-        came,
+        came: asked.came,
     };
     let accepted = match understand(format, headers, &bytes, &limits)? {
         Understood::One(event) => {
             let appended = append(app, &to, vec![event], idempotency).await?;
-            let id = appended.places().first().map(Place::to_string);
-            Accepted::Json(status_of(&appended), json!({ "id": id }))
+            let [place] = appended.places() else {
+                return Err(strange(&appended));
+            };
+            Accepted::One(status_of(&appended), *place)
         }
         Understood::Many(batch) => {
             app.limits
@@ -176,16 +224,24 @@ async fn accept(
         }
     };
     if let Some(sender) = &sender {
-        let client = parts.extensions.get::<Client>();
         app.audit.record(&Entry {
             action: Action::SentToSubject,
             who: Some(sender),
-            address: client.and_then(|client| client.address),
+            address: asked.client.address,
             target: channel.as_str(),
             outcome: "published",
         });
     }
     Ok(accepted)
+}
+
+/// The log answers one event with one place, always.
+fn strange(appended: &Appended) -> Problem {
+    let detail = format!(
+        "the log says {} places for one event",
+        appended.places().len()
+    );
+    Problem::new(Kind::OutcomeUnknown, detail)
 }
 
 /// One event for a stream, which is not appended to the log. What is decided before its body goes
@@ -246,15 +302,15 @@ fn admit(
     app: &App,
     identity: &Identity,
     channel: Result<(ChannelName, Target), Problem>,
-    parts: &Parts,
+    asked: Asked<'_>,
 ) -> Result<Admitted, Problem> {
     let (channel, target) = channel?;
-    let headers = &parts.headers;
+    let headers = &asked.parts.headers;
     match target {
         Target::Channel => identity::may_publish(identity, &channel)?,
         Target::Subject | Target::Stream => identity::may(identity, Right::Direct)?,
     }
-    query::only(parts.uri.query(), &[])?;
+    query::only(asked.parts.uri.query(), &[])?;
     let settings = app.config().effective(channel.as_str());
     if target == Target::Channel && settings.publish == Access::Deny {
         let detail =
@@ -269,14 +325,9 @@ fn admit(
     };
     let (format, key) = (format(headers)?, idempotency_key(headers)?);
     let key = key.map(|key| (identity.grant.subject.clone(), key));
-    let client = parts
-        .extensions
-        .get::<Client>()
-        .copied()
-        .unwrap_or_default();
     let publisher = app
         .limits
-        .publish(identity, client.address, announced(headers))
+        .publish(identity, asked.client.address, announced(headers))
         .map_err(Problem::limited)?;
     Ok((channel, limits, format, key, publisher))
 }
@@ -289,7 +340,7 @@ fn announced(headers: &HeaderMap) -> u64 {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let Some(value) = headers.get(&names::IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     match value.to_str() {
@@ -318,7 +369,7 @@ fn plain(headers: &HeaderMap) -> Result<(), Problem> {
 /// What the request says its body is. `Sse-Event` makes any body raw data.
 fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     plain(headers)?;
-    if headers.contains_key("ce-specversion") {
+    if headers.contains_key(&names::CE_SPECVERSION) {
         return Ok(Format::CloudEvent);
     }
     let content_type = headers
@@ -334,7 +385,7 @@ fn format(headers: &HeaderMap) -> Result<Format, Problem> {
     Ok(match media_type.as_str() {
         "application/cloudevents+json" => Format::StructuredCloudEvent,
         "application/cloudevents-batch+json" => Format::CloudEventBatch,
-        _ if headers.contains_key("sse-event") => Format::Raw,
+        _ if headers.contains_key(&names::SSE_EVENT) => Format::Raw,
         "application/json" => Format::Envelope,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Format::Lines,
         "application/x-www-form-urlencoded" | "multipart/form-data" => {
@@ -471,7 +522,7 @@ async fn append_batch(
         _ => StatusCode::MULTI_STATUS,
     };
     let results = results(&lines, appended.places());
-    Ok(Accepted::Json(
+    Ok(Accepted::Many(
         status,
         json!({ "results": results, "accepted": accepted, "failed": failed }),
     ))

@@ -44,7 +44,7 @@ pub async fn serve(
         )
         .into_response();
     }
-    if let Some(answer) = super::refused(&app, &request) {
+    if let Some(answer) = super::refused(&app, &request, super::client(&request)) {
         return answer;
     }
     match (request.method(), status) {

@@ -42,7 +42,7 @@ use axum::{
 use bytes::Bytes;
 use framing::{Heads, Noted};
 use futures_util::future::{BoxFuture, poll_fn, select_all};
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -65,6 +65,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    runtime::LocalOptions,
     sync::{oneshot, watch},
 };
 use tower::ServiceExt;
@@ -131,7 +132,7 @@ fn start_one(
             let _life = life; // dropped when the thread ends, by a panic too
             let ready = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
-                .build()
+                .build_local(LocalOptions::default())
                 .and_then(|runtime| {
                     let entered = runtime.enter();
                     let shard = context.shard(listeners)?;
@@ -141,7 +142,14 @@ fn start_one(
             match ready {
                 Ok((runtime, shard)) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(shard);
+                    // a task of its own takes its turn among the connections; what is blocked on would
+                    // have the runtime look at its sockets before each of its turns
+                    let ended = runtime.block_on(runtime.spawn_local(shard));
+                    if let Err(why) = ended
+                        && why.is_panic()
+                    {
+                        std::panic::resume_unwind(why.into_panic());
+                    }
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -383,6 +391,8 @@ impl Context {
             .timer(TokioTimer::new())
             .header_read_timeout(http.idle_timeout.std())
             .keep_alive(!stopping)
+            // an answer is short: one piece costs less than a list of two
+            .writev(false)
             .max_buf_size(http.max_head_bytes.as_usize().max(MIN_BUFFER));
         let taken = Taken::default();
         let heads = Heads::new(&bytes, http.max_head_bytes.as_usize());
@@ -656,34 +666,56 @@ impl ConnectionService {
             let asked = (request.method().clone(), request.uri().clone());
             let app = context.app;
             Box::pin(async move {
-                let response = if super::is_publish(&request) {
-                    super::publish_directly(app.clone(), request).await
-                } else {
-                    context.router.oneshot(request).await?
-                };
-                if let Some(heads) = heads {
-                    heads.answered();
-                }
-                let said = response.extensions();
-                if let Some(kind) = said.get::<Kind>() {
-                    app.hub.stats.problems.of(*kind).add(1);
-                }
-                if let Some(AuthRefusal::Refused(refused)) = said.get::<AuthRefusal>() {
-                    app.limits.failed(client.address, *refused);
-                }
-                if let Some(denial) = said.get::<Denial>() {
-                    app.audit.record(&Entry {
-                        action: Action::Denied,
-                        who: denial.who.as_deref(),
-                        address: client.address,
-                        // without the query, which may hold a credential
-                        target: &format!("{} {}", asked.0, asked.1.path()),
-                        outcome: denial.reason,
-                    });
-                }
+                let response = context.router.oneshot(request).await?;
+                answered(&app, client, heads, &asked, &response);
                 Ok(response)
             })
         }
+    }
+
+    /// The same for a publish, without the way that others take.
+    fn publishing(
+        &self,
+        client: Client,
+        request: hyper::Request<Incoming>,
+    ) -> BoxFuture<'static, Result<Response, Infallible>> {
+        let (app, heads) = (self.context.app.clone(), self.heads.clone());
+        let asked = (request.method().clone(), request.uri().clone());
+        Box::pin(async move {
+            let response = super::publish_directly(app.clone(), request, client).await;
+            answered(&app, client, heads, &asked, &response);
+            Ok(response)
+        })
+    }
+}
+
+/// What an answer means besides: counts, tries that failed, the audit log.
+fn answered(
+    app: &App,
+    client: Client,
+    heads: Option<Heads>,
+    asked: &(Method, Uri),
+    response: &Response,
+) {
+    if let Some(heads) = heads {
+        heads.answered();
+    }
+    let said = response.extensions();
+    if let Some(kind) = said.get::<Kind>() {
+        app.hub.stats.problems.of(*kind).add(1);
+    }
+    if let Some(AuthRefusal::Refused(refused)) = said.get::<AuthRefusal>() {
+        app.limits.failed(client.address, *refused);
+    }
+    if let Some(denial) = said.get::<Denial>() {
+        app.audit.record(&Entry {
+            action: Action::Denied,
+            who: denial.who.as_deref(),
+            address: client.address,
+            // without the query, which may hold a credential
+            target: &format!("{} {}", asked.0, asked.1.path()),
+            outcome: denial.reason,
+        });
     }
 }
 
@@ -707,7 +739,10 @@ impl Service<hyper::Request<Incoming>> for ConnectionService {
             Some(taken) if self.may_take_over(&request) => self.take_over(taken, request),
             _ => {
                 let client = self.client(request.headers());
-                self.routing(client)(request)
+                match super::is_publish(&request) {
+                    true => self.publishing(client, request),
+                    false => self.routing(client)(request),
+                }
             }
         }
     }

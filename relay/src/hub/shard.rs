@@ -61,13 +61,14 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::OwnedFd,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 use stream::Stream;
 use tick::Ticker;
+use tokio::task::yield_now;
 
 /// What a shard can decide about a first request without waiting.
 pub enum Decision {
@@ -161,6 +162,8 @@ pub struct Shard {
     now: Instant,
     /// Reused for reading heads.
     buffer: Vec<u8>,
+    /// Reused for emptying the inbox.
+    commands: Vec<Command>,
     /// Reused for finding feeds.
     concerned: Vec<u32>,
     log_budget: close::LogBudget,
@@ -181,6 +184,8 @@ fn listener_token(which: usize) -> Token {
 const BATCHES: usize = 4;
 /// Writes of one slice.
 const SLICE: usize = 256;
+/// Room for commands that is kept for those to come.
+const KEEP_COMMANDS: usize = 1024;
 
 impl Shard {
     /// On the runtime that will run it. One shard has the listener and deals connections to all.
@@ -219,6 +224,7 @@ impl Shard {
             ticker: Ticker::new(shared.config.heartbeat.interval.std()),
             now: Instant::now(),
             buffer: vec![0; 64 * 1024],
+            commands: Vec::new(),
             concerned: Vec::new(),
             log_budget: close::LogBudget::default(),
             draining: tick::Draining::No,
@@ -345,8 +351,12 @@ impl Future for Shard {
         shard.inbox.listen(cx.waker());
         // before the inbox is emptied: everything up to these places is in it
         let heads = shard.shared.hub.heads(&shard.through);
-        for command in shard.inbox.take() {
+        let mut commands = shard.inbox.take(std::mem::take(&mut shard.commands));
+        for command in commands.drain(..) {
             shard.command(command);
+        }
+        if commands.capacity() <= KEEP_COMMANDS {
+            shard.commands = commands;
         }
         for head in heads.iter() {
             // of an epoch that came out of the inbox the head is not known yet
@@ -370,7 +380,8 @@ impl Future for Shard {
         shard.keep_to_memory();
         again |= !shard.dirty.is_empty();
         if again {
-            cx.waker().wake_by_ref();
+            // woken once the runtime has looked at the other sockets: a wake-up would go before them
+            let _ = pin!(yield_now()).poll(cx);
         }
         Poll::Pending
     }

@@ -21,7 +21,11 @@ pub struct Rate {
 impl Rate {
     /// How long it takes until so much comes together.
     fn time_for(self, amount: u64) -> Duration {
-        let nanos = u128::from(amount) * 1_000_000_000 / u128::from(self.per_second.max(1));
+        let per_second = self.per_second.max(1);
+        if let Some(nanos) = amount.checked_mul(1_000_000_000) {
+            return Duration::from_nanos(nanos / per_second); // as nearly always
+        }
+        let nanos = u128::from(amount) * 1_000_000_000 / u128::from(per_second);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong between this process and PostgreSQL.
 
+use super::remedy::remedy;
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
 /// Why there is no connection. No message holds a password.
@@ -11,27 +12,55 @@ pub enum ConnectError {
     PasswordVariable(String),
     #[error("TLS: {0}")]
     Tls(String),
-    #[error("cannot reach {address}: {error}")]
+    #[error(
+        "PostgreSQL asks for a password: let `credentials` name one (`passwordFile`, `passwordVariable`)"
+    )]
+    NoPassword,
+    #[error(
+        "cannot reach {address}: {error}; is PostgreSQL running there, and may this machine reach it?"
+    )]
     Unreachable { address: String, error: io::Error },
     #[error("no connection within {0:?}")]
     Timeout(Duration),
-    #[error("{}", told(.0))]
+    #[error("{}", advised(.0))]
     Refused(tokio_postgres::Error),
     #[error("the connection could not be set up: {0}")]
     Prepared(SqlError),
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    /// What connecting ended with.
+    fn from(error: tokio_postgres::Error) -> ConnectError {
+        match error.source().map(ToString::to_string).as_deref() {
+            Some("password missing") => ConnectError::NoPassword,
+            _ => ConnectError::Refused(error),
+        }
+    }
 }
 
 impl ConnectError {
     /// As metrics and logs call it.
     pub fn reason(&self) -> &'static str {
         match self {
-            ConnectError::PasswordFile { .. } | ConnectError::PasswordVariable(_) => "password",
+            ConnectError::PasswordFile { .. }
+            | ConnectError::PasswordVariable(_)
+            | ConnectError::NoPassword => "password",
             ConnectError::Tls(_) => "tls",
             ConnectError::Unreachable { .. } => "unreachable",
             ConnectError::Timeout(_) => "timeout",
             ConnectError::Refused(_) => "refused",
             ConnectError::Prepared(_) => "statement",
         }
+    }
+}
+
+/// The same with what to do about it.
+fn advised(error: &tokio_postgres::Error) -> String {
+    let told = told(error);
+    let known = error.as_db_error();
+    match known.and_then(|error| remedy(error.code().code(), error.message())) {
+        Some(remedy) => format!("{told}; {remedy}"),
+        None => told,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Who this process is to PostgreSQL.
 
 use super::ConnectError;
+use crate::environment;
 use relay_config::{PostgresCredentials, PostgresUrl};
-use std::{env, io, path::Path};
+use std::{io, path::Path};
 use tokio::io::AsyncReadExt;
-use tokio_postgres::Config;
+use tokio_postgres::{Config, config::ChannelBinding};
 
 /// The longest password file, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 4_096;
@@ -16,6 +17,9 @@ pub(super) fn with(config: &mut Config, url: &PostgresUrl) {
     config.user(url.user.as_deref().unwrap_or(DEFAULT_USER));
     if let Some(password) = &url.password {
         config.password(password);
+    }
+    if url.binds_channel {
+        config.channel_binding(ChannelBinding::Require);
     }
 }
 
@@ -30,8 +34,8 @@ pub(super) async fn identify(
     };
     config.user(&credentials.username);
     if let Some(name) = &credentials.password_variable {
-        let password = env::var(name);
-        let password = password.map_err(|_| ConnectError::PasswordVariable(name.clone()))?;
+        let password = environment::variable(name);
+        let password = password.ok_or_else(|| ConnectError::PasswordVariable(name.clone()))?;
         config.password(password);
     }
     if let Some(path) = &credentials.password_file {

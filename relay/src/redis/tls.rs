@@ -11,7 +11,6 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// What the section is called.
 const SECTION: &str = "redis.tls";
 
-/// Files are read for each connection: renewed certificates count without a restart.
 pub(super) async fn handshake(
     socket: TcpStream,
     host: &str,
@@ -21,15 +20,8 @@ pub(super) async fn handshake(
     let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
     let expected = ServerName::try_from(name.clone())
         .map_err(|_| failed(format!("`{name}` is no name of a server")))?;
-    let pem = Pem {
-        section: SECTION,
-        ca: tls.ca.clone(),
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-    };
-    let config = tokio::task::spawn_blocking(move || outward::configuration(&pem));
-    let config = config.await.expect("reading files does not panic");
-    let connector = TlsConnector::from(Arc::new(config.map_err(failed)?));
+    let config = outward::read(Pem::of(SECTION, tls)).await.map_err(failed)?;
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(expected, socket).await;
     stream.map_err(|error| failed(outward::explained(SECTION, &name, &error)))
 }

@@ -7,6 +7,7 @@ pub(super) use cluster::Cluster;
 pub(super) use sentinel::{Sentinels, connector as sentinel_connector};
 
 use super::{ConnectError, Slot, connect::Connector, node::Node};
+use parking_lot::Mutex;
 use relay_config::RedisAddress;
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use tokio::{
@@ -18,6 +19,8 @@ use tokio::{
 const CALM: Duration = Duration::from_secs(1);
 /// Time between two questions while something is.
 const TROUBLED: Duration = Duration::from_millis(100);
+/// A promoted node tells all others at once; who was frozen meanwhile hears of it when it is asked.
+const GOSSIP: Duration = Duration::from_secs(2);
 
 /// A part of the slots and the address of its primary.
 pub(super) type Part = (RangeInclusive<u16>, RedisAddress);
@@ -99,6 +102,25 @@ fn all() -> RangeInclusive<u16> {
 /// The map of this moment, or why there is none.
 pub(super) type State = Result<Arc<SlotMap>, Arc<ConnectError>>;
 
+/// A question for the map that was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Confirmation {
+    /// What was known everywhere by then is in the answer.
+    asked: std::time::Instant,
+    /// The map is as answered from then on.
+    adopted: std::time::Instant,
+}
+
+impl Confirmation {
+    /// From when on the map has everything that anybody could know at a time, if that is sure.
+    pub(super) fn of(self, since: std::time::Instant) -> Option<std::time::Instant> {
+        (self.asked > since).then_some(self.adopted)
+    }
+}
+
+/// Where the last one stands.
+pub(super) type Confirmed = Arc<Mutex<Option<Confirmation>>>;
+
 /// Whom to ask.
 pub(super) enum Oracle {
     Sentinels(Sentinels),
@@ -122,6 +144,15 @@ impl Oracle {
         }
     }
 
+    /// What one process was answered, every process is that asks so much later. All Sentinels are
+    /// asked, so the newest answer is there at once; of a cluster one node is.
+    fn spreads_within(&self) -> Duration {
+        match self {
+            Oracle::Sentinels(_) => Duration::ZERO,
+            Oracle::Cluster(_) => GOSSIP,
+        }
+    }
+
     fn describe(&self) -> &'static str {
         match self {
             Oracle::Sentinels(_) => "the Sentinels name the primary",
@@ -136,13 +167,21 @@ pub(super) async fn follow(
     connector: Arc<Connector>,
     trouble: Arc<Notify>,
     state: watch::Sender<State>,
+    confirmed: Confirmed,
 ) {
     loop {
         let asked = Instant::now();
         let answer = oracle.ask().await;
         let fine = answer.is_ok();
         match answer {
-            Ok(parts) => adopt(&parts, &oracle, &connector, &state),
+            Ok(parts) => {
+                adopt(&parts, &oracle, &connector, &state);
+                let knew = asked.into_std().checked_sub(oracle.spreads_within());
+                *confirmed.lock() = knew.map(|asked| Confirmation {
+                    asked,
+                    adopted: std::time::Instant::now(),
+                });
+            }
             Err(error) => keep_or_tell(error, &state),
         }
         let next = if fine { CALM } else { TROUBLED };
@@ -190,4 +229,22 @@ fn keep_or_tell(error: ConnectError, state: &watch::Sender<State>) {
         *state = Err(Arc::new(error));
         true
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_confirmed_by_a_question_that_was_asked_later_and_from_its_answer_on() {
+        let start = std::time::Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let confirmation = Confirmation {
+            asked: at(5),
+            adopted: at(6),
+        };
+        assert_eq!(confirmation.of(at(4)), Some(at(6)));
+        assert_eq!(confirmation.of(at(5)), None);
+        assert_eq!(confirmation.of(at(7)), None);
+    }
 }

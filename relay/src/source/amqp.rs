@@ -8,7 +8,6 @@ use connection::{Connection, Next};
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use futures_util::future::BoxFuture;
 use relay_config::AmqpSource;
-use std::convert::Infallible;
 use tokio::time::timeout;
 
 /// Addresses of a broker, and who the relay is to it.
@@ -21,7 +20,7 @@ impl Amqp {
         Amqp { settings }
     }
 
-    async fn pull(&self, intake: &Intake) -> Result<Infallible, Fault> {
+    async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
         let opened = Connection::open(&self.settings, intake.source(), intake.replica());
         let mut connection = timeout(within, opened).await.map_err(|_| {
@@ -68,12 +67,7 @@ impl Source for Amqp {
         }
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(never) => match never {},
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }

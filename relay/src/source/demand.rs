@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use relay_config::ChannelPattern;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    mem::take,
     sync::Arc,
     time::Duration,
 };
@@ -38,6 +39,8 @@ const HOLDS: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Channels that one question carries.
 const NAMES: usize = 500;
+/// Between two log lines about channels that cannot be listened to.
+const QUIET: Duration = Duration::from_secs(10);
 /// Channels that a source listens to at most because streams want them.
 pub const MAX_CHANNELS: usize = 65_536;
 
@@ -64,11 +67,27 @@ struct State {
     refused: HashSet<String>,
     /// Another replica pulls, and hears them.
     told: HashSet<ChannelName>,
+    /// When the log was told last of one that is refused.
+    complained: Option<Instant>,
 }
 
 impl State {
     fn len(&self) -> usize {
         self.here.len() + self.lingering.len() + self.elsewhere.len()
+    }
+
+    fn is_wanted(&self, channel: &str) -> bool {
+        self.here.contains_key(channel)
+            || self.lingering.contains_key(channel)
+            || self.elsewhere.contains_key(channel)
+    }
+
+    /// Forgets what became of channels that nobody wants any more: who wants one again waits again.
+    fn forget_unwanted(&mut self) {
+        let (mut heard, mut refused) = (take(&mut self.heard), take(&mut self.refused));
+        heard.retain(|channel| self.is_wanted(channel));
+        refused.retain(|channel| self.is_wanted(channel));
+        (self.heard, self.refused) = (heard, refused);
     }
 
     fn is_settled(&self, channel: &ChannelName) -> bool {
@@ -109,7 +128,9 @@ impl Demand {
         let mut changed = false;
         for channel in channels {
             state.refused.remove(channel);
-            changed |= state.heard.insert(channel.to_owned());
+            if !state.heard.contains(channel) {
+                changed |= state.heard.insert(channel.to_owned());
+            }
         }
         drop(state);
         if changed {
@@ -117,14 +138,22 @@ impl Demand {
         }
     }
 
-    /// The server does not allow it. Who waits begins without.
-    pub fn refused(&self, channel: &str) {
-        tracing::warn!(event = "source.refused", source = %self.source, channel, "the source's server does not allow to listen to a channel that a stream wants");
+    /// It cannot be listened to, and why. Who waits begins without. Said again, it changes nothing.
+    pub fn refused(&self, channel: &str, why: &str) {
+        let now = Instant::now();
         let mut state = self.state.lock();
-        if state.refused.len() < MAX_CHANNELS {
-            state.refused.insert(channel.to_owned());
+        if state.refused.len() >= MAX_CHANNELS || !state.refused.insert(channel.to_owned()) {
+            return;
+        }
+        // whoever may subscribe could fill the log
+        let is_quiet = state.complained.is_some_and(|at| now - at < QUIET);
+        if !is_quiet {
+            state.complained = Some(now);
         }
         drop(state);
+        if !is_quiet {
+            tracing::warn!(event = "source.refused", source = %self.source, channel, "a channel that a stream wants cannot be listened to: {why}");
+        }
         self.change();
     }
 
@@ -235,6 +264,9 @@ impl Demand {
         state.lingering.retain(|_, until| *until > now);
         state.elsewhere.retain(|_, until| *until > now);
         let changed = state.len() != before;
+        if changed {
+            state.forget_unwanted();
+        }
         drop(state);
         if changed {
             self.change();
@@ -361,7 +393,7 @@ mod tests {
         assert_eq!(began.elapsed(), PATIENCE);
         for settle in [
             |demand: &Demand| demand.heard(["page.a"]),
-            |demand: &Demand| demand.refused("page.a"),
+            |demand: &Demand| demand.refused("page.a", "no"),
         ] {
             demand.deaf();
             let waiting = tokio::spawn({
@@ -387,6 +419,34 @@ mod tests {
         assert_eq!(demand.channels().len(), 2);
         demand.sweep(Instant::now() + HOLDS);
         assert!(demand.channels().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_a_channel_again_after_it_was_given_up_waits_for_the_server_again() {
+        let demand = demand();
+        let (a, b) = (name("page.a"), name("page.b"));
+        demand.want(&a);
+        demand.want(&b);
+        demand.heard(["page.a"]);
+        demand.refused("page.b", "no");
+        demand.want_no_more(&a);
+        demand.want_no_more(&b);
+        demand.sweep(Instant::now() + LINGER);
+        for channel in [&a, &b] {
+            demand.want(channel);
+            assert!(!demand.state.lock().is_settled(channel), "{channel}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_again_is_no_change() {
+        let demand = demand();
+        demand.refused("page.a", "no");
+        let mut changes = demand.changes();
+        demand.refused("page.a", "no");
+        assert!(!changes.0.has_changed().unwrap());
+        demand.refused("page.b", "no");
+        changes.next().await;
     }
 
     #[tokio::test]

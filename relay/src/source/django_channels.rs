@@ -13,6 +13,7 @@ mod pub_sub;
 use super::{DropReason, Fault, FaultReason, Intake, Lag, Message, Promise, Source, redis_server};
 use crate::{
     clock::unix_millis,
+    environment,
     redis::{Command, Primary, Redis, Reply, Session, Slot},
 };
 use bytes::Bytes;
@@ -89,13 +90,8 @@ impl Source for DjangoChannels {
         }
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the source ended"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 
@@ -105,8 +101,8 @@ fn keys(settings: &DjangoChannelsSource) -> Result<Option<Keys>, Fault> {
         (Some(path), _) => std::fs::read_to_string(path)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|error| format!("cannot read the key in {path}: {error}")),
-        (None, Some(name)) => std::env::var(name)
-            .map_err(|_| format!("the variable {name}, which holds a key, is not set")),
+        (None, Some(name)) => environment::variable(name)
+            .ok_or_else(|| format!("the variable {name}, which holds a key, is not set")),
         (None, None) => Err("a key has neither `file` nor `variable`".to_owned()),
     };
     let read = |key| read(key).map_err(|text| Fault::new(FaultReason::Credentials, text));

@@ -6,8 +6,8 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, Places},
     event_log::{
-        AppendError, Appended, ChannelInfo, EventLog, Fence, LogTotals, Origin, Page, Publication,
-        Purged, Read, ReadError, health::Health, resume::Start,
+        AppendError, Appended, ChannelInfo, Earlier, EventLog, Fence, LogTotals, Origin, Page,
+        Publication, Purged, Read, ReadError, health::Health, resume::Start,
     },
     partition::Partitioning,
 };
@@ -124,6 +124,10 @@ impl EventLog for OnDemand {
 
     fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
         self.log.read(read)
+    }
+
+    fn earlier(&self, earlier: Earlier) -> BoxFuture<'_, Result<Page, ReadError>> {
+        self.log.earlier(earlier)
     }
 
     fn finished(&self, selectors: &[Selector], after: &Places) -> bool {

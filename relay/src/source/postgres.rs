@@ -17,9 +17,9 @@ pub fn server(settings: &relay_config::Postgres) -> Result<Postgres, Fault> {
 impl From<ConnectError> for Fault {
     fn from(error: ConnectError) -> Fault {
         let reason = match &error {
-            ConnectError::PasswordFile { .. } | ConnectError::PasswordVariable(_) => {
-                FaultReason::Credentials
-            }
+            ConnectError::PasswordFile { .. }
+            | ConnectError::PasswordVariable(_)
+            | ConnectError::NoPassword => FaultReason::Credentials,
             ConnectError::Tls(_) => FaultReason::Tls,
             ConnectError::Unreachable { .. } | ConnectError::Timeout(_) => FaultReason::Unreachable,
             ConnectError::Refused(error) => refused(error),
@@ -48,6 +48,13 @@ impl From<SqlError> for Fault {
             (_, Some("57" | "08") | None) => FaultReason::Closed,
             (_, Some(_)) => FaultReason::Refused,
         };
-        Fault::new(reason, error.to_string())
+        let text = match error.code().map(tokio_postgres::error::SqlState::code) {
+            Some("42P01" | "42703") => {
+                format!("{error}; docs/sources.md has the definition of a table to pull from")
+            }
+            Some("42501") => format!("{error}; give the user that right there (GRANT)"),
+            _ => error.to_string(),
+        };
+        Fault::new(reason, text)
     }
 }

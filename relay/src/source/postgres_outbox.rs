@@ -76,6 +76,12 @@ impl PostgresOutbox {
         })
     }
 
+    /// The rows that wait, as many as are taken at once.
+    async fn waiting(&self, session: &Session) -> Result<Vec<Row>, Fault> {
+        let rows = session.timed(session.query_typed(&self.statements.read, &[]));
+        Ok(rows.await?)
+    }
+
     async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let mut session = self.postgres.connect().await?;
         if let Some(channel) = &self.settings.notify {
@@ -83,8 +89,7 @@ impl PostgresOutbox {
         }
         let mut looked: Option<Instant> = None;
         loop {
-            let rows = session.timed(session.query_typed(&self.statements.read, &[]));
-            let rows = rows.await?;
+            let rows = self.waiting(&session).await?;
             if looked.is_none() {
                 intake.connected(); // the table is there, and may be read
             }
@@ -136,6 +141,20 @@ impl PostgresOutbox {
             waiting: Some(waiting),
         })
     }
+}
+
+/// Connects, reads, and asks whether rows may be taken; none is.
+pub(super) async fn check(settings: &PostgresOutboxSource) -> Result<(), Fault> {
+    let source = PostgresOutbox::new(settings)?;
+    let session = source.postgres.connect().await?;
+    for row in source.waiting(&session).await? {
+        message(&row)?;
+    }
+    // what is explained is not done, but the right to do it is looked at
+    let take = format!("EXPLAIN {}", source.statements.take);
+    let none: [(&(dyn ToSql + Sync), Type); 1] = [(&Vec::<i64>::new(), Type::INT8_ARRAY)];
+    session.timed(session.query_typed(&take, &none)).await?;
+    Ok(())
 }
 
 fn message(row: &Row) -> Result<Message, Fault> {
@@ -190,13 +209,8 @@ impl Source for PostgresOutbox {
         Promise::Acknowledged
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the source ended"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 

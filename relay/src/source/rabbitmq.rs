@@ -8,7 +8,6 @@ use connection::{Connection, Next};
 use futures_util::future::{BoxFuture, join_all};
 use lapin::options::BasicAckOptions;
 use relay_config::RabbitmqSource;
-use std::convert::Infallible;
 use tokio::time::timeout;
 
 /// Queues of a broker, and who the relay is to it.
@@ -21,7 +20,7 @@ impl Rabbitmq {
         Rabbitmq { settings }
     }
 
-    async fn pull(&self, intake: &Intake) -> Result<Infallible, Fault> {
+    async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
         let opened = Connection::open(&self.settings, intake.source());
         let mut connection = timeout(within, opened).await.map_err(|_| {
@@ -61,12 +60,7 @@ impl Source for Rabbitmq {
         Promise::Acknowledged
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(never) => match never {},
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }

@@ -4,8 +4,7 @@
 //! and so is what waits at a connection that Redis gives up.
 
 use super::{
-    DropReason, Fault, FaultReason, Intake, Message, Promise, Source, demand::Demand, glob,
-    redis_server,
+    DropReason, Fault, Intake, Message, Promise, Source, demand::Demand, glob, redis_server,
 };
 use crate::redis::{Broadcast, Heard, HeardKind as Kind, Slot};
 use bytes::Bytes;
@@ -30,6 +29,8 @@ struct Listening<'l> {
     missing: usize,
     /// Channels that were asked for because streams want them.
     wanted: BTreeSet<String>,
+    /// Those of them that Redis has confirmed.
+    confirmed: BTreeSet<String>,
     /// What streams want may be other than that.
     stale: bool,
 }
@@ -50,6 +51,7 @@ impl RedisPubSub {
             wire,
             missing: self.settings.channels.len() + self.settings.patterns.len(),
             wanted: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             stale: true,
         };
         listening.listen().await
@@ -61,13 +63,8 @@ impl Source for RedisPubSub {
         Promise::Lossy
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the source ended"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 
@@ -136,7 +133,11 @@ impl Listening<'_> {
             .unsubscribe(Kind::Channel, &end)
             .await
             .map_err(wrong)?;
+        self.confirmed.retain(|channel| wanted.contains(channel));
         self.wanted = wanted;
+        if let Some(demand) = self.intake.demand() {
+            demand.heard(self.confirmed.iter().map(String::as_str));
+        }
         Ok(())
     }
 
@@ -162,7 +163,7 @@ impl Listening<'_> {
                 let is_wanted = kind == Kind::Channel && !self.settings.channels.contains(&name);
                 match self.intake.demand().filter(|_| is_wanted) {
                     // whoever asked is not answered; the others are not concerned
-                    Some(demand) => demand.refused(&name),
+                    Some(demand) => demand.refused(&name, "Redis does not allow it"),
                     None => return Err(why.into()),
                 }
             }
@@ -189,6 +190,9 @@ impl Listening<'_> {
             }
         } else if let Some(demand) = self.intake.demand() {
             demand.heard([&*name]);
+            if self.wanted.contains(&*name) {
+                self.confirmed.insert(name.into_owned());
+            }
         }
     }
 

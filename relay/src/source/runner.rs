@@ -1,7 +1,7 @@
 //! One source, from its start to the end of the process.
 
 use super::{
-    Fault, Health, Source,
+    Fault, FaultReason, Health, Source,
     demand::Demand,
     election::{Election, Tenure},
     intake::Intake,
@@ -75,7 +75,10 @@ async fn pull(source: &mut dyn Source, intake: &Intake) {
     let mut faults = 0;
     loop {
         let before = intake.health.connected_at();
-        let fault: Fault = source.run(intake).await;
+        let fault = match source.run(intake).await {
+            Ok(()) => Fault::new(FaultReason::Closed, "the source ended"),
+            Err(fault) => fault,
+        };
         if intake.health.connected_at() != before {
             faults = 0; // it was connected in between
         }

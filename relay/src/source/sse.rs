@@ -188,13 +188,8 @@ impl Source for Sse {
         Promise::Acknowledged
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(()) => Fault::new(FaultReason::Closed, "the server has ended the stream"),
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }
 

@@ -16,7 +16,6 @@ use futures_util::future::BoxFuture;
 use message::Read;
 use relay_config::{BrokerProtocol, StompSource};
 use session::Session;
-use std::convert::Infallible;
 use tokio::time::timeout;
 
 /// Destinations of a broker, and who the relay is to it.
@@ -29,7 +28,7 @@ impl Stomp {
         Stomp { settings }
     }
 
-    async fn pull(&self, intake: &Intake) -> Result<Infallible, Fault> {
+    async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
         let mut session = timeout(within, self.open()).await.map_err(|_| {
             let text = "the broker does not answer within `broker.connectTimeout`";
@@ -82,12 +81,7 @@ impl Source for Stomp {
         }
     }
 
-    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Fault> {
-        Box::pin(async move {
-            match self.pull(intake).await {
-                Ok(never) => match never {},
-                Err(fault) => fault,
-            }
-        })
+    fn run<'s>(&'s mut self, intake: &'s Intake) -> BoxFuture<'s, Result<(), Fault>> {
+        Box::pin(self.pull(intake))
     }
 }

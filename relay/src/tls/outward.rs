@@ -1,5 +1,6 @@
 //! TLS towards servers that this process is a client of.
 
+use relay_config::ClientTls;
 use rustls::{
     CertificateError, ClientConfig, Error, RootCertStore,
     crypto::ring,
@@ -11,18 +12,35 @@ use std::{io, sync::Arc};
 #[derive(Clone, Debug)]
 pub(crate) struct Pem {
     /// What the section is called, for who reads an error.
-    pub section: &'static str,
+    pub section: Arc<str>,
     /// The authorities to trust instead of the system's.
     pub ca: Option<String>,
     pub certificate: Option<String>,
     pub key: Option<String>,
 }
 
-/// Reads the files; blocks.
+impl Pem {
+    /// Those of such a section.
+    pub(crate) fn of(section: &str, tls: &ClientTls) -> Pem {
+        Pem {
+            section: section.into(),
+            ca: tls.ca.clone(),
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+        }
+    }
+}
+
+/// Reads the files. To be done for each connection: then renewed certificates count without a restart.
 ///
 /// # Errors
 /// Which file cannot be used, and why.
-pub(crate) fn configuration(pem: &Pem) -> Result<ClientConfig, String> {
+pub(crate) async fn read(pem: Pem) -> Result<ClientConfig, String> {
+    let read = tokio::task::spawn_blocking(move || configuration(&pem));
+    read.await.expect("reading files does not panic")
+}
+
+fn configuration(pem: &Pem) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring has what TLS needs")

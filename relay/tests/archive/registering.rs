@@ -59,3 +59,35 @@ fn nobody_is_written_down_where_that_is_turned_off() {
     assert!(relay.stop().success());
     assert_eq!(rows(&server, "true").len(), 0);
 }
+
+#[test]
+fn a_receiver_is_written_down_with_whom_it_belongs_to_and_since_when() {
+    let server = Server::start();
+    let auth = serde_json::json!({
+        "anonymous": {"publish": ["**"]},
+        "tokens": [{
+            "name": "phone",
+            "sha256": sse_relay::auth::hash_of("phone-secret"),
+            "subject": "ann",
+            "subscribe": ["**"],
+        }],
+    });
+    let auth = auth.to_string();
+    let env = [&AT_ONCE[..], &[("SSE_RELAY_AUTH", &auth)]].concat();
+    let relay = relay(&server, &env);
+    let headers = ["Authorization: Bearer phone-secret"];
+    let request = support::request("GET", "/v1/events?channel=a&client=phone", &headers, b"");
+    let mut stream = relay.connect();
+    let request = String::from_utf8(request).expect("text");
+    stream.send(request.replace("Connection: close\r\n", ""));
+    assert_eq!(stream.head().status, 200);
+    stream.body_until("id: ");
+    publish(&relay, "a", 0..2);
+    assert_eq!(seen_until(&mut stream, "1"), numbers(0..2));
+    let written = "SELECT subject, connected <= seen, replica <> '', delivered, dropped \
+                   FROM sse_relay.clients WHERE name = 'phone' AND delivered = 2";
+    until("a row", || {
+        let rows = server.try_execute(postgres::DATABASE, written).ok()?;
+        (rows == ["ann|t|t|2|0"]).then_some(())
+    });
+}

@@ -165,3 +165,79 @@ fn a_relay_in_memory_that_was_restarted_goes_on_where_its_clients_were() {
         .collect();
     assert_eq!(events, numbers(105..120));
 }
+
+/// Texts of a channel's last pages, from an id back to the first of all, and the gaps on the way.
+fn backwards(relay: &Relay, channel: &str, before: &str) -> (Vec<String>, Vec<String>) {
+    let (mut texts, mut gaps) = (Vec::new(), Vec::new());
+    let mut before = before.to_owned();
+    loop {
+        let answer = relay.get(&format!(
+            "/v1/channels/{channel}/events?limit=70&before={before}"
+        ));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let page = answer.json();
+        gaps.extend(page["gap"]["reason"].as_str().map(str::to_owned));
+        let events = page["events"].as_array().expect("events");
+        let Some(first) = events.first() else {
+            texts.reverse();
+            return (texts, gaps);
+        };
+        before = first["id"].as_str().expect("an id").to_owned();
+        let data = |event: &serde_json::Value| event["data"].as_str().expect("data").to_owned();
+        texts.extend(events.iter().rev().map(data));
+    }
+}
+
+#[test]
+fn from_earliest_is_from_the_first_event_of_the_archive() {
+    let server = Server::start();
+    let relay = relay(&server, &LITTLE);
+    let ids = publish_slowly(&relay, &server, "a", 0..300, 10);
+    let mut stream = relay.subscribe("channel=a&from=earliest");
+    publish_slowly(&relay, &server, "a", 300..320, 10);
+    assert_eq!(seen_until(&mut stream, "319"), numbers(0..320));
+    for query in ["from=earliest", "limit=90"] {
+        assert_eq!(
+            history(&relay, "a", query),
+            (numbers(0..320), None),
+            "{query}"
+        );
+    }
+    let between = relay.get(&format!(
+        "/v1/channels/a/events?from=earliest&before={}&limit=5",
+        ids[3]
+    ));
+    let events = between.json()["events"].as_array().map(Vec::len);
+    assert_eq!(events, Some(3), "{between:?}");
+}
+
+#[test]
+fn pages_before_an_id_go_back_to_the_first_event_of_the_archive() {
+    let server = Server::start();
+    let relay = relay(&server, &LITTLE);
+    let ids = publish_slowly(&relay, &server, "a", 0..300, 10);
+    for last in [299, 290, 150] {
+        let (texts, gaps) = backwards(&relay, "a", &ids[last]);
+        assert_eq!((texts, gaps.len()), (numbers(0..last), 0), "{gaps:?}");
+    }
+}
+
+#[test]
+fn while_postgresql_is_away_all_that_there_is_begins_with_a_gap() {
+    let mut server = Server::start();
+    let relay = relay(&server, &LITTLE);
+    let ids = publish_slowly(&relay, &server, "a", 0..100, 10);
+    server.stop();
+    let mut stream = relay.subscribe("channel=a&from=earliest");
+    let seen = seen_until(&mut stream, "99");
+    assert_eq!(seen[0], "gap:trimmed");
+    assert_eq!(seen[1..], numbers(80..100));
+    let (texts, gaps) = backwards(&relay, "a", &ids[95]);
+    assert_eq!(texts, numbers(80..95));
+    assert!(!gaps.is_empty());
+    server.run();
+    until("an archive that answers", || {
+        let mut stream = relay.subscribe("channel=a&from=earliest");
+        (seen_until(&mut stream, "99") == numbers(0..100)).then_some(())
+    });
+}

@@ -18,30 +18,66 @@ use std::{
 };
 
 /// How often each is killed.
-const KILLS: usize = 2;
+pub const KILLS: usize = 2;
 /// Messages that are confirmed between two kills.
-const BETWEEN: u64 = 60;
+pub const BETWEEN: u64 = 60;
 /// Between two messages of one sender, so that others of this machine get on.
 const PACE: Duration = Duration::from_millis(2);
 
 /// A case: which broker, what is spoken, where messages are sent to, and the source.
-struct Case {
-    kind: Kind,
-    speech: Speech,
-    to: &'static str,
-    source: Value,
+pub struct Case {
+    pub kind: Kind,
+    pub speech: Speech,
+    pub to: &'static str,
+    pub source: Value,
+}
+
+impl Case {
+    /// The broker, and the source `load` that is pulled from there to the channel `load`.
+    pub fn begin(&self) -> Option<(Broker, Value)> {
+        let broker = Broker::start(self.kind)?;
+        if self.speech == Speech::Rabbitmq {
+            let producer = producer::Rabbitmq::connect(broker.at).unwrap();
+            producer.declare(self.to);
+        }
+        let mut source = json!({ "name": "load", "mapping": {"channel": "load"} });
+        source[self.speech.kind()] = self.source.clone();
+        source[self.speech.kind()]["broker"] = section(&broker, self.speech);
+        Some((broker, json!([source])))
+    }
+
+    /// Sends in a thread of its own.
+    pub fn send(&self, at: At, ledger: &Arc<Ledger>) -> thread::JoinHandle<Sent> {
+        let (ledger, speech, to) = (ledger.clone(), self.speech, self.to);
+        thread::spawn(move || send(at, speech, to, &ledger))
+    }
+
+    pub fn send_last(&self, at: At) -> Option<()> {
+        let letter = Letter::new(self.to, "last");
+        producer::connect(at, self.speech).ok()?.send(&letter).ok()
+    }
 }
 
 /// What a sender and the one who kills the broker tell each other.
 #[derive(Default)]
-struct Ledger {
-    confirmed: AtomicU64,
-    stop: AtomicBool,
+pub struct Ledger {
+    pub confirmed: AtomicU64,
+    pub stop: AtomicBool,
+}
+
+impl Ledger {
+    /// Waits until that many more are confirmed.
+    pub fn more(&self, count: u64) {
+        let goal = self.confirmed.load(SeqCst) + count;
+        until(&format!("{goal} confirmed messages"), || {
+            (self.confirmed.load(SeqCst) >= goal).then_some(())
+        });
+    }
 }
 
 /// Numbers that the broker has confirmed, and those of which nobody knows. Each was sent once.
 #[derive(Default)]
-struct Sent {
+pub struct Sent {
     confirmed: HashSet<u64>,
     unknown: HashSet<u64>,
 }
@@ -78,44 +114,28 @@ fn send(at: At, speech: Speech, to: &str, ledger: &Ledger) -> Sent {
 
 /// Kills the broker again and again, while messages are sent.
 fn killed_under_load(case: &Case) {
-    let Some(mut broker) = Broker::start(case.kind) else {
+    let Some((mut broker, sources)) = case.begin() else {
         return;
     };
-    let (at, speech) = (broker.at, case.speech);
-    if speech == Speech::Rabbitmq {
-        producer::Rabbitmq::connect(at).unwrap().declare(case.to);
-    }
-    let mut source = json!({ "name": "load", "mapping": {"channel": "load"} });
-    source[speech.kind()] = case.source.clone();
-    source[speech.kind()]["broker"] = section(&broker, speech);
-    let relay = relay(&json!([source]));
+    let relay = relay(&sources);
     // from here on a durable subscription is there
     wait_until_connected(&relay, "load");
 
     let ledger = Arc::new(Ledger::default());
-    let sender = thread::spawn({
-        let (ledger, to) = (ledger.clone(), case.to);
-        move || send(at, speech, to, &ledger)
-    });
+    let sender = case.send(broker.at, &ledger);
     for round in 0..=KILLS {
-        let goal = ledger.confirmed.load(SeqCst) + BETWEEN;
-        until(&format!("{goal} confirmed messages"), || {
-            (ledger.confirmed.load(SeqCst) >= goal).then_some(())
-        });
+        ledger.more(BETWEEN);
         if round < KILLS {
             broker.restart();
         }
     }
     ledger.stop.store(true, SeqCst);
     let sent = sender.join().unwrap();
-    check(&relay, &sent, || {
-        let letter = Letter::new(case.to, "last");
-        producer::connect(at, speech).ok()?.send(&letter).ok()
-    });
+    check(&relay, &sent, || case.send_last(broker.at));
 }
 
 /// All that was confirmed came once, and nothing else came but what may have.
-fn check(relay: &Relay, sent: &Sent, mut send_last: impl FnMut() -> Option<()>) {
+pub fn check(relay: &Relay, sent: &Sent, mut send_last: impl FnMut() -> Option<()>) {
     let mut stream = relay.subscribe("channel=load&from=earliest");
     let mut came: HashSet<u64> = HashSet::new();
     let mut next = |came: &mut HashSet<u64>| {

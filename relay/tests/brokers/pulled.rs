@@ -11,13 +11,18 @@ const VARIABLE: &str = "TEST_BROKER_PASSWORD";
 
 /// A relay with these sources.
 pub fn relay(sources: &Value) -> Relay {
+    relay_with(sources, &[])
+}
+
+/// The same with more environment variables.
+pub fn relay_with(sources: &Value, env: &[(&str, &str)]) -> Relay {
     let sources = sources.to_string();
-    let env = [
+    let own = [
         ("SSE_RELAY_SOURCES", sources.as_str()),
         ("SSE_RELAY_HTTP__THREADS", "2"),
         (VARIABLE, PASSWORD),
     ];
-    Relay::start_with(&env, &[])
+    Relay::start_with(&[&own, env].concat(), &[])
 }
 
 /// What is spoken with a broker.

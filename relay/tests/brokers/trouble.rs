@@ -96,7 +96,7 @@ fn a_broker_that_is_frozen_is_noticed_and_nothing_is_lost() {
 #[test]
 fn a_certificate_is_believed_only_of_who_it_is_for_and_whom_it_was_signed_by() {
     for (kind, speech, queue) in CASES {
-        let certificates = Certificates::new();
+        let certificates = Certificates::of("broker.test").with_store();
         let [ca, other] = ["ca.pem", "other-ca.pem"].map(|name| certificates.path(name));
         let Some(broker) = Broker::start_with_tls(kind, certificates) else {
             continue;

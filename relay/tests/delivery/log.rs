@@ -418,6 +418,48 @@ async fn what_the_log_lost_under_its_streams_is_a_gap_where_it_would_have_come()
 }
 
 #[tokio::test]
+async fn a_stream_that_cannot_read_its_history_is_told_all_the_same_what_an_epoch_lost() {
+    let (relay, inside, mut publisher) = start(8).await;
+    let partition = inside
+        .log
+        .partitioning()
+        .of(&ChannelName::parse("c").unwrap());
+    let at = publisher.publish("c", Event::new("0")).await;
+    let _other = open(&relay, "channel=c&channel=b", "").await;
+    relay.wait_for_streams(1).await;
+    inside.log.be(Mood::Fails);
+    let mut stream = open(&relay, "channel=c&channel=b&from=earliest", "").await;
+    eventually("it was tried", async || {
+        relay
+            .metric("sse_relay_log_retries_total{operation=\"read\"}")
+            .await
+            >= 1.0
+    })
+    .await;
+    inside.app.hub.lost(Loss {
+        reason: GapReason::Epoch,
+        certain: true,
+        partition,
+        whose: Whose::Any,
+        after: Place::parse(&at),
+        until: Place::parse(&at),
+    });
+    inside.log.be(Mood::Well);
+    let gap = stream.next().await.unwrap();
+    assert_eq!(
+        (gap.kind.as_str(), &json(&gap)["until"]),
+        ("gap", &at.into())
+    );
+    loop {
+        let next = stream.next().await.unwrap();
+        match next.kind.as_str() {
+            "gap" => {} // it was just reading
+            _ => break assert_eq!(next.data, "0"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_knows_more_than_its_replica_waits_and_gets_nothing_twice() {
     let (relay, inside, mut publisher) = start(1).await;
     let here = publisher.publish("c", Event::new("1")).await;

@@ -2,12 +2,17 @@
 
 use super::*;
 use rustix::process::Signal;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 /// Between two transactions of an application.
 const PACE: Duration = Duration::from_millis(50);
+/// How long it writes at most.
+const PATIENCE: Duration = Duration::from_secs(300);
 
-const TABLE: &str = "CREATE TABLE sse_outbox (
+pub const TABLE: &str = "CREATE TABLE sse_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channel text NOT NULL,
     type text,
@@ -122,7 +127,7 @@ fn nothing_is_lost_or_doubled_while_postgresql_is_killed_and_started_again() {
     let mut server = Server::start_with(&["fsync=on"]);
     server.execute(TABLE);
     let relay = relay(&source(&server, json!({"poll": "100ms"})), &[]);
-    connected(&relay, "box", true);
+    wait_until_connected(&relay, "box");
     let mut written = 0;
     for round in 0..4 {
         // what is killed is a server in the midst of being read
@@ -132,9 +137,9 @@ fn nothing_is_lost_or_doubled_while_postgresql_is_killed_and_started_again() {
             0 => server.kill(),
             _ => server.stop(),
         }
-        connected(&relay, "box", false);
+        wait_until_disconnected(&relay, "box");
         server.run();
-        connected(&relay, "box", true);
+        wait_until_connected(&relay, "box");
     }
     write(&server, written..written + 1);
     let mut stream = relay.subscribe("channel=a&from=earliest");
@@ -160,7 +165,7 @@ fn nothing_is_lost_or_doubled_while_relays_are_killed() {
         let writer = scope.spawn(|| {
             let mut written = 0;
             let began = Instant::now();
-            while !done.load(Ordering::Relaxed) && began.elapsed() < LIMIT * 5 {
+            while !done.load(Ordering::Relaxed) && began.elapsed() < PATIENCE {
                 write(&server, written..written + 20);
                 written += 20;
                 std::thread::sleep(PACE);
@@ -195,6 +200,40 @@ fn nothing_is_lost_or_doubled_while_relays_are_killed() {
 }
 
 #[test]
+fn nothing_is_lost_or_doubled_while_a_relay_that_is_alone_is_killed_and_started_again() {
+    let server = Server::start();
+    server.execute(TABLE);
+    let folder = tempfile::TempDir::new().unwrap();
+    let sources = source(&server, json!({"poll": "100ms"}));
+    let env = [
+        ("SSE_RELAY_DATA__DIR", folder.path().to_str().unwrap()),
+        ("SSE_RELAY_RETENTION__EVENTS", "1000000"),
+    ];
+    let mut alone = relay(&sources, &env);
+    let mut written = 0;
+    for round in 0..4 {
+        // what is killed is a relay in the midst of taking rows
+        write(&server, written..written + 500);
+        written += 500;
+        wait_for(
+            &alone,
+            "sse_relay_source_appended_total{source=\"box\"}",
+            f64::from(round) + 1.0,
+        );
+        alone.signal(Signal::KILL);
+        drop(alone);
+        alone = relay(&sources, &env);
+    }
+    write(&server, written..written + 1);
+    let mut stream = alone.subscribe("channel=a&from=earliest");
+    assert_eq!(
+        seen_until(&mut stream, &written.to_string()),
+        numbers(0..written + 1)
+    );
+    empty(&server);
+}
+
+#[test]
 fn rows_that_become_no_event_are_counted_and_stop_nothing() {
     let server = Server::start();
     server.execute(TABLE);
@@ -222,7 +261,7 @@ fn a_table_that_is_not_there_or_not_an_outbox_is_told_and_found_when_it_is() {
     until("a complaint", || {
         relay.output().contains("sse_outbox").then_some(())
     });
-    connected(&relay, "box", false);
+    wait_until_disconnected(&relay, "box");
     server.execute(TABLE);
     write(&server, 0..3);
     let mut stream = relay.subscribe("channel=a&from=earliest");

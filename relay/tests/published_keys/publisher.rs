@@ -18,6 +18,7 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 /// A pair of keys with a name.
@@ -71,6 +72,8 @@ pub enum Reply {
     Status(u16),
     /// A body without end.
     Huge,
+    /// A good set, byte by byte, so that no single byte is late and the last one never comes.
+    Slowly(String),
     /// Nothing, and the connection stays.
     Never,
     /// The connection ends.
@@ -162,6 +165,18 @@ impl State {
             Reply::Huge => {
                 let _ = socket.write_all(head(200, "").as_bytes());
                 while socket.write_all(&[b' '; 65536]).is_ok() {}
+                Ok(())
+            }
+            Reply::Slowly(set) => {
+                let length = format!("content-length: {}\r\n", set.len());
+                let _ = socket.write_all(head(200, &length).as_bytes());
+                let mut bytes = set.bytes().take(set.len() - 1);
+                while let Some(byte) = bytes.next()
+                    && socket.write_all(&[byte]).is_ok()
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                lines.next(); // until the relay turns away
                 Ok(())
             }
             Reply::Never => {

@@ -237,7 +237,7 @@ async fn what_keeps_from_connecting_is_an_error_with_its_reason() {
     let told = errors(&findings).join("\n");
     assert!(told.contains("cannot be reached"), "{told}");
 
-    let certificates = Certificates::new();
+    let certificates = Certificates::of("redis.test");
     let (_server, port) = Server::start_with_tls(&certificates, &[]);
     let findings = inspect(&Settings {
         url: Some(format!("rediss://localhost:{port}")),

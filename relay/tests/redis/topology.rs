@@ -276,7 +276,7 @@ fn with_tls(port: u16, certificates: &Certificates) -> Settings {
 
 #[tokio::test]
 async fn tls_with_authority_client_certificate_and_name_is_spoken() {
-    let certificates = Certificates::new();
+    let certificates = Certificates::of("redis.test");
     let (server, port) = Server::start_with_tls(&certificates, &[]);
     let primary = start(&with_tls(port, &certificates));
     session(&primary).await.command(&incr("n")).await.unwrap();
@@ -285,7 +285,7 @@ async fn tls_with_authority_client_certificate_and_name_is_spoken() {
 
 #[tokio::test]
 async fn what_is_wrong_with_tls_is_told_with_the_setting() {
-    let certificates = Certificates::new();
+    let certificates = Certificates::of("redis.test");
     let (server, port) = Server::start_with_tls(&certificates, &[]);
     let right = with_tls(port, &certificates);
     let change = |change: fn(&mut RedisTls)| {

@@ -7,8 +7,8 @@ use crate::{
 use sse_relay::{
     cursor::EventId,
     event_log::redis::{
-        scripts::{Answer, Begun, Outcome},
-        store::{Attempt, MAX_ENDED_EPOCHS},
+        scripts::{Adoption, Answer, Begun, Outcome},
+        store::{Attempt, EndedEpoch, MAX_ENDED_EPOCHS, Orphan},
     },
 };
 
@@ -97,6 +97,75 @@ async fn what_a_replica_saw_past_the_fork_is_known_to_be_lost_and_its_ids_are_no
     let (next, _) = fixture.append("a", &["3"]).await;
     assert_eq!(next, id(10), "nor what another replica saw");
     assert_eq!(store.witness(epoch(77), id(9)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_lost_as_a_whole_stands_between_those_around_it_once_it_is_made_known() {
+    let mut fixture = lasting().await;
+    let (_, fork) = fixture.append("a", &["1"]).await;
+    let id = |off: u64| EventId::new(fork.get() + off).unwrap();
+    fixture.restart().await;
+    let confirmed_on = fixture.recheck().await;
+    let session = fixture.session().await;
+    let store = &fixture.store;
+    let orphan = |number, before, had, seen| Orphan {
+        epoch: epoch(number),
+        before: epoch(before),
+        had,
+        seen,
+    };
+    let adopt = async |orphan| store.adopt(orphan).await.unwrap();
+    assert_eq!(adopt(orphan(1, 0, fork, id(9))).await, Adoption::Current);
+    assert_eq!(adopt(orphan(7, 1, fork, id(9))).await, Adoption::Refused);
+    store
+        .begin_epoch(&session, epoch(1), &confirmed_on, epoch(2), EventId::ZERO)
+        .await
+        .unwrap();
+    // it had more of the first than this server has
+    for orphan in [
+        orphan(7, 1, id(3), id(9)),
+        orphan(8, 7, id(9), id(20)),
+        orphan(8, 7, id(9), id(30)), // again
+    ] {
+        assert_eq!(adopt(orphan).await, Adoption::Known);
+    }
+    assert_eq!(adopt(orphan(9, 77, id(9), id(20))).await, Adoption::Refused);
+    let (head, mut ended) = store.epochs().await.unwrap();
+    ended.sort_by_key(|ended| ended.epoch.get());
+    let of = |ended: &EndedEpoch| (ended.epoch, ended.fork, ended.lost, ended.next);
+    assert_eq!(
+        ended.iter().map(of).collect::<Vec<_>>(),
+        [
+            (epoch(1), fork, Some(id(3)), epoch(7)),
+            (epoch(7), fork, Some(id(9)), epoch(8)),
+            (epoch(8), fork, Some(id(20)), epoch(2)),
+        ]
+    );
+    assert_eq!(head.unwrap().epoch, epoch(2));
+    let (next, _) = fixture.append("a", &["2"]).await;
+    assert_eq!(next, id(21), "its ids are not given again");
+}
+
+#[tokio::test]
+async fn who_stands_after_a_report_of_losses_has_heard_of_it() {
+    let mut fixture = lasting().await;
+    let (_, fork) = fixture.append("a", &["1"]).await;
+    let id = |off: u64| EventId::new(fork.get() + off).unwrap();
+    fixture.restart().await;
+    let confirmed_on = fixture.recheck().await;
+    let session = fixture.session().await;
+    let store = &fixture.store;
+    store
+        .begin_epoch(&session, epoch(1), &confirmed_on, epoch(2), id(5))
+        .await
+        .unwrap();
+    let told = async || store.epochs().await.unwrap().1[0].told;
+    assert_eq!(told().await, id(5), "before the first event");
+    let (_, last) = fixture.append("a", &["2", "3"]).await;
+    store.witness(epoch(1), id(2)).await.unwrap();
+    assert_eq!(told().await, id(5), "that is no news");
+    store.witness(epoch(1), id(6)).await.unwrap();
+    assert_eq!(told().await, last);
 }
 
 #[tokio::test]

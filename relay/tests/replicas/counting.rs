@@ -195,14 +195,16 @@ fn count(subscriber: &Subscriber, wanted: &[Sent]) -> Count {
         ..Count::default()
     };
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut latest: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut latest: HashMap<_, usize> = HashMap::new();
     let gaps = &subscriber.gaps;
     for (id, data) in &subscriber.events {
         // what is lost after it was delivered, and published again, comes again
-        let lost = Place::parse(id).is_some_and(|at| is_told(gaps, at));
-        *seen.entry(data).or_default() += usize::from(!lost);
+        let lost = Place::parse(id).filter(|at| is_told(gaps, *at));
+        *seen.entry(data).or_default() += usize::from(lost.is_none());
         let (whose, number) = parse(data);
-        let latest = latest.entry(whose).or_default();
+        // of two primaries at once each has an order: one of what was lost with it, and one of what stays
+        let order = lost.map(|at| at.epoch);
+        let latest = latest.entry((whose, order)).or_default();
         count.reordered += usize::from(number + 1 < *latest);
         *latest = (*latest).max(number + 1);
     }

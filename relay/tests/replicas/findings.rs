@@ -107,7 +107,8 @@ fn reordered(text: &mut String, subscriber: &Subscriber) {
     }
 }
 
-/// Whether a gap names the range that a place lies in, and says that it is missing for certain.
+/// Whether a gap names the range that a place lies in, and says that it is missing for certain. Between
+/// places of two epochs all epochs between them are meant.
 pub fn is_told(gaps: &[serde_json::Value], at: Place) -> bool {
     gaps.iter().any(|gap| {
         let places = |name: &str| {
@@ -116,11 +117,15 @@ pub fn is_told(gaps: &[serde_json::Value], at: Place) -> bool {
                 .and_then(Places::parse)
                 .unwrap_or_default()
         };
-        let bound = |name: &str| {
-            let bound = places(name).in_partition(at.partition);
-            bound.filter(|bound| bound.epoch == at.epoch)
-        };
-        let (after, until) = (bound("after"), bound("until"));
+        let bound = |name: &str| places(name).in_partition(at.partition);
+        let of_its_epoch = |bound: Option<Place>| bound.filter(|bound| bound.epoch == at.epoch);
+        let (mut after, mut until) = (of_its_epoch(bound("after")), of_its_epoch(bound("until")));
+        if let (None, None, Some(first), Some(last)) =
+            (after, until, bound("after"), bound("until"))
+            && first.epoch != last.epoch
+        {
+            (after, until) = (Some(first), Some(last));
+        }
         gap["certain"] == true
             && (after.is_some() || until.is_some())
             && after.is_none_or(|after| after.id < at.id)

@@ -66,19 +66,26 @@ impl Fleet {
     }
 
     pub fn on_sentinels(count: usize, sentinels: &Sentinels) -> Fleet {
-        let nodes = serde_json::to_string(&sentinels.nodes()).unwrap();
+        Fleet::on_sentinels_at(&vec![sentinels.nodes(); count])
+    }
+
+    /// A relay for each of these ways to the Sentinels.
+    pub fn on_sentinels_at(nodes: &[Vec<String>]) -> Fleet {
         let of = |name: &str| format!("SSE_RELAY_REDIS__SENTINEL__{name}");
-        let settings = [
-            (of("SERVICE"), SERVICE),
-            (of("NODES"), &nodes),
-            (of("CREDENTIALS__PASSWORD_VARIABLE"), "SENTINEL_PASSWORD"),
-            ("SENTINEL_PASSWORD".to_owned(), SENTINEL_PASSWORD),
-        ];
-        let settings: Vec<(&str, &str)> = settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
-            .collect();
-        Fleet::start(count, &settings)
+        let settings = nodes.iter().map(|nodes| {
+            let nodes = serde_json::to_string(nodes).unwrap();
+            vec![
+                (of("SERVICE"), SERVICE.to_owned()),
+                (of("NODES"), nodes),
+                (
+                    of("CREDENTIALS__PASSWORD_VARIABLE"),
+                    "SENTINEL_PASSWORD".to_owned(),
+                ),
+                ("SENTINEL_PASSWORD".to_owned(), SENTINEL_PASSWORD.to_owned()),
+                ("SSE_RELAY_LOGGING__LEVEL".to_owned(), LOGGED.to_owned()),
+            ]
+        });
+        Fleet::of(settings.collect())
     }
 
     fn relay(&self, index: usize, at: Option<SocketAddr>) -> Relay {

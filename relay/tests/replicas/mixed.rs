@@ -126,18 +126,10 @@ fn what_is_lost_is_told_whatever_fails_while_primaries_change() {
         let which = random.random_range(0..RELAYS);
         let pause = millis(random, 100..2500);
         match fault {
-            // who is promoted has heard of the primary before: of one that knows nothing of a whole
-            // epoch nobody can say more than that something may be missing
-            FailedOver => {
-                sentinels.until_in_step();
-                sentinels.fail_over();
-            }
+            // who is promoted need not have heard of the primary before
+            FailedOver => sentinels.fail_over(),
             // long enough, now and then, for another primary
-            PrimaryFrozen => {
-                sentinels.until_in_step();
-                let primary = sentinels.primary();
-                frozen(primary, pause);
-            }
+            PrimaryFrozen => frozen(sentinels.primary(), pause),
             RelayKilled => {
                 // it may be the only one that knows what was lost: it must have told the others
                 sentinels.until_in_step();

@@ -85,7 +85,7 @@ fn what_keeps_the_relay_from_using_redis_is_an_error_with_its_remedy() {
         .unwrap();
     let old = Server::start_program(old, &[]);
     let cluster = Cluster::start();
-    let certificates = Certificates::new();
+    let certificates = Certificates::of("redis.test");
     let (_tls, tls) = Server::start_with_tls(&certificates, &[]);
     let tls = format!("rediss://127.0.0.1:{tls}");
     let taken = Server::start();

@@ -22,7 +22,7 @@ fn start(settings: &[(&str, String)]) -> Relay {
 
 #[test]
 fn the_log_goes_over_tls_with_a_clients_certificate_and_another_name_and_nothing_else_does() {
-    let certificates = Certificates::new();
+    let certificates = Certificates::of("redis.test");
     let (mut server, port) = Server::start_with_tls(
         &certificates,
         &[("appendonly", "yes"), ("appendfsync", "always")],

@@ -1,4 +1,5 @@
 //! What a relay made of what it pulled.
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 use crate::support::{Connection, Relay, request};
 use serde_json::Value;
@@ -35,6 +36,39 @@ pub fn wait_for(relay: &Relay, name: &str, least: f64) {
 pub fn wait_until_connected(relay: &Relay, source: &str) {
     let name = format!("sse_relay_source_connected{{source=\"{source}\"}}");
     wait_for(relay, &name, 1.0);
+}
+
+/// Waits until a source is not connected.
+pub fn wait_until_disconnected(relay: &Relay, source: &str) {
+    let name = format!("sse_relay_source_connected{{source=\"{source}\"}}");
+    until("a source that is not connected", || {
+        (sample(relay, &name) < 1.0).then_some(())
+    });
+}
+
+/// The name of the sample that counts what a source dropped.
+pub fn dropped(source: &str, reason: &str) -> String {
+    format!("sse_relay_source_dropped_total{{source=\"{source}\",reason=\"{reason}\"}}")
+}
+
+/// The data of events of a stream, until one has this text.
+pub fn seen_until(stream: &mut Connection, last: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut text = String::new();
+    loop {
+        let chunk = stream.chunk();
+        assert!(!chunk.is_empty(), "it ended, after {seen:?}");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+        while let Some(end) = text.find("\n\n") {
+            let block: String = text.drain(..end + 2).collect();
+            if let Some(data) = block.lines().find_map(|line| line.strip_prefix("data: ")) {
+                seen.push(data.to_owned());
+                if data == last {
+                    return seen;
+                }
+            }
+        }
+    }
 }
 
 /// Data of the events of a channel from the first on, as many as are asked for.

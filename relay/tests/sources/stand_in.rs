@@ -2,59 +2,13 @@
 
 use crate::{
     capture::{self, PUBLISHED},
+    package::{notify, open, start},
     pulled::{sample, until, wait_until_connected},
     servers::Server,
-    support::{Connection, Relay, request},
+    support::{Relay, request},
 };
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 use tempfile::TempDir;
-
-/// The Python that has the package.
-fn python() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install-python-clients.sh");
-    let output = Command::new("sh").arg(script).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-const NOTIFY: &str = "
-import json, sys
-from sse_relay_server import notify
-for payload in json.load(sys.stdin):
-    notify(sys.argv[1], payload)
-";
-
-/// What a Django project does, in its environment.
-fn notify(url: &str, channel: &str, payloads: &[&str]) {
-    let mut process = Command::new(python())
-        .args(["-c", NOTIFY, channel])
-        .env("REDIS_URL", url)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let list = format!("[{}]", payloads.join(","));
-    std::io::Write::write_all(process.stdin.as_mut().unwrap(), list.as_bytes()).unwrap();
-    drop(process.stdin.take());
-    assert!(process.wait().unwrap().success());
-}
-
-fn start(env: &[(&str, &str)], args: &[&str]) -> Relay {
-    let args = [&["--dialect", "sse-relay-server"], args].concat();
-    Relay::start_with(env, &args)
-}
-
-fn open(relay: &Relay, target: &str) -> Connection {
-    let mut connection = relay.connect();
-    let head = String::from_utf8(request("GET", target, &[], b"")).unwrap();
-    connection.send(head.replace("Connection: close\r\n", ""));
-    assert_eq!(connection.head().status, 200);
-    connection
-}
 
 /// The relay hears the channel before a stream's first block; without one, its subscription tells.
 fn listened_to(server: &Server, channel: &str) {
@@ -79,7 +33,7 @@ fn what_notify_publishes_to_redis_has_the_bytes_of_the_capture() {
     wait_until_connected(&relay, "notify");
     let mut stream = open(&relay, "/NOTIFICATIONS");
     listened_to(&server, "NOTIFICATIONS");
-    notify(&server.url(), "NOTIFICATIONS", &PUBLISHED);
+    notify(&[("REDIS_URL", &server.url())], "NOTIFICATIONS", &PUBLISHED).unwrap();
     assert_eq!(
         capture::events(&mut stream, "bye\r\n\r\n"),
         capture::expected()
@@ -104,7 +58,12 @@ fn its_environment_is_understood_with_a_password_and_a_bad_payload_is_dropped() 
     for bad in ["no json", "[1]", "null", r#"{"dat": 1}"#] {
         server.cli(&["PUBLISH", "a b", bad]);
     }
-    notify(&url, "a b", &[r#"{"data": "good", "event": "STOP"}"#]);
+    notify(
+        &[("REDIS_URL", &url)],
+        "a b",
+        &[r#"{"data": "good", "event": "STOP"}"#],
+    )
+    .unwrap();
     let events = capture::events(&mut stream, "good\r\n\r\n");
     assert!(
         events.ends_with("event: STOP\r\ndata: good\r\n\r\n"),
@@ -125,6 +84,7 @@ fn without_a_broker_it_says_what_to_set() {
         .args(["serve", "--dialect", "sse-relay-server"])
         .current_dir(folder.path())
         .env_remove("REDIS_URL")
+        .env_remove("DATABASE_URL")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -4,14 +4,12 @@
 mod activemq;
 #[path = "broker/artemis.rs"]
 mod artemis;
-#[path = "broker/certificates.rs"]
-mod certificates;
 #[path = "broker/process.rs"]
 mod process;
 #[path = "broker/rabbitmq.rs"]
 mod rabbitmq;
 
-pub use certificates::Certificates;
+pub use crate::redis::Certificates;
 
 use process::Process;
 use std::{

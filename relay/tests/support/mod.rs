@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 /// Everything that is waited for comes within this, or the test fails.
 pub const LIMIT: Duration = Duration::from_secs(20);
+/// How often a relay is started anew because a port was taken that was free a moment before.
+const TRIES: u32 = 5;
 
 pub struct Relay {
     process: Child,
@@ -57,14 +59,13 @@ impl Relay {
     /// Starts it with options in this directory.
     pub fn start_in(directory: &Path, args: &[&str]) -> Relay {
         let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
-        Relay::spawn_from(directory, command, free_addresses(), &[], args)
+        Relay::spawn_from(directory, &command, None, &[], args)
     }
 
     /// Starts it with options on this address.
     pub fn start_on(public: SocketAddr, args: &[&str]) -> Relay {
         let command = Command::new(env!("CARGO_BIN_EXE_sse-relay"));
-        let (_, admin) = free_addresses();
-        Relay::spawn_at(command, (public, admin), &[], args)
+        Relay::spawn_at(&command, Some(public), &[], args)
     }
 
     /// Starts it on an address of its own choice, or on this one.
@@ -79,38 +80,59 @@ impl Relay {
         public: Option<SocketAddr>,
         env: &[(&str, &str)],
     ) -> Relay {
-        let (free, admin) = free_addresses();
-        let addresses = (public.unwrap_or(free), admin);
-        Relay::spawn_at(Command::new(program), addresses, env, &[])
+        Relay::spawn_at(&Command::new(program), public, env, &[])
     }
 
     fn spawn(command: Command, env: &[(&str, &str)], args: &[&str]) -> Relay {
-        Relay::spawn_at(command, free_addresses(), env, args)
+        Relay::spawn_at(&command, None, env, args)
     }
 
     fn spawn_at(
-        command: Command,
-        addresses: (SocketAddr, SocketAddr),
+        command: &Command,
+        public: Option<SocketAddr>,
         env: &[(&str, &str)],
         args: &[&str],
     ) -> Relay {
         let folder = TempDir::new().expect("a directory for the output");
         let directory = folder.path().to_owned();
-        let mut relay = Relay::spawn_from(&directory, command, addresses, env, args);
+        let mut relay = Relay::spawn_from(&directory, command, public, env, args);
         relay.elsewhere = Some(folder);
         relay
     }
 
+    /// On this address or on any, and again on another one if somebody was faster to take it.
     fn spawn_from(
         directory: &Path,
-        mut command: Command,
+        command: &Command,
+        public: Option<SocketAddr>,
+        env: &[(&str, &str)],
+        args: &[&str],
+    ) -> Relay {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (free, admin) = free_addresses();
+            let public = public.unwrap_or(free);
+            let mut relay = Relay::spawn_once(directory, command, (public, admin), env, args);
+            match relay.wait_until_ready() {
+                Ok(()) => return relay,
+                Err(why) if tries < TRIES && why.contains("Address already in use") => {}
+                Err(why) => panic!("{why}"),
+            }
+        }
+    }
+
+    fn spawn_once(
+        directory: &Path,
+        command: &Command,
         (public, admin): (SocketAddr, SocketAddr),
         env: &[(&str, &str)],
         args: &[&str],
     ) -> Relay {
         let folder = TempDir::new().expect("a directory for the output");
         let log = File::create(folder.path().join("log")).expect("a file for the output");
-        let process = command
+        let process = Command::new(command.get_program())
+            .args(command.get_args())
             .args(["serve", "--listen", &public.to_string()])
             .args(["--admin-listen", &admin.to_string()])
             .args(args)
@@ -122,27 +144,27 @@ impl Relay {
             .stderr(log)
             .spawn()
             .expect("the program starts");
-        let mut relay = Relay {
+        Relay {
             process,
             public,
             admin,
             folder,
             elsewhere: None,
-        };
-        relay.wait_until_ready();
-        relay
+        }
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), String> {
         let started = Instant::now();
         // its own word: on a port that another process took in between, that one would answer
         while !self.output().contains("relay.started") {
             let ended = self.process.try_wait().expect("a child has a state");
             if ended.is_some() || started.elapsed() > LIMIT {
-                panic!("not ready (ended: {ended:?}); it said:\n{}", self.output());
+                let said = self.output();
+                return Err(format!("not ready (ended: {ended:?}); it said:\n{said}"));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        Ok(())
     }
 
     /// What it logged so far.

@@ -85,11 +85,30 @@ impl Server {
     /// With settings, each as `name=value`.
     pub fn start_with(options: &[&str]) -> Server {
         let mut server = Server::prepare(options);
-        server.run();
-        server.execute_in(
+        server.begin();
+        server
+    }
+
+    fn begin(&mut self) {
+        self.run();
+        self.execute_in(
             "postgres",
             &format!("CREATE DATABASE {DATABASE} ENCODING 'UTF8' TEMPLATE template0"),
         );
+    }
+
+    /// With TLS, and these lines of `pg_hba.conf`; the files are PEM.
+    pub fn start_with_tls(certificate: &str, key: &str, rules: &str) -> Server {
+        let mut server = Server::prepare(&["ssl=on", "log_connections=on"]);
+        for (setting, name, content) in [
+            ("ssl_cert_file", "server.pem", certificate),
+            ("ssl_key_file", "server.key", key),
+            ("hba_file", "rules.conf", rules),
+        ] {
+            let path = server.file(name, content);
+            server.options.push(format!("{setting}={path}"));
+        }
+        server.begin();
         server
     }
 

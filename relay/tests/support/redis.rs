@@ -5,7 +5,7 @@
     reason = "each file of tests uses a part of it"
 )]
 
-#[path = "redis/certificates.rs"]
+#[path = "certificates.rs"]
 mod certificates;
 #[path = "redis/cluster.rs"]
 mod cluster;

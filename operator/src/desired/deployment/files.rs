@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::{
 use crate::crd::KeyKind;
 use crate::desired::redis as users;
 use crate::document::jwt::{CLUSTER_CA, CLUSTER_TOKEN};
-use crate::references::redis::PASSWORD;
+use crate::references::redis::FOLDER;
+use crate::references::server::password;
 use crate::references::{DIRECTORY, Purpose, references};
 use crate::validate::Valid;
 
@@ -24,7 +25,7 @@ pub fn build(valid: &Valid) -> Option<(Volume, VolumeMount)> {
         // not a mention: the operator makes it
         let items = vec![KeyToPath {
             key: users::PASSWORD.to_owned(),
-            path: PASSWORD.to_owned(),
+            path: password(FOLDER),
             mode: None,
         }];
         sources.insert((KeyKind::Secret, valid.names.users()), items);

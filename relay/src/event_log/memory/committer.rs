@@ -4,7 +4,10 @@
 //! policy asks for it, and only then hands them to the tail and answers (group commit). A sync that no
 //! answer waits for runs beside it.
 
-use super::{AppendError, Appended, Clock, Publication, Purged, state::State};
+use super::{
+    AppendError, Appended, Clock, Publication, Purged,
+    state::{Entries, State},
+};
 use crate::{
     channel::ChannelName,
     event_log::Entry,
@@ -174,7 +177,7 @@ struct Writer {
 
 /// A stored publish whose answer waits for the sync.
 struct Pending {
-    entries: Vec<Arc<Entry>>,
+    entries: Entries,
     answer: oneshot::Sender<Answer>,
     appended: Appended,
 }
@@ -228,8 +231,8 @@ impl Writer {
             .take(MAX_GROUP)
         {
             match job {
-                Job::Append(publication, answer) => {
-                    pending.extend(self.write(&publication, answer))
+                Job::Append(mut publication, answer) => {
+                    pending.extend(self.write(&mut publication, answer))
                 }
                 Job::Purge(channel, answer) => {
                     // what was published before it is seen before it
@@ -248,7 +251,7 @@ impl Writer {
 
     fn write(
         &mut self,
-        publication: &Publication,
+        publication: &mut Publication,
         answer: oneshot::Sender<Answer>,
     ) -> Option<Pending> {
         let now = (self.clock)();

@@ -18,6 +18,7 @@ use crate::{
     },
     journal::{Idempotency, MAX_ENDED_EPOCHS, Record, Recovered},
 };
+use smallvec::SmallVec;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -77,9 +78,12 @@ impl Bounds {
     }
 }
 
+/// What one publish appends: one event, mostly.
+pub type Entries = SmallVec<[Arc<Entry>; 1]>;
+
 /// A publish that has its ids but is not stored yet.
 pub struct Prepared {
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Entries,
     repeat: Option<Vec<EventId>>,
 }
 
@@ -137,10 +141,10 @@ impl State {
         self.tail.epoch(self.place(self.delivered));
     }
 
-    /// Decides about a publish and gives its events their ids. Changes nothing.
+    /// Decides about a publish and gives its events, which it takes, their ids. Changes nothing here.
     pub fn prepare(
         &self,
-        publication: &Publication,
+        publication: &mut Publication,
         now: UnixMillis,
     ) -> Result<Prepared, AppendError> {
         if self.closed {
@@ -152,7 +156,7 @@ impl State {
                 Seen::Never => {}
                 Seen::Before(ids) => {
                     return Ok(Prepared {
-                        entries: Vec::new(),
+                        entries: Entries::new(),
                         repeat: Some(ids),
                     });
                 }
@@ -172,8 +176,10 @@ impl State {
             None => Predecessor::AtMost(self.forgotten),
         };
         let mut last = self.last;
-        let mut entries = Vec::with_capacity(publication.events.len());
-        for event in &publication.events {
+        let events = std::mem::take(&mut publication.events);
+        let channel = &publication.channel;
+        let mut entries = Entries::with_capacity(events.len());
+        for event in events {
             let id = EventId::following(last, now).ok_or_else(|| {
                 AppendError::Unavailable("the clock of event ids ends in 2090".into())
             })?;
@@ -182,7 +188,7 @@ impl State {
                 channel: channel.clone(),
                 id,
                 predecessor,
-                event: event.clone(),
+                event,
             }));
             (last, predecessor) = (id, Predecessor::Known(id));
         }
@@ -202,18 +208,19 @@ impl State {
         if let Some(ids) = prepared.repeat {
             return Appended::Repeat(ids.into_iter().map(|id| self.place(id)).collect());
         }
-        let ids: Vec<EventId> = prepared.entries.iter().map(|entry| entry.id).collect();
+        let ids = prepared.entries.iter().map(|entry| entry.id);
         if let Some(key) = &publication.idempotency {
-            self.dedup
-                .remember(&publication.channel, key, ids.clone(), now);
+            let ids = ids.clone().collect();
+            self.dedup.remember(&publication.channel, key, ids, now);
         }
+        let appended = Appended::New(ids.map(|id| self.place(id)).collect());
         for entry in prepared.entries {
             self.last = entry.id;
             self.insert(entry, now);
         }
         self.trim(&publication.channel, now);
         self.give_way();
-        Appended::New(ids.into_iter().map(|id| self.place(id)).collect())
+        appended
     }
 
     /// Hands entries to the tail, in order of ids.
@@ -368,7 +375,7 @@ impl State {
         let gap = match from.gaps {
             Gaps::Report => self.missing(&names, selectors, from.after, upto, after),
             Gaps::ReportAfter(told) => self.missing(&names, selectors, from.after, upto, told),
-            Gaps::Ignore => None,
+            Gaps::Ignore | Gaps::SinceFirst => None,
         };
         let (entries, completeness) = self.merge(&names, after, upto, bounds);
         Part {
@@ -741,8 +748,8 @@ mod tests {
     }
 
     /// Stores an event as the journal's writer does before it is synced.
-    fn store(state: &mut State, ending: Ending) -> Vec<Arc<Entry>> {
-        let publication = Publication {
+    fn store(state: &mut State, ending: Ending) -> Entries {
+        let mut publication = Publication {
             channel: ChannelName::parse("a").unwrap(),
             events: vec![Event {
                 ending,
@@ -751,7 +758,7 @@ mod tests {
             idempotency: None,
             fence: None,
         };
-        let prepared = state.prepare(&publication, 1).unwrap();
+        let prepared = state.prepare(&mut publication, 1).unwrap();
         let entries = prepared.entries.clone();
         state.store(prepared, &publication, 1);
         entries

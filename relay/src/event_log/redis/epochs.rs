@@ -4,7 +4,7 @@
 //! each cursor: it is, exactly if something between the fork and the highest id that anybody saw of the
 //! ended epoch is missing for it.
 
-use super::store::{EndedEpoch, Head};
+use super::store::{EndedEpoch, Head, Orphan};
 use crate::{
     cursor::{Epoch, EventId, Partition, Place, UnixMillis},
     event_log::resume::{self, EpochLoss, Loss, Unheard},
@@ -17,22 +17,20 @@ use std::{
 /// Replicas report what they saw of an ended epoch within this. Before it, nobody says that nothing is
 /// missing.
 pub const WITNESS_TIME: Duration = Duration::from_secs(3);
-/// Live streams are told for so long of what is reported later. Cursors that are as young in the next
-/// epoch may be those of clients that were away just then.
-pub const WATCHED: Duration = WITNESS_TIME.saturating_mul(3);
 /// Clocks of Redis and of this process differ by less than this, in milliseconds.
 const SKEW: UnixMillis = 60_000;
 
 /// How an epoch that this process was in came to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     /// It goes on.
     Same,
-    /// Another followed; all of the old one up to the fork survived. What is lost is lost up to here.
+    /// Another followed; all of the old one up to the fork survived.
     Forked {
         next: Epoch,
         fork: EventId,
-        lost: Option<EventId>,
+        /// Of the old one, and of epochs between it and the next of which nothing survived.
+        ended: Vec<EndedEpoch>,
     },
     /// Nothing is known of it any more: the log was flushed, or too many epochs came after it.
     Unknown,
@@ -43,13 +41,147 @@ pub fn change(ours: Epoch, seen: EventId, head: &Head, ended: &[EndedEpoch]) -> 
     if head.epoch == ours {
         return Change::Same;
     }
-    let Some(end) = ended.iter().find(|ended| ended.epoch == ours) else {
+    let of = |epoch| ended.iter().find(|ended| ended.epoch == epoch);
+    let Some(end) = of(ours) else {
         return Change::Unknown;
     };
-    Change::Forked {
-        next: end.next,
-        fork: end.fork,
+    let mut passed = vec![EndedEpoch {
         lost: end.lost.max((seen > end.fork).then_some(seen)),
+        ..*end
+    }];
+    let mut next = end.next;
+    while let Some(between) = of(next)
+        && between.fork <= end.fork
+        && passed.len() < ended.len()
+    {
+        passed.push(*between);
+        next = between.next;
+    }
+    Change::Forked {
+        next,
+        fork: end.fork,
+        ended: passed,
+    }
+}
+
+/// What a replica knows of the epochs that led to its own, and the log does not (any more).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lineage {
+    /// To be put back, in this order; nothing if the log knows all.
+    PutBack(Vec<PutBack>),
+    /// This Redis has not yet ended an epoch that ours followed. The next append does.
+    NotYet,
+    /// The log knows none of them.
+    Strange,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PutBack {
+    /// The highest id of an ended epoch that was seen.
+    Witness(Epoch, EventId),
+    /// An epoch that was lost with all its events.
+    Adopt(Orphan),
+}
+
+/// `history` is what was known of ended epochs as long as `ours`, of which events were seen up to `seen`,
+/// was the log's. A replica that was promoted may have heard neither of the last epochs nor of what others
+/// reported.
+pub fn lineage(
+    (ours, seen): (Epoch, EventId),
+    history: &[EndedEpoch],
+    head: &Head,
+    ended: &[EndedEpoch],
+) -> Lineage {
+    let of = |epoch| ended.iter().find(|ended| ended.epoch == epoch);
+    let chain = before(ours, history);
+    if ours != head.epoch && chain.iter().any(|one| one.epoch == head.epoch) {
+        return Lineage::NotYet;
+    }
+    // of an epoch that another one followed, all up to its end was there
+    let reached = |one: &EndedEpoch| one.lost.unwrap_or_default().max(one.fork);
+    let orphan = |epoch, before: &EndedEpoch, seen| {
+        PutBack::Adopt(Orphan {
+            epoch,
+            before: before.epoch,
+            had: before.fork,
+            seen,
+        })
+    };
+    let (mut put_back, mut previous) = (Vec::new(), None);
+    for one in &chain {
+        match (of(one.epoch), previous) {
+            (Some(there), _) if reached(one) > reached(there) => {
+                put_back.push(PutBack::Witness(one.epoch, reached(one)));
+            }
+            (Some(_), _) => {}
+            (None, Some(before)) => put_back.push(orphan(one.epoch, before, reached(one))),
+            (None, None) => continue, // forgotten by all
+        }
+        previous = Some(one);
+    }
+    if ours != head.epoch && of(ours).is_none() {
+        let Some(before) = previous else {
+            return Lineage::Strange;
+        };
+        put_back.push(orphan(ours, before, seen));
+    }
+    Lineage::PutBack(put_back)
+}
+
+/// Ended epochs that were followed, directly or not, by this one.
+pub fn before(epoch: Epoch, ended: &[EndedEpoch]) -> Vec<EndedEpoch> {
+    let mut all: Vec<EndedEpoch> = Vec::new();
+    let mut next = epoch;
+    while let Some(one) = ended.iter().find(|ended| ended.next == next)
+        && all.len() < ended.len()
+    {
+        all.push(*one);
+        next = one.epoch;
+    }
+    all.reverse();
+    all
+}
+
+/// Up to where live streams know what ended epochs lost. Nobody is here before this is asked first.
+#[derive(Debug, Default)]
+pub struct Told(Option<HashMap<Epoch, EventId>>);
+
+impl Told {
+    pub fn contains(&self, epoch: Epoch) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|told| told.contains_key(&epoch))
+    }
+
+    /// Whether something is lost that is not told yet.
+    pub fn lacks(&self, before: &[EndedEpoch]) -> bool {
+        before.iter().any(|ended| self.news_of(ended).is_some())
+    }
+
+    /// The part of each epoch's loss, after one id and up to another, that is to be told now; it counts
+    /// as told from here on.
+    pub fn tell(&mut self, before: &[EndedEpoch]) -> Vec<(Epoch, EventId, EventId)> {
+        let news = before.iter().filter_map(|ended| self.news_of(ended));
+        let news: Vec<_> = news.collect();
+        self.know(before);
+        news
+    }
+
+    /// Nobody is here who was not told of this.
+    pub fn know(&mut self, before: &[EndedEpoch]) {
+        let all = self.0.get_or_insert_default();
+        all.retain(|epoch, _| before.iter().any(|ended| ended.epoch == *epoch));
+        for ended in before {
+            let told = all.entry(ended.epoch).or_insert(ended.fork);
+            *told = (*told).max(ended.lost.unwrap_or(ended.fork));
+        }
+    }
+
+    fn news_of(&self, ended: &EndedEpoch) -> Option<(Epoch, EventId, EventId)> {
+        let told = self.0.as_ref()?.get(&ended.epoch);
+        let told = told.copied().unwrap_or(ended.fork);
+        let lost = ended.lost.filter(|lost| *lost > told)?;
+        Some((ended.epoch, told, lost))
     }
 }
 
@@ -71,6 +203,14 @@ impl Ended {
         self.epochs = epochs.to_vec();
     }
 
+    /// What Redis answered to a report: who resumes must know of it before live streams are told.
+    pub fn learn(&mut self, ended: EndedEpoch) {
+        let known = self.epochs.iter_mut();
+        for known in known.filter(|known| known.epoch == ended.epoch) {
+            *known = ended;
+        }
+    }
+
     pub fn contains(&self, epoch: Epoch) -> bool {
         self.epochs.iter().any(|ended| ended.epoch == epoch)
     }
@@ -79,6 +219,11 @@ impl Ended {
     pub fn is_undecided(&self, epoch: Epoch, now: (Instant, UnixMillis)) -> bool {
         let chain = self.from(epoch);
         chain.into_iter().any(|ended| self.is_fresh(ended, now))
+    }
+
+    /// Whether replicas may still make epochs known that were lost with all their events.
+    pub fn may_have_orphans(&self, now: (Instant, UnixMillis)) -> bool {
+        self.epochs.iter().any(|ended| self.is_fresh(ended, now))
     }
 
     fn is_fresh(&self, ended: &EndedEpoch, (now, unix): (Instant, UnixMillis)) -> bool {
@@ -128,14 +273,12 @@ impl Ended {
     }
 }
 
-/// Ids are moments of Redis' clock, as the end is; but they never go back when that does.
+/// What is reported comes to every replica in the order of ids: live streams that got a later event had
+/// heard before.
 fn unheard(ended: &EndedEpoch) -> Unheard {
-    let newest = ended.fork.max(ended.lost.unwrap_or_default());
-    let since = ended.at.max(newest.unix_millis());
-    let watched = UnixMillis::try_from(WATCHED.as_millis()).unwrap_or(UnixMillis::MAX);
     Unheard {
         by: ended.next,
-        until: EventId::before(since.saturating_add(watched)),
+        until: ended.told,
     }
 }
 
@@ -181,6 +324,7 @@ mod tests {
             lost: lost.map(id),
             next: Epoch::from_random(epoch + 1),
             at: 100_000,
+            told: id(0),
         }
     }
 
@@ -195,7 +339,7 @@ mod tests {
         let forked = |lost: Option<u64>| Change::Forked {
             next: Epoch::from_random(2),
             fork: id(100),
-            lost: lost.map(id),
+            ended: vec![ended(lost)],
         };
         assert_eq!(of(90, None), forked(None), "nothing is");
         assert_eq!(of(100, None), forked(None));
@@ -208,6 +352,99 @@ mod tests {
         assert_eq!(of(90, Some(105)), forked(Some(105)));
         assert_eq!(change(ours, id(7), &head(1), &[]), Change::Same);
         assert_eq!(change(ours, id(7), &head(2), &[]), Change::Unknown);
+    }
+
+    #[test]
+    fn epochs_of_which_nothing_survived_are_passed_over_with_their_losses() {
+        let ours = Epoch::from_random(1);
+        let of = |fork| {
+            let epochs = [
+                ended_epoch(1, 100, None),
+                ended_epoch(2, fork, Some(205)),
+                ended_epoch(3, 300, None),
+            ];
+            match change(ours, id(90), &head(4), &epochs) {
+                Change::Forked { next, fork, ended } => {
+                    let ended: Vec<Epoch> = ended.iter().map(|ended| ended.epoch).collect();
+                    (next, fork, ended)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let [two, three] = [2, 3].map(Epoch::from_random);
+        assert_eq!(of(101), (two, id(100), vec![ours]), "it has something");
+        for fork in [100, 80] {
+            assert_eq!(of(fork), (three, id(100), vec![ours, two]));
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_is_lost_as_a_whole_is_made_known_after_the_one_that_it_followed() {
+        let [one, two, three] = [1, 2, 3].map(Epoch::from_random);
+        let history = [ended_epoch(1, 100, Some(110)), ended_epoch(2, 200, None)];
+        // this Redis has another successor of the first
+        let mut here = ended_epoch(1, 95, None);
+        here.next = Epoch::from_random(9);
+        let of = |head_epoch, ended: &[EndedEpoch]| {
+            lineage((three, id(250)), &history, &head(head_epoch), ended)
+        };
+        let put_back = |acts: &[PutBack]| Lineage::PutBack(acts.to_vec());
+        let orphan = |epoch, before, had, seen| {
+            PutBack::Adopt(Orphan {
+                epoch,
+                before,
+                had: id(had),
+                seen: id(seen),
+            })
+        };
+        let witness = PutBack::Witness(one, id(110));
+        let (second, third) = (orphan(two, one, 100, 200), orphan(three, two, 200, 250));
+        assert_eq!(of(9, &[here]), put_back(&[witness, second, third]));
+        // who was there before has done a part of it
+        here.lost = Some(id(110));
+        assert_eq!(of(9, &[here]), put_back(&[second, third]));
+        let mut middle = ended_epoch(2, 95, Some(200));
+        middle.next = Epoch::from_random(9);
+        assert_eq!(of(9, &[here, middle]), put_back(&[third]));
+        // ours goes on, and what was known before it does not stand there
+        assert_eq!(of(3, &[here]), put_back(&[second]));
+        assert_eq!(of(3, &[here, middle]), put_back(&[]));
+        assert_eq!(of(1, &[]), Lineage::NotYet, "it has not noticed yet");
+        assert_eq!(of(9, &[]), Lineage::Strange);
+        let unknown = lineage((Epoch::from_random(5), id(1)), &history, &head(9), &[here]);
+        assert_eq!(unknown, Lineage::Strange);
+    }
+
+    #[test]
+    fn each_loss_is_told_once_however_late_and_in_however_many_parts_it_is_known() {
+        let three = Epoch::from_random(3);
+        let of = |first, second| [ended_epoch(1, 100, first), ended_epoch(2, 200, second)];
+        let [one, two] = [1, 2].map(Epoch::from_random);
+        let mut told = Told::default();
+        assert_eq!(
+            told.tell(&before(three, &of(None, Some(205)))),
+            [],
+            "nobody is here"
+        );
+        let mut tell = |first, second| {
+            let before = before(three, &of(first, second));
+            let lacks = told.lacks(&before);
+            let news = told.tell(&before);
+            assert_eq!(lacks, !news.is_empty());
+            news
+        };
+        assert_eq!(tell(None, Some(205)), []);
+        assert_eq!(tell(Some(103), Some(205)), [(one, id(100), id(103))]);
+        let more = [(one, id(103), id(105)), (two, id(205), id(209))];
+        assert_eq!(tell(Some(105), Some(209)), more);
+        assert_eq!(tell(Some(105), Some(209)), []);
+        // one that was not known at all
+        let mut orphan = ended_epoch(7, 100, Some(150));
+        orphan.next = two;
+        let mut first = ended_epoch(1, 100, Some(105));
+        first.next = orphan.epoch;
+        let chain = before(three, &[first, orphan, ended_epoch(2, 200, Some(209))]);
+        assert_eq!(told.tell(&chain), [(orphan.epoch, id(100), id(150))]);
     }
 
     fn known(epochs: &[EndedEpoch], at: Instant) -> Ended {
@@ -239,6 +476,22 @@ mod tests {
         }
         let long_ago = of(None, Duration::ZERO, 100_000 + SKEW);
         assert_eq!(long_ago, (EpochLoss::UpTo(id(100)), false));
+    }
+
+    #[test]
+    fn what_was_reported_from_here_counts_at_once_for_who_resumes() {
+        let start = Instant::now();
+        let mut known = known(&[ended(None)], start);
+        let mut reported = ended(Some(105));
+        reported.told = id(130);
+        known.learn(reported);
+        known.learn(ended_epoch(7, 1, None)); // never heard of
+        let all: Vec<_> = known
+            .for_resume(Partition::ONLY, (start + WITNESS_TIME, 100_000))
+            .collect();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].loss, EpochLoss::UpTo(id(105)));
+        assert_eq!(all[0].unheard.map(|unheard| unheard.until), Some(id(130)));
     }
 
     #[test]

@@ -12,9 +12,11 @@ mod seats;
 
 use super::{
     entry::{Message as Announcement, News, Undecodable},
+    epochs::Told,
     hearing::{Ears, Heard},
     keys::{CANARY, Keys, channel_named},
     partition::PartitionLog,
+    store::EndedEpoch,
     view::Verdict,
 };
 use crate::{
@@ -61,15 +63,6 @@ pub struct Request {
     pub joined: oneshot::Sender<Place>,
 }
 
-/// An ended epoch of which more may turn out to be lost.
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    ended: Epoch,
-    /// Up to here the loss was told.
-    told: EventId,
-    until: Instant,
-}
-
 /// The task of one partition.
 pub struct Listener {
     log: Arc<PartitionLog>,
@@ -98,7 +91,12 @@ pub struct Listener {
     /// Channels that the index says have more than was delivered; perhaps it is on its way.
     suspects: Vec<(ChannelName, EventId)>,
     checked: Instant,
-    watches: Vec<Watch>,
+    /// What of ended epochs live streams have heard of.
+    told: Told,
+    /// Ended epochs, as they were when the present one was last seen to be the log's.
+    history: Vec<EndedEpoch>,
+    /// Since when the log is in an epoch before ours.
+    set_back: Option<Instant>,
     /// Patterns whose channels are still to be found.
     unlisted: Vec<(u64, ChannelPattern)>,
 }
@@ -139,7 +137,9 @@ impl Listener {
             numbers: 0,
             suspects: Vec::new(),
             checked: now,
-            watches: Vec::new(),
+            told: Told::default(),
+            history: Vec::new(),
+            set_back: None,
             unlisted: Vec::new(),
         }
     }
@@ -298,11 +298,7 @@ impl Listener {
                 }
             }
             Some(News::Epoch { .. }) => self.fall_behind(),
-            Some(News::Witness { ended })
-                if self.watches.iter().any(|watch| watch.ended == ended) =>
-            {
-                self.fall_behind();
-            }
+            Some(News::Witness { ended }) if self.told.contains(ended) => self.fall_behind(),
             Some(News::Purge { name, number }) => {
                 let news = self.log.view.lock().note_purges(number);
                 match channel_named(&name).filter(|_| news == 1) {
@@ -426,8 +422,6 @@ impl Listener {
                 self.check().await;
             }
         }
-        let now = Instant::now();
-        self.watches.retain(|watch| now <= watch.until);
     }
 
     /// Unsubscribes from what nobody needs any more.

@@ -499,7 +499,7 @@ impl Share {
             let next = random_epoch().get().to_string();
             // nobody has anything to report of it any more
             let at = unix_millis().saturating_sub(LONG_AGO);
-            let ended = format!("{} 0 {next} {at}", head.last);
+            let ended = format!("{0} 0 {next} {at} {0}", head.last);
             epochs.extend([head.epoch.clone(), ended]);
             let session = self.primary.session()?;
             (next, session.replication_id().as_str().to_owned())

@@ -41,6 +41,36 @@ struct Look {
     last: EventId,
 }
 
+/// What Redis knows of a place that this process does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Judgement {
+    Known,
+    /// It is not one of this log.
+    Strange,
+    /// Redis is to be asked.
+    NotSure,
+}
+
+/// `confirmed` is from when on the server that is asked is the primary that there was at `since`, or a
+/// later one. One that was replaced may not know it yet, and answers all the same: what others have
+/// from its successor is no stranger.
+fn judge(
+    place: Place,
+    look: Option<Look>,
+    confirmed: Option<Instant>,
+    since: Instant,
+) -> Judgement {
+    match (look, confirmed) {
+        (Some(look), Some(confirmed)) if look.asked > since && look.asked >= confirmed => {
+            match look.epoch == place.epoch && look.last >= place.id {
+                true => Judgement::Known,
+                false => Judgement::Strange,
+            }
+        }
+        _ => Judgement::NotSure,
+    }
+}
+
 /// One partition of the log.
 pub struct PartitionLog {
     pub store: Store,
@@ -100,12 +130,15 @@ impl PartitionLog {
     /// epoch or of one that it does not know: Redis was asked since `since`, and does not know it
     /// either. Has Redis asked, if that is not sure.
     pub fn is_strange(&self, place: Place, since: Instant) -> bool {
-        let look = self.looked.lock().filter(|look| look.asked > since);
-        let Some(look) = look else {
-            self.look.notify_one();
-            return false;
-        };
-        look.epoch != place.epoch || look.last < place.id
+        let look = *self.looked.lock();
+        match judge(place, look, self.store.primary().confirmed(since), since) {
+            Judgement::Strange => true,
+            Judgement::Known => false,
+            Judgement::NotSure => {
+                self.look.notify_one();
+                false
+            }
+        }
     }
 
     /// Appends batches, each of another channel, or says why they were not, within about a second; if they
@@ -366,6 +399,33 @@ fn given_up(attempt: Attempt, why: String) -> AppendError {
 mod tests {
     use super::*;
     use crate::redis::{Lost, NotExecuted, Refusal};
+
+    #[test]
+    fn only_who_is_surely_the_primary_calls_a_place_strange() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let look = |asked, epoch, last| Look {
+            asked: at(asked),
+            epoch: Epoch::from_random(epoch),
+            last: EventId::new(last).unwrap(),
+        };
+        let place = Place {
+            partition: Partition::ONLY,
+            epoch: Epoch::from_random(2),
+            id: EventId::new(50).unwrap(),
+        };
+        let since = at(10);
+        let of = |look, confirmed: Option<u64>| judge(place, look, confirmed.map(at), since);
+        // the primary that was replaced still says epoch 1, whenever it is asked
+        assert_eq!(of(Some(look(11, 1, 90)), None), Judgement::NotSure);
+        assert_eq!(of(Some(look(11, 1, 90)), Some(12)), Judgement::NotSure);
+        assert_eq!(of(None, Some(12)), Judgement::NotSure);
+        assert_eq!(of(Some(look(9, 1, 90)), Some(8)), Judgement::NotSure);
+        // who was asked after it was confirmed
+        assert_eq!(of(Some(look(13, 1, 90)), Some(12)), Judgement::Strange);
+        assert_eq!(of(Some(look(13, 2, 49)), Some(12)), Judgement::Strange);
+        assert_eq!(of(Some(look(13, 2, 50)), Some(12)), Judgement::Known);
+    }
 
     #[test]
     fn what_may_have_been_executed_is_never_sent_as_if_it_were_new() {

@@ -10,6 +10,7 @@ lua_script!(OPEN, "open.lua");
 lua_script!(APPEND, "append.lua");
 lua_script!(EPOCH, "epoch.lua");
 lua_script!(WITNESS, "witness.lua");
+lua_script!(ADOPT, "adopt.lua");
 lua_script!(SWEEP, "sweep.lua");
 lua_script!(PURGE, "purge.lua");
 lua_script!(FENCE, "fence.lua");
@@ -76,6 +77,27 @@ pub enum Begun {
     New,
     /// Another replica was first.
     Stale,
+}
+
+/// What became of an epoch that was to be made known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Adoption {
+    Known,
+    /// It is the log's present one.
+    Current,
+    /// The log does not know the one before it, or knows as many as it may.
+    Refused,
+}
+
+impl Adoption {
+    pub fn parse(reply: &Reply) -> Result<Adoption, Undecodable> {
+        match reply.text() {
+            Some("known") => Ok(Adoption::Known),
+            Some("current") => Ok(Adoption::Current),
+            Some("unknown") => Ok(Adoption::Refused),
+            _ => Err(strange()),
+        }
+    }
 }
 
 /// An answer of another shape than the script gives.
@@ -188,7 +210,9 @@ mod tests {
 
     #[test]
     fn scripts_say_what_they_are_in_their_first_line() {
-        for script in [&OPEN, &APPEND, &EPOCH, &WITNESS, &SWEEP, &PURGE, &FENCE] {
+        for script in [
+            &OPEN, &APPEND, &EPOCH, &WITNESS, &ADOPT, &SWEEP, &PURGE, &FENCE,
+        ] {
             assert!(
                 script.source().starts_with("#!lua\n"),
                 "Redis 7 checks declared keys then"

@@ -10,7 +10,7 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Answer, Begun, PurgeOutcome, parse_count, parse_epoch, parse_id},
+    scripts::{self, Adoption, Answer, Begun, PurgeOutcome, parse_count, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
@@ -107,6 +107,20 @@ pub struct EndedEpoch {
     /// The epoch that followed.
     pub next: Epoch,
     pub at: UnixMillis,
+    /// The log's last id when the latest of what is lost was reported: whoever stands after it has heard.
+    pub told: EventId,
+}
+
+/// An epoch that is lost with all its events, and that replicas still know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Orphan {
+    pub epoch: Epoch,
+    /// The epoch before it.
+    pub before: Epoch,
+    /// The highest id of that one that it had.
+    pub had: EventId,
+    /// The highest id of it that was acknowledged or delivered.
+    pub seen: EventId,
 }
 
 /// Publishes of one channel that one call appends, in order.
@@ -435,6 +449,26 @@ impl Store {
         }
     }
 
+    /// Makes an epoch known again. Harmless again.
+    pub async fn adopt(&self, orphan: Orphan) -> Result<Adoption, StoreError> {
+        let arguments = [
+            orphan.before.get().to_string(),
+            orphan.epoch.get().to_string(),
+            orphan.had.get().to_string(),
+            orphan.seen.get().to_string(),
+            self.keys.news(),
+            MAX_ENDED_EPOCHS.to_string(),
+        ];
+        let arguments = arguments.each_ref().map(|argument| argument.as_bytes());
+        let keys = [self.keys.head(), self.keys.epochs()];
+        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let reply = self
+            .primary
+            .script(&scripts::ADOPT, &keys, &arguments)
+            .await?;
+        Ok(Adoption::parse(&reply)?)
+    }
+
     /// The head and the epochs that ended.
     pub async fn epochs(&self) -> Result<(Option<Head>, Vec<EndedEpoch>), StoreError> {
         let commands = [
@@ -511,12 +545,14 @@ fn parse_head(reply: &Reply) -> Result<Option<Head>, StoreError> {
     }))
 }
 
-/// `FORK LOST NEXT TIME`, as `epoch.lua` writes it.
+/// `FORK LOST NEXT TIME TOLD`, as `epoch.lua` writes it; logs that began earlier have no `TOLD`.
 fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
     let strange = || Undecodable::Damaged("an ended epoch has another shape");
     let words: Vec<&str> = text.split(' ').collect();
-    let [fork, lost, next, at] = words[..] else {
-        return Err(strange());
+    let (fork, lost, next, at, told) = match words[..] {
+        [fork, lost, next, at, told] => (fork, lost, next, at, told),
+        [fork, lost, next, at] => (fork, lost, next, at, "0"),
+        _ => return Err(strange()),
     };
     let next = next.parse().map_err(|_| strange())?;
     let id = |text: &str| text.parse().ok().and_then(EventId::new).ok_or_else(strange);
@@ -526,6 +562,7 @@ fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
         lost: Some(id(lost)?).filter(|lost| *lost > EventId::ZERO),
         next: Epoch::from_random(next),
         at: at.parse().map_err(|_| strange())?,
+        told: id(told)?,
     })
 }
 
@@ -562,9 +599,10 @@ mod tests {
         let ended = parse_ended(epoch, "100 0 8 1795000000000").unwrap();
         assert_eq!((ended.fork.get(), ended.lost), (100, None));
         assert_eq!(ended.next, Epoch::from_random(8));
-        let ended = parse_ended(epoch, "100 120 8 1795000000000").unwrap();
+        let ended = parse_ended(epoch, "100 120 8 1795000000000 130").unwrap();
         assert_eq!(ended.lost, EventId::new(120));
-        for other in ["", "1 2 3", "a 0 8 1", "1 2 3 4 5"] {
+        assert_eq!(ended.told.get(), 130);
+        for other in ["", "1 2 3", "a 0 8 1", "1 2 3 4 a", "1 2 3 4 5 6"] {
             assert!(parse_ended(epoch, other).is_err(), "{other}");
         }
     }

@@ -177,6 +177,22 @@ impl View {
         }
     }
 
+    /// What was acknowledged in an epoch that did not begin here.
+    pub fn acknowledged_in(&self, epoch: Epoch) -> Option<EventId> {
+        let of = self.ahead.iter().find(|(of, _)| *of == epoch)?;
+        Some(of.1)
+    }
+
+    /// Epochs that did not begin here and in which something was acknowledged, with the highest id.
+    pub fn acknowledged_ahead(&self) -> &[(Epoch, EventId)] {
+        &self.ahead
+    }
+
+    /// Of these nothing is waited for any more.
+    pub fn forget_ahead(&mut self, epoch: Epoch) {
+        self.ahead.retain(|(of, _)| *of != epoch);
+    }
+
     /// An epoch begins at this id: all up to it was delivered.
     pub fn begin(&mut self, epoch: Epoch, at: EventId) {
         self.epoch = Some(epoch);

@@ -4,32 +4,36 @@
 use super::{
     body, ending,
     envelope::{illegal, parse_time},
+    names,
 };
 use crate::{
     event::{Attributes, Data, Event, EventType},
     http::problem::{Kind, Problem},
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Event, Problem> {
-    let text_of = |name: &'static str| headers.get(name).map(|value| text(name, value)).transpose();
+    let text_of = |name: &HeaderName| {
+        let value = headers.get(name);
+        value.map(|value| text(name.as_str(), value)).transpose()
+    };
     let attributes = headers
-        .get_all("sse-attribute")
+        .get_all(&names::SSE_ATTRIBUTE)
         .iter()
         .map(attribute)
         .collect::<Result<Vec<_>, _>>()?;
-    let end = match text_of("sse-end")? {
+    let end = match text_of(&names::SSE_END)? {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(bad("Sse-End is true or false")),
     };
     let data = Data::text(body::text(body)?);
     Ok(Event {
-        kind: EventType::parse(text_of("sse-event")?.unwrap_or("")).map_err(illegal)?,
+        kind: EventType::parse(text_of(&names::SSE_EVENT)?.unwrap_or("")).map_err(illegal)?,
         data: (!end || !body.is_empty()).then_some(data),
         attributes: Attributes::new(attributes).map_err(illegal)?,
-        retry: text_of("sse-retry")?.map(milliseconds).transpose()?,
-        time: text_of("sse-time")?.map(parse_time).transpose()?,
+        retry: text_of(&names::SSE_RETRY)?.map(milliseconds).transpose()?,
+        time: text_of(&names::SSE_TIME)?.map(parse_time).transpose()?,
         ending: ending(end),
     })
 }

@@ -9,14 +9,14 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::Places,
     event_log::{Condition, Loss, Whose, gap},
-    frame::GapData,
+    frame::{GapData, GapReason},
     hub::{open::Notices, sink::Sent},
 };
 use std::time::Instant;
 
 impl Shard {
     /// Events are missing that streams would have got here: a gap takes their place. Streams that
-    /// still read history find it there.
+    /// still read history find it there, but for what an ended epoch lost.
     pub(super) fn lost(&mut self, loss: &Loss) {
         let concerned: Vec<(u32, Vec<ChannelName>)> = self
             .feeds
@@ -30,6 +30,36 @@ impl Shard {
             .collect();
         for (index, channels) in concerned {
             self.push_gap(index, loss, &channels);
+            if loss.reason == GapReason::Epoch {
+                self.tell_readers(index, loss, &channels);
+            }
+        }
+    }
+
+    /// Streams of a feed that still read history hear of a loss before what they read next. The gap has
+    /// no id, since their cursor is that of what they read; who has joined the feed hears of it twice.
+    fn tell_readers(&mut self, feed: u32, loss: &Loss, channels: &[ChannelName]) {
+        let reads = |connection: &Connection| match connection {
+            Connection::Stream(stream) => {
+                let then = stream.backlog.as_ref().map(|backlog| backlog.then);
+                stream.feed == feed && matches!(then, Some(Then::Read | Then::Wait))
+            }
+            Connection::Head(_) => false,
+        };
+        let slots = self.slots.iter();
+        let readers = slots.filter(|(_, slot)| reads(&slot.connection));
+        let readers: Vec<u32> = readers.map(|(index, _)| index as u32).collect();
+        let key = &self.feeds.get(feed).key;
+        let (framing, frame) = (key.framing, key.gap(None, &gap_data(loss, channels)));
+        let Some(frame) = frame else {
+            return;
+        };
+        for reader in readers {
+            let bytes = frame.bytes(framing);
+            self.account_bytes(bytes.len(), 0);
+            if let Some(backlog) = self.stream_mut(reader).and_then(|s| s.backlog.as_mut()) {
+                backlog.bytes.extend_from_slice(bytes);
+            }
         }
     }
 
@@ -59,14 +89,7 @@ impl Shard {
         if feed.members.is_empty() {
             return;
         }
-        let places = |place: Option<_>| place.map_or(Places::default(), Places::one);
-        let data = GapData {
-            reason: loss.reason,
-            certain: loss.certain,
-            after: places(loss.after),
-            until: places(loss.until),
-            channels: channels.iter().map(ToString::to_string).collect(),
-        };
+        let data = gap_data(loss, channels);
         let told = feed.members.len() as u64;
         self.shared.hub.stats.gaps.of(loss.reason).add(told);
         let Some(frame) = feed.key.gap(standing.text().as_deref(), &data) else {
@@ -141,5 +164,16 @@ impl Shard {
         if let Some(stream) = self.stream_mut(index) {
             stream.flow = stream.flow.short(n, now);
         }
+    }
+}
+
+fn gap_data(loss: &Loss, channels: &[ChannelName]) -> GapData {
+    let places = |place: Option<_>| place.map_or(Places::default(), Places::one);
+    GapData {
+        reason: loss.reason,
+        certain: loss.certain,
+        after: places(loss.after),
+        until: places(loss.until),
+        channels: channels.iter().map(ToString::to_string).collect(),
     }
 }

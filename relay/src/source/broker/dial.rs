@@ -44,16 +44,10 @@ async fn handshake(
     let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
     let expected = ServerName::try_from(name.clone())
         .map_err(|_| fault(format!("`{name}` is no name of a server")))?;
-    let pem = Pem {
-        section: "broker.tls",
-        ca: tls.ca.clone(),
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-    };
-    // files are read for each connection: renewed certificates count without a restart
-    let config = tokio::task::spawn_blocking(move || outward::configuration(&pem));
-    let config = config.await.expect("reading files does not panic");
-    let connector = TlsConnector::from(Arc::new(config.map_err(fault)?));
+    let config = outward::read(Pem::of("broker.tls", tls))
+        .await
+        .map_err(fault)?;
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(expected, socket).await;
     stream.map_err(|error| fault(outward::explained("broker.tls", &name, &error)))
 }

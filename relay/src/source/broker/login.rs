@@ -1,8 +1,11 @@
 //! Who this process is to a broker.
 
-use crate::source::{Fault, FaultReason};
+use crate::{
+    environment,
+    source::{Fault, FaultReason},
+};
 use relay_config::BrokerCredentials;
-use std::{env, fmt, io};
+use std::{fmt, io};
 use tokio::io::AsyncReadExt;
 
 /// The longest password file, in bytes.
@@ -26,7 +29,7 @@ impl Login {
     pub(in crate::source) async fn read(credentials: &BrokerCredentials) -> Result<Login, Fault> {
         let fault = |text: String| Fault::new(FaultReason::Credentials, text);
         let password = match (&credentials.password_variable, &credentials.password_file) {
-            (Some(name), _) => env::var(name).map_err(|_| {
+            (Some(name), _) => environment::variable(name).ok_or_else(|| {
                 fault(format!(
                     "the environment variable {name}, which `broker.credentials` names, is not set"
                 ))

@@ -111,6 +111,27 @@ impl Sentinels {
         primary.cli(&[&all[..], &["CLIENT", "KILL", "TYPE", "replica"]].concat());
     }
 
+    /// Neither the Sentinels nor the replicas reach the primary any more, which goes on for those who are
+    /// connected to it; returns when another one is promoted.
+    pub fn depose_primary(&self) -> &Server {
+        let primary = self.primary();
+        self.cut_replicas();
+        let as_nobody = |command: &[&str]| {
+            let login = ["-a", "nobody", "--no-auth-warning"];
+            primary.cli(&[&login[..], command].concat())
+        };
+        let clients = as_nobody(&["CLIENT", "LIST"]);
+        let sentinels = clients
+            .lines()
+            .filter(|line| line.contains("name=sentinel-"));
+        for line in sentinels {
+            let id = line.split(' ').find_map(|word| word.strip_prefix("id="));
+            as_nobody(&["CLIENT", "KILL", "ID", id.expect("a client has an id")]);
+        }
+        self.until_other_than(primary.port);
+        primary
+    }
+
     /// Waits until the replicas have all that the primary has at this moment.
     pub fn until_in_step(&self) {
         let offset = |server: &Server, name: &str| {

@@ -1,6 +1,6 @@
 //! Reading what messages did not bring, and what a new epoch means.
 
-use super::{Listener, RETRY, Watch};
+use super::{Listener, RETRY};
 use crate::{
     channel::ChannelName,
     cursor::{Epoch, EventId, Place},
@@ -9,14 +9,19 @@ use crate::{
         Completeness, Loss, Whose,
         gap::Certainty,
         redis::{
-            epochs::{Change, WATCHED, change},
+            epochs::{Change, Lineage, PutBack, before, change, lineage},
             partition::random_epoch,
-            store::{Bounds, EndedEpoch, Head, Missing, StoreError, Wanted},
+            scripts::Adoption,
+            store::{Bounds, EndedEpoch, Head, Missing, Orphan, StoreError, Wanted},
         },
     },
     frame::GapReason,
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a log may stay in an epoch that ended before ours began, until it is taken for another one.
+/// The next canary ends that epoch.
+const SET_BACK: Duration = Duration::from_secs(10);
 
 /// Entries and bytes that are read at once.
 const ENTRIES: usize = 1000;
@@ -62,8 +67,11 @@ impl Listener {
         self.log.ended.lock().set(&ended, began);
         if !self.follow(&head, &ended).await? {
             self.begin(head.epoch, head.last);
+            self.settle(head.epoch, &ended);
+            self.told.know(&before(head.epoch, &ended));
             return Ok(());
         }
+        self.settle(head.epoch, &ended);
         self.note_purges(head.purges);
         self.log.looked(began, &head);
         self.read_to(head.epoch, head.last).await
@@ -81,18 +89,106 @@ impl Listener {
                 return Ok(false);
             };
             match change(ours, seen, head, ended) {
-                Change::Forked { next, fork, lost } => {
-                    self.fork((ours, seen), next, fork, lost).await?;
+                Change::Forked { next, fork, ended } => {
+                    self.fork((ours, seen), next, fork, ended).await?;
                 }
                 Change::Same => {
-                    self.tell_more_losses(ended);
+                    self.put_back((ours, seen), head, ended).await?;
+                    self.adopt_acknowledged(head, ended).await?;
+                    self.tell_losses(&before(ours, ended));
                     return Ok(true);
                 }
-                Change::Unknown => break,
+                Change::Unknown => {
+                    self.put_back((ours, seen), head, ended).await?;
+                    break;
+                }
             }
         }
         self.begin_unknown(head, ended);
         Ok(true)
+    }
+
+    /// The log is in this epoch, which others led to.
+    fn settle(&mut self, epoch: Epoch, ended: &[EndedEpoch]) {
+        let mut now = before(epoch, ended);
+        for one in &mut now {
+            // what was reported from here may not have been read there yet
+            let known = self.history.iter().find(|known| known.epoch == one.epoch);
+            one.lost = one.lost.max(known.and_then(|known| known.lost));
+        }
+        self.history = now;
+        self.set_back = None;
+    }
+
+    /// Puts back what this replica knows of the epochs before its own and the log does not; an error if
+    /// there was an epoch among it, since all is to be read anew then.
+    async fn put_back(
+        &mut self,
+        ours: (Epoch, EventId),
+        head: &Head,
+        ended: &[EndedEpoch],
+    ) -> Result<(), StoreError> {
+        let put_back = match lineage(ours, &self.history, head, ended) {
+            Lineage::PutBack(put_back) => put_back,
+            Lineage::NotYet => {
+                let since = *self.set_back.get_or_insert_with(Instant::now);
+                return match since.elapsed() < SET_BACK {
+                    true => Err(StoreError::OtherEpoch),
+                    false => Ok(()),
+                };
+            }
+            Lineage::Strange => return Ok(()),
+        };
+        let mut adopted = false;
+        for one in put_back {
+            match one {
+                PutBack::Witness(epoch, seen) => {
+                    self.report(epoch, seen).await?;
+                }
+                PutBack::Adopt(orphan) => {
+                    adopted |= self.log.store.adopt(orphan).await? == Adoption::Known;
+                }
+            }
+        }
+        if !adopted {
+            return Ok(());
+        }
+        tracing::warn!(
+            event = "log.adopted",
+            partition = self.log.store.partition().get(),
+            "Redis has lost what it knew of epochs that ended; it is told again"
+        );
+        Err(StoreError::OtherEpoch)
+    }
+
+    /// What this process had acknowledged in an epoch that began nowhere else, and is lost.
+    async fn adopt_acknowledged(
+        &self,
+        head: &Head,
+        ended: &[EndedEpoch],
+    ) -> Result<(), StoreError> {
+        let ahead = self.log.view.lock().acknowledged_ahead().to_vec();
+        let Some(last) = before(head.epoch, ended).pop() else {
+            return Ok(());
+        };
+        for (epoch, seen) in ahead.into_iter().filter(|(epoch, _)| *epoch != head.epoch) {
+            if ended.iter().any(|ended| ended.epoch == epoch) {
+                self.report(epoch, seen).await?;
+            } else {
+                // from where on it differs nobody here knows
+                let orphan = Orphan {
+                    epoch,
+                    before: last.epoch,
+                    had: EventId::ZERO,
+                    seen,
+                };
+                if self.log.store.adopt(orphan).await? == Adoption::Current {
+                    continue; // it has begun since the head was read
+                }
+            }
+            self.log.view.lock().forget_ahead(epoch);
+        }
+        Ok(())
     }
 
     fn begin(&self, epoch: Epoch, id: EventId) {
@@ -114,22 +210,44 @@ impl Listener {
         (ours, seen): (Epoch, EventId),
         next: Epoch,
         fork: EventId,
-        lost: Option<EventId>,
+        mut ended: Vec<EndedEpoch>,
     ) -> Result<(), StoreError> {
-        if seen > fork {
-            self.log.store.witness(ours, seen).await?;
+        for one in &mut ended {
+            let seen = match one.epoch == ours {
+                true => Some(seen),
+                false => self.log.view.lock().acknowledged_in(one.epoch),
+            };
+            if let Some(seen) = seen.filter(|seen| *seen > one.fork)
+                && let Some(known) = self.report(one.epoch, seen).await?
+            {
+                *one = known;
+            }
+            self.log.view.lock().forget_ahead(one.epoch);
         }
         self.read_to(ours, fork).await?;
         self.begin(next, fork);
-        if let Some(lost) = lost {
-            self.tell_loss(ours, fork, lost);
-        }
-        self.watches.push(Watch {
-            ended: ours,
-            told: lost.unwrap_or(fork),
-            until: Instant::now() + WATCHED,
-        });
+        // with those before, of which more may be known by now
+        let mut all = self.history.clone();
+        all.retain(|one| ended.iter().all(|ended| ended.epoch != one.epoch));
+        all.extend(ended);
+        self.tell_losses(&all);
+        self.history = all;
         Ok(())
+    }
+
+    /// Reports the highest id of an ended epoch that was seen here.
+    async fn report(&self, epoch: Epoch, seen: EventId) -> Result<Option<EndedEpoch>, StoreError> {
+        let known = self.log.store.witness(epoch, seen).await?;
+        if let Some(known) = known {
+            self.log.ended.lock().learn(known);
+        }
+        Ok(known)
+    }
+
+    fn tell_losses(&mut self, before: &[EndedEpoch]) {
+        for (epoch, after, until) in self.told.tell(before) {
+            self.tell_loss(epoch, after, until);
+        }
     }
 
     fn tell_loss(&self, epoch: Epoch, after: EventId, until: EventId) {
@@ -148,24 +266,10 @@ impl Listener {
         });
     }
 
-    /// Another replica may have seen more of an epoch that ended.
-    fn tell_more_losses(&mut self, ended: &[EndedEpoch]) {
-        let mut watches = std::mem::take(&mut self.watches);
-        for watch in &mut watches {
-            let of = ended.iter().find(|ended| ended.epoch == watch.ended);
-            if let Some(lost) = of.and_then(|ended| ended.lost)
-                && lost > watch.told
-            {
-                self.tell_loss(watch.ended, watch.told, lost);
-                watch.told = lost;
-            }
-        }
-        self.watches = watches;
-    }
-
     /// Nothing is known of our epoch: the log was flushed, and all that it has is new; or too many
     /// epochs came since, and nobody can tell what is.
-    fn begin_unknown(&self, head: &Head, ended: &[EndedEpoch]) {
+    fn begin_unknown(&mut self, head: &Head, ended: &[EndedEpoch]) {
+        self.told.know(&before(head.epoch, ended));
         let at = match ended.is_empty() {
             true => EventId::ZERO,
             false => head.last,

@@ -2,7 +2,7 @@
 //! the channel's last. So the index is compared with what was delivered now and then.
 
 use super::Listener;
-use crate::event_log::redis::store::Wanted;
+use crate::event_log::redis::{epochs::before, store::Wanted};
 use std::time::{Duration, Instant};
 
 /// How often quiet channels are checked.
@@ -44,8 +44,13 @@ impl Listener {
     /// Channels of which the index knows more than was delivered; it may be on its way.
     async fn compare(&mut self) -> Vec<Wanted> {
         let (epoch, began) = (self.log.view.lock().epoch(), Instant::now());
-        let head = match self.log.store.head().await {
-            Ok(Some(head)) if Some(head.epoch) == epoch => head,
+        let head = match self.log.store.epochs().await {
+            // nobody's cursor passes a loss that is not told
+            Ok((Some(head), ended))
+                if Some(head.epoch) == epoch && !self.told.lacks(&before(head.epoch, &ended)) =>
+            {
+                head
+            }
             Ok(_) => {
                 self.fall_behind();
                 return Vec::new();

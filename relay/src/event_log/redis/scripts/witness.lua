@@ -8,14 +8,15 @@ local kept = call('HGET', KEYS[2], ARGV[1])
 if not kept then
   return ''
 end
-local fork, lost, rest = match(kept, '^(%d+) (%d+) (.*)$')
+local fork, lost, next_, time = match(kept, '^(%d+) (%d+) (%d+) (%d+)')
 local seen = tonumber(ARGV[2])
 if seen > tonumber(fork) and seen > tonumber(lost) then
-  kept = fmt('%s %.0f %s', fork, seen, rest)
-  call('HSET', KEYS[2], ARGV[1], kept)
   local head = call('HMGET', KEYS[1], 'e', 'i')
-  if head[2] and tonumber(head[2]) < seen then
-    call('HSET', KEYS[1], 'i', fmt('%.0f', seen))
+  local last = fmt('%.0f', math.max(seen, tonumber(head[2] or '0')))
+  kept = fmt('%s %.0f %s %s %s', fork, seen, next_, time, last)
+  call('HSET', KEYS[2], ARGV[1], kept)
+  if head[2] then
+    call('HSET', KEYS[1], 'i', last)
   end
   call('SPUBLISH', ARGV[3], fmt('1 witness %s %.0f ', head[1] or '0', seen) .. ARGV[1])
 end

@@ -146,7 +146,7 @@ impl Store {
         let told = match from.gaps {
             Gaps::Report => Some(after),
             Gaps::ReportAfter(told) => Some(told),
-            Gaps::Ignore => None,
+            Gaps::Ignore | Gaps::SinceFirst => None,
         };
         let mut gap = None;
         for missing in &collected.missing {
