@@ -1,7 +1,7 @@
 //! What the log says of itself: that events are lost, and that it does not answer.
 
 use super::{
-    Connection, Shard,
+    Connection, Shard, Slot,
     feeds::Attachment,
     stream::{Backlog, Then},
 };
@@ -9,16 +9,19 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::Places,
     event_log::{Condition, Loss, Whose, gap},
-    frame::{GapData, GapReason},
+    frame::{Frame, GapData, GapReason},
     hub::{open::Notices, sink::Sent},
 };
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
+
+/// Feeds of which events are lost, each with the channels concerned; none when it may be any.
+type Concerned = BTreeMap<u32, Vec<ChannelName>>;
 
 impl Shard {
     /// Events are missing that streams would have got here: a gap takes their place. Streams that
     /// still read history find it there, but for what an ended epoch lost.
     pub(super) fn lost(&mut self, loss: &Loss) {
-        let concerned: Vec<(u32, Vec<ChannelName>)> = self
+        let concerned: Concerned = self
             .feeds
             .iter()
             .filter(|(_, feed)| {
@@ -28,39 +31,47 @@ impl Shard {
                 Some((index, self.concerned_by(&loss.whose, &feed.key.selectors)?))
             })
             .collect();
-        for (index, channels) in concerned {
-            self.push_gap(index, loss, &channels);
-            if loss.reason == GapReason::Epoch {
-                self.tell_readers(index, loss, &channels);
-            }
+        for (index, channels) in &concerned {
+            self.push_gap(*index, loss, channels);
+        }
+        if loss.reason == GapReason::Epoch {
+            self.tell_readers(loss, &concerned);
         }
     }
 
-    /// Streams of a feed that still read history hear of a loss before what they read next. The gap has
-    /// no id, since their cursor is that of what they read; who has joined the feed hears of it twice.
-    fn tell_readers(&mut self, feed: u32, loss: &Loss, channels: &[ChannelName]) {
-        let reads = |connection: &Connection| match connection {
-            Connection::Stream(stream) => {
-                let then = stream.backlog.as_ref().map(|backlog| backlog.then);
-                stream.feed == feed && matches!(then, Some(Then::Read | Then::Wait))
-            }
-            Connection::Head(_) => false,
-        };
-        let slots = self.slots.iter();
-        let readers = slots.filter(|(_, slot)| reads(&slot.connection));
-        let readers: Vec<u32> = readers.map(|(index, _)| index as u32).collect();
-        let key = &self.feeds.get(feed).key;
-        let (framing, frame) = (key.framing, key.gap(None, &gap_data(loss, channels)));
-        let Some(frame) = frame else {
-            return;
-        };
-        for reader in readers {
+    /// Streams that still read history hear of a loss before what they read next. The gap has no id, since
+    /// their cursor is that of what they read; who has joined the feed hears of it twice.
+    fn tell_readers(&mut self, loss: &Loss, concerned: &Concerned) {
+        let mut frames: BTreeMap<u32, Option<Frame>> = BTreeMap::new();
+        for (reader, feed) in self.readers(concerned) {
+            let key = &self.feeds.get(feed).key;
+            let framing = key.framing;
+            let frame = frames
+                .entry(feed)
+                .or_insert_with(|| key.gap(None, &gap_data(loss, &concerned[&feed])));
+            let Some(frame) = frame else {
+                continue;
+            };
             let bytes = frame.bytes(framing);
             self.account_bytes(bytes.len(), 0);
             if let Some(backlog) = self.stream_mut(reader).and_then(|s| s.backlog.as_mut()) {
                 backlog.bytes.extend_from_slice(bytes);
             }
         }
+    }
+
+    /// Streams of these feeds that still read history, each with its feed.
+    fn readers(&self, concerned: &Concerned) -> Vec<(u32, u32)> {
+        let reader = |(index, slot): (usize, &Slot)| match &slot.connection {
+            Connection::Stream(stream) => {
+                let then = stream.backlog.as_ref()?.then;
+                let reads = matches!(then, Then::Read | Then::Wait);
+                (reads && concerned.contains_key(&stream.feed))
+                    .then_some((index as u32, stream.feed))
+            }
+            Connection::Head(_) => None,
+        };
+        self.slots.iter().filter_map(reader).collect()
     }
 
     /// Channels of a feed whose events are lost: none when it may be any; `None` when none is its.
