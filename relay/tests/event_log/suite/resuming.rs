@@ -20,7 +20,7 @@ pub async fn latest_earliest_and_times_start_where_they_say(implementation: &dyn
     let earliest = start(Cursor::Earliest);
     assert_eq!(
         (earliest.after, earliest.gaps),
-        (EventId::ZERO, Gaps::Ignore)
+        (EventId::ZERO, Gaps::SinceFirst)
     );
     for (at, follow) in [
         (time, &late[..]),
