@@ -11,11 +11,12 @@ mod rabbitmq;
 
 pub use crate::redis::Certificates;
 
+use crate::redis::free_ports;
 use process::Process;
 use std::{
     env, fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -211,12 +212,6 @@ fn java(kind: Kind) -> Vec<String> {
     let mut options: Vec<_> = options.map(str::to_owned).to_vec();
     options.push(format!("{}/*", jars.display()));
     options
-}
-
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 /// Asks again and again until there is an answer.

@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 pub mod front;
+#[allow(
+    clippy::duplicate_mod,
+    reason = "not every program has the module of Redis"
+)]
+mod ports;
 pub mod program;
 
 use rustix::process::Signal;
@@ -9,7 +14,7 @@ use serde_json::Value;
 use std::{
     fs::File,
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -262,10 +267,9 @@ impl Drop for Relay {
 
 /// Two loopback addresses that nobody listens on.
 fn free_addresses() -> (SocketAddr, SocketAddr) {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (one, other) = (free(), free());
-    let address = |listener: &TcpListener| listener.local_addr().expect("it is bound");
-    (address(&one), address(&other))
+    let [one, other] = ports::free(ports::RELAYS);
+    let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    (address(one), address(other))
 }
 
 /// The bytes of a request that asks to close the connection.

@@ -9,6 +9,12 @@
 mod certificates;
 #[path = "redis/cluster.rs"]
 mod cluster;
+#[path = "ports.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "not every program has the module of relays"
+)]
+mod ports;
 #[path = "redis/proxy.rs"]
 mod proxy;
 #[path = "redis/sentinels.rs"]
@@ -24,7 +30,6 @@ pub use server::{Server, replication_id};
 
 use std::{
     env,
-    net::TcpListener,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -32,10 +37,9 @@ use std::{
 /// Everything that is waited for comes within this, or the test fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// Ports that were free a moment ago.
+/// Ports on which nobody listens.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("it is bound").port())
+    ports::free(ports::SERVERS)
 }
 
 /// Name and path of each release that is here: what is in PATH, and what
