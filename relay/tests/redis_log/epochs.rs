@@ -18,6 +18,23 @@ async fn lasting() -> Fixture {
     Fixture::with(server, UNLIMITED, |_| {}).await
 }
 
+/// A log whose first epoch ended with a restart, after one event, and whose second has begun; and where it
+/// forked. Some replica had seen the first epoch `past` ids further.
+async fn in_its_second_epoch(past: u64) -> (Fixture, EventId) {
+    let mut fixture = lasting().await;
+    let (_, fork) = fixture.append("a", &["1"]).await;
+    let seen = EventId::new(fork.get() + past).unwrap();
+    fixture.restart().await;
+    let confirmed_on = fixture.recheck().await;
+    let session = fixture.session().await;
+    let begun = fixture
+        .store
+        .begin_epoch(&session, epoch(1), &confirmed_on, epoch(2), seen)
+        .await;
+    begun.unwrap();
+    (fixture, fork)
+}
+
 impl Fixture {
     /// Restarts the server, which makes its replication id another one.
     async fn restart(&mut self) {
@@ -71,17 +88,9 @@ async fn after_a_restart_nothing_is_written_before_a_new_epoch_began() {
 
 #[tokio::test]
 async fn what_a_replica_saw_past_the_fork_is_known_to_be_lost_and_its_ids_are_not_given_again() {
-    let mut fixture = lasting().await;
-    let (_, fork) = fixture.append("a", &["1"]).await;
+    let (fixture, fork) = in_its_second_epoch(5).await;
     let id = |off: u64| EventId::new(fork.get() + off).unwrap();
-    fixture.restart().await;
-    let confirmed_on = fixture.recheck().await;
-    let session = fixture.session().await;
     let store = &fixture.store;
-    store
-        .begin_epoch(&session, epoch(1), &confirmed_on, epoch(2), id(5))
-        .await
-        .unwrap();
     let (_, ended) = store.epochs().await.unwrap();
     assert_eq!((ended[0].fork, ended[0].lost), (fork, Some(id(5))));
     let (first, _) = fixture.append("a", &["2"]).await;
@@ -148,17 +157,9 @@ async fn an_epoch_that_is_lost_as_a_whole_stands_between_those_around_it_once_it
 
 #[tokio::test]
 async fn who_stands_after_a_report_of_losses_has_heard_of_it() {
-    let mut fixture = lasting().await;
-    let (_, fork) = fixture.append("a", &["1"]).await;
+    let (fixture, fork) = in_its_second_epoch(5).await;
     let id = |off: u64| EventId::new(fork.get() + off).unwrap();
-    fixture.restart().await;
-    let confirmed_on = fixture.recheck().await;
-    let session = fixture.session().await;
     let store = &fixture.store;
-    store
-        .begin_epoch(&session, epoch(1), &confirmed_on, epoch(2), id(5))
-        .await
-        .unwrap();
     let told = async || store.epochs().await.unwrap().1[0].told;
     assert_eq!(told().await, id(5), "before the first event");
     let (_, last) = fixture.append("a", &["2", "3"]).await;
