@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn run(app: Arc<App>, fleet: Arc<Fleet>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut begun = Begun::No;
+    let mut told = 0;
     loop {
         let which = tokio::select! {
             _ = ticks.tick() => Which::All,
@@ -32,7 +32,7 @@ pub async fn run(app: Arc<App>, fleet: Arc<Fleet>) {
         };
         let next = Instant::now() + PAUSE;
         if app.limits.are_shared() {
-            if let Err(error) = fleet.report(&app, which, &mut begun).await {
+            if let Err(error) = fleet.report(&app, which, &mut told).await {
                 tracing::debug!(event = "limits.alone", %error, "shares of limits stay as they are");
             }
             sleep_until(next).await;
@@ -40,29 +40,25 @@ pub async fn run(app: Arc<App>, fleet: Arc<Fleet>) {
     }
 }
 
-/// Whether this replica has said before what it uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Begun {
-    No,
-    Yes,
-}
-
 impl Fleet {
-    async fn report(&self, app: &App, which: Which, begun: &mut Begun) -> Result<(), FleetError> {
+    /// Counts in `times` how often Redis has confirmed what this replica said: by that Redis knows whether
+    /// it still has all of it.
+    async fn report(&self, app: &App, which: Which, times: &mut u64) -> Result<(), FleetError> {
         let reports = app.limits.reports(which);
         if reports.is_empty() && which == Which::Urgent {
             return Ok(());
         }
-        let told = self.tell_uses(&reports, *begun).await;
+        let told = self.tell_uses(&reports, *times).await;
         let told = told.and_then(|reply| Told::parse(&reply));
         match told {
             Ok(Told::Again) => {
+                *times = 0;
                 app.limits.could_not_tell(reports);
                 app.limits.tell_again();
                 Ok(())
             }
             Ok(Told::All { used, users }) if used.len() == reports.len() => {
-                *begun = Begun::Yes;
+                *times += 1;
                 app.limits.learn(reports.into_iter().zip(used).collect());
                 self.shed(&users).await
             }
@@ -77,17 +73,14 @@ impl Fleet {
         }
     }
 
-    async fn tell_uses(&self, reports: &[Report], begun: Begun) -> Result<Reply, FleetError> {
+    async fn tell_uses(&self, reports: &[Report], times: u64) -> Result<Reply, FleetError> {
         let names = [
             self.keys.uses(&self.me),
             self.keys.used(),
             self.keys.users(),
         ];
         let keys = names.each_ref().map(|name| name.as_bytes());
-        let mut args = vec![
-            self.me.to_string(),
-            if begun == Begun::Yes { "1" } else { "" }.to_owned(),
-        ];
+        let mut args = vec![self.me.to_string(), times.to_string()];
         for report in reports {
             let Usage {
                 streams,

@@ -146,3 +146,38 @@ fn without_redis_each_replica_keeps_its_last_share() {
         "who was never told otherwise has an even share"
     );
 }
+
+#[test]
+fn what_a_failover_forgot_of_streams_that_ended_is_taken_back() {
+    const MAX: usize = 6;
+    let server = Server::start();
+    let [one, two, _three] = limited(&server, &json!({"perSubject": {"streams": MAX}}));
+    let used = || server.cli(&["HVALS", "sse-relay:{fleet}:used"]);
+    let stream = try_stream(&two, ANN).unwrap();
+    until("a stream that is counted", || {
+        used().starts_with("1 ").then_some(())
+    });
+    // as a server that is made primary knows it that missed the rest
+    let keys = server.cli(&["KEYS", "sse-relay:{fleet}:use*"]);
+    let keys: Vec<_> = keys.lines().collect();
+    assert!(keys.len() >= 3, "{keys:?}");
+    for key in &keys {
+        server.cli(&["COPY", key, &format!("kept:{key}")]);
+    }
+    drop(stream);
+    until("a stream that is not counted any more", || {
+        used().trim().is_empty().then_some(())
+    });
+    for key in &keys {
+        server.cli(&["COPY", &format!("kept:{key}"), key, "REPLACE"]);
+    }
+    assert!(used().starts_with("1 "), "{}", used());
+    let mut streams = Vec::new();
+    until("as many streams as may be", || {
+        streams.extend(try_stream(&one, ANN));
+        (streams.len() == MAX).then_some(())
+    });
+    until("what is used, and no more", || {
+        (used().trim() == format!("{MAX} 0 0 0")).then_some(())
+    });
+}

@@ -19,3 +19,25 @@ local function with_replicas(answer, replicas, now)
   end
   return answer
 end
+
+-- Takes some of what a replica uses of limits away from what all use. Answers how many accounts it still has.
+local function take_away(uses, used)
+  local some = call('HSCAN', uses, '0', 'COUNT', 500)[2]
+  for index = 1, #some, 2 do
+    local account = some[index]
+    local a, b, c, d = match(some[index + 1], '^(%d+) (%d+) (%d+) (%d+)$')
+    local sum = call('HGET', used, account)
+    if a and sum then
+      local e, f, g, h = match(sum, '^(%d+) (%d+) (%d+) (%d+)$')
+      local left = fmt('%.0f %.0f %.0f %.0f', math.max(0, e - a), math.max(0, f - b), math.max(0, g - c),
+        math.max(0, h - d))
+      if left == '0 0 0 0' then
+        call('HDEL', used, account)
+      else
+        call('HSET', used, account, left)
+      end
+    end
+    call('HDEL', uses, account)
+  end
+  return call('HLEN', uses)
+end
