@@ -259,6 +259,7 @@ down() {
   rm -rf "$state"
 }
 
+if [ "${1:-}" = down ] && [ ! -e "$state" ]; then exit 0; fi
 [ "$(id -u)" = 0 ] || { say "needs root, for namespaces and containers"; exit 1; }
 case ${1:-} in
 up)

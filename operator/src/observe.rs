@@ -37,9 +37,6 @@ use pods::Own;
 
 /// Replicas are asked about this often.
 pub const EVERY: Duration = Duration::from_secs(20);
-/// What changes with every look, as the number of streams, is written at most this often: each write
-/// wakes whoever watches relays.
-const DETAILS_EVERY: Duration = Duration::from_secs(60);
 /// Relays whose replicas are asked together at most.
 const AT_ONCE: usize = 8;
 /// Replicas of one of them that are asked together at most.
@@ -58,8 +55,8 @@ pub struct Observer {
 /// What is remembered of a relay.
 #[derive(Default)]
 struct Known {
-    /// When something was last written about it.
-    written: Option<Instant>,
+    /// When details were last written about it.
+    details: Option<Instant>,
     /// What its replicas served.
     past: Past,
 }
@@ -131,18 +128,12 @@ impl Observer {
         let asks = futures_util::stream::iter(asks).buffered(REPLICAS_AT_ONCE);
         let heard: Vec<Heard> = asks.collect().await;
         let scaled = self.scale(relay, &of_relay, &heard, &mut known.past).await;
-        let due = known
-            .written
-            .is_none_or(|written| written.elapsed() >= DETAILS_EVERY);
         let now = Time(Timestamp::now());
         let before = relay.status.clone().unwrap_or_default();
-        let mut new = observed(relay, &heard, of_relay.trouble().as_ref(), scaled, &now);
-        if !due {
-            new.keep_details(&before);
-        }
-        if new.same_as(&before) {
+        let new = observed(relay, &heard, of_relay.trouble().as_ref(), scaled, &now);
+        let Some(new) = new.news(&before, &mut known.details, Instant::now()) else {
             return (ObjectRef::from_obj(relay), known);
-        }
+        };
         match self.write(relay, &new).await {
             Ok(()) => {
                 let changed = transitions(&before.conditions, &new.conditions);
@@ -157,9 +148,6 @@ impl Observer {
                 let relay = relay.name_any();
                 tracing::warn!(event = "observe.failed", %relay, %error, "the status cannot be written");
             }
-        }
-        if new.streams != before.streams || due {
-            known.written = Some(Instant::now());
         }
         (ObjectRef::from_obj(relay), known)
     }

@@ -15,7 +15,7 @@ use super::RelayImage;
 use crate::controller::{self, Context, Every, Relays, Scope};
 use crate::crd::Pinned;
 use crate::health::{self, Shown};
-use crate::lease::{Keeper, NAME};
+use crate::lease::{Keeper, Lost, NAME};
 use crate::metrics::{Leading, Metrics};
 use crate::observe::{self, Asker};
 use crate::prove::{self, Loopback, Patience, Prober};
@@ -142,13 +142,10 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
     let context = Context::new(client, own, shown.clone(), asker, prober, every);
     let context = Arc::new(context);
     let controllers = controller::run(context, &scope, stopped);
-    tokio::pin!(controllers);
+    let keeping = keeper.keep();
+    tokio::pin!(controllers, keeping);
     tokio::select! {
-        lost = keeper.keep() => {
-            // no farewell: another operator may act already
-            tracing::error!(event = "lease.lost", %lost);
-            return Err(lost.into());
-        }
+        lost = &mut keeping => return Err(stopped_by(lost)),
         () = signals.received() => {}
         () = &mut controllers => anyhow::bail!("the watches have ended; this is a fault of the operator"),
     }
@@ -156,11 +153,19 @@ async fn lead(args: Args, client: Client, shown: Arc<Shown>) -> anyhow::Result<(
     let _ = stop.send(true); // whoever has ended needs no telling
     tokio::select! {
         () = controllers => {}
+        // what it does last is done under the Lease, too
+        lost = keeping => return Err(stopped_by(lost)),
         () = signals.received() => tracing::warn!(event = "stopping", "a second signal: at once"),
     }
     shown.metrics.lead(Leading::No);
     keeper.give_back().await;
     Ok(())
+}
+
+/// No farewell: another operator may act already.
+fn stopped_by(lost: Lost) -> anyhow::Error {
+    tracing::error!(event = "lease.lost", %lost);
+    lost.into()
 }
 
 /// Returns when the API server has answered.

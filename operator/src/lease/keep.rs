@@ -1,15 +1,19 @@
 //! Getting, keeping and giving back a Lease.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use tokio::time::{sleep, timeout};
 
 use super::{DURATION, EVERY, GIVE_UP, Seen, Step};
 use crate::names::OPERATOR;
+
+/// How long one look at the Lease, or one renewal, may take: another one is to fit before the holder gives up.
+const ATTEMPT: Duration = Duration::from_secs(4);
 
 /// Why a Lease could not be looked at or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +22,8 @@ pub enum LeaseError {
     #[error("the Lease cannot be read or written: {0}")]
     Api(#[from] kube::Error),
     /// It did not answer in time.
-    #[error("the API server did not answer in {GIVE_UP:?}")]
-    TimedOut,
+    #[error("the API server did not answer in {0:?}")]
+    TimedOut(Duration),
 }
 
 /// The Lease was lost: another operator may act now.
@@ -49,12 +53,12 @@ impl Keeper {
     pub async fn acquire(&self) {
         let mut seen = Seen::default();
         loop {
-            match self.attempt(&mut seen).await {
+            match within(ATTEMPT, self.attempt(&mut seen)).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(event = "lease.failed", %error, "trying again"),
             }
-            tokio::time::sleep(EVERY).await;
+            sleep(EVERY).await;
         }
     }
 
@@ -63,14 +67,16 @@ impl Keeper {
         let mut seen = Seen::default();
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(EVERY).await;
-            match self.attempt(&mut seen).await {
-                Ok(true) => renewed = Instant::now(),
+            sleep(EVERY).await;
+            // others may see what an attempt wrote before it ends: time runs from its beginning
+            let begun = Instant::now();
+            let Some(limit) = next_attempt(begun.duration_since(renewed)) else {
+                return Lost;
+            };
+            match within(limit, self.attempt(&mut seen)).await {
+                Ok(true) => renewed = begun,
                 Ok(false) => return Lost,
                 Err(error) => tracing::warn!(event = "lease.failed", %error, "trying again"),
-            }
-            if renewed.elapsed() >= GIVE_UP {
-                return Lost;
             }
         }
     }
@@ -85,28 +91,22 @@ impl Keeper {
             }
             Ok::<(), kube::Error>(())
         };
-        if let Ok(Err(error)) = tokio::time::timeout(EVERY, given).await {
+        if let Ok(Err(error)) = timeout(EVERY, given).await {
             tracing::warn!(event = "lease.failed", %error, "not given back; it runs out");
         }
     }
 
     /// Whether the Lease is ours after this.
     async fn attempt(&self, seen: &mut Seen) -> Result<bool, LeaseError> {
-        let attempt = async {
-            let Some(lease) = self.api.get_opt(&self.name).await? else {
-                return self.create().await;
-            };
-            match seen.step(&lease, &self.me, Instant::now()) {
-                Step::Wait => Ok(false),
-                Step::Renew => self.write(lease, &self.me, 0).await,
-                Step::Take => self.write(lease, &self.me, 1).await,
-            }
+        let Some(lease) = self.api.get_opt(&self.name).await? else {
+            return Ok(self.create().await?);
         };
-        // an answer that is later than that could not be acted on any more
-        match tokio::time::timeout(GIVE_UP - EVERY, attempt).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(LeaseError::TimedOut),
-        }
+        let written = match seen.step(&lease, &self.me, Instant::now()) {
+            Step::Wait => return Ok(false),
+            Step::Renew => self.write(lease, &self.me, 0).await,
+            Step::Take => self.write(lease, &self.me, 1).await,
+        };
+        Ok(written?)
     }
 
     async fn create(&self) -> Result<bool, kube::Error> {
@@ -142,6 +142,22 @@ impl Keeper {
     }
 }
 
+/// How long a holder's next attempt may take, so long after the last that renewed the Lease; none when the
+/// holder has to stop.
+fn next_attempt(since: Duration) -> Option<Duration> {
+    let left = GIVE_UP.checked_sub(since)?;
+    (!left.is_zero()).then(|| left.min(ATTEMPT))
+}
+
+async fn within(
+    limit: Duration,
+    attempt: impl Future<Output = Result<bool, LeaseError>>,
+) -> Result<bool, LeaseError> {
+    timeout(limit, attempt)
+        .await
+        .unwrap_or(Err(LeaseError::TimedOut(limit)))
+}
+
 fn unless_another_was_first(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match result {
         Ok(_) => Ok(true),
@@ -152,3 +168,48 @@ fn unless_another_was_first(result: Result<Lease, kube::Error>) -> Result<bool, 
 
 /// The Lease's usual name.
 pub const NAME: &str = OPERATOR;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When a holder stops whose attempts fail after so long, or hang.
+    fn stops_after(mut fails_after: impl FnMut() -> Duration) -> Duration {
+        let mut since = EVERY;
+        while let Some(limit) = next_attempt(since) {
+            since += limit.min(fails_after()) + EVERY;
+        }
+        since
+    }
+
+    #[test]
+    fn a_holder_stops_before_others_may_begin_however_its_attempts_fail() {
+        let hung = Duration::from_secs(3600);
+        for failures in 0..10 {
+            for millis in (0..6_000).step_by(100) {
+                let mut left = failures;
+                let after = stops_after(|| {
+                    left -= 1;
+                    if left >= 0 {
+                        Duration::from_millis(millis)
+                    } else {
+                        hung
+                    }
+                });
+                assert!(
+                    after <= GIVE_UP + EVERY,
+                    "{failures} of {millis} ms: {after:?}"
+                );
+                assert!(
+                    after >= GIVE_UP,
+                    "{failures} of {millis} ms: {after:?} is too early"
+                );
+                assert!(after < DURATION);
+            }
+        }
+        assert!(
+            EVERY + ATTEMPT + EVERY < GIVE_UP,
+            "one that hangs is tried again"
+        );
+    }
+}

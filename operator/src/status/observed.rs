@@ -1,5 +1,7 @@
 //! What follows from what replicas say about themselves.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
@@ -34,6 +36,10 @@ pub struct Observed {
     pub conditions: Vec<Condition>,
 }
 
+/// What changes with every look, as the number of streams, is written at most this often: each write
+/// wakes whoever watches relays.
+const DETAILS_EVERY: Duration = Duration::from_secs(60);
+
 /// What comes from elsewhere than the reconcile: from replicas, and from outside.
 const OF_OTHERS: [About; 3] = [
     About::RedisReady,
@@ -54,9 +60,30 @@ impl Observed {
             && told.eq(&self.conditions)
     }
 
+    /// What of this is to be written at `now` over `before`; `details` is when details were last written.
+    #[must_use]
+    pub fn news(
+        mut self,
+        before: &SseRelayStatus,
+        details: &mut Option<Instant>,
+        now: Instant,
+    ) -> Option<Self> {
+        let due = details.is_none_or(|last| now.duration_since(last) >= DETAILS_EVERY);
+        if !due {
+            self.keep_details(before);
+        }
+        if self.same_as(before) {
+            return None;
+        }
+        if due {
+            *details = Some(now);
+        }
+        Some(self)
+    }
+
     /// Takes what changes with every look from `status`: the number of streams, and the words of
     /// conditions that hold as before for the same reason.
-    pub fn keep_details(&mut self, status: &SseRelayStatus) {
+    fn keep_details(&mut self, status: &SseRelayStatus) {
         self.streams = status.streams;
         for condition in &mut self.conditions {
             let same = status.conditions.iter().find(|old| {
@@ -225,5 +252,28 @@ pub(super) mod tests {
         let mut mended = look(0.0);
         mended.keep_details(&status);
         assert_ne!(mended.conditions, before.conditions);
+    }
+    #[test]
+    fn the_number_of_streams_is_written_once_a_minute_and_trouble_at_once() {
+        let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
+        let start = Instant::now();
+        let mut status = SseRelayStatus::default();
+        let mut details = None;
+        let mut written = Vec::new();
+        for second in (0..600).step_by(20) {
+            // Redis is slow for a look
+            let lag = if second == 200 { 60.0 } else { 0.0 };
+            let new = observed(&relay(), &[said(second + 1, lag)], None, None, &now);
+            let at = start + Duration::from_secs(second);
+            if let Some(new) = new.news(&status, &mut details, at) {
+                written.push(second);
+                status.streams = new.streams;
+                status.conditions = new.conditions;
+            }
+        }
+        let each_minute = (0..600).step_by(60).chain([200, 220]);
+        let mut expected: Vec<u64> = each_minute.collect();
+        expected.sort_unstable();
+        assert_eq!(written, expected);
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::response::StatusCause;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use sse_relay_operator::crd::SseRelay;
+use sse_relay_operator::crd::{SseRelay, definition};
 
 use super::server::{Server, User};
 use super::shared;
@@ -57,6 +58,10 @@ fn refused() -> Vec<(Value, &'static str)> {
             "username and usernameKey exclude each other",
         ),
         (
+            json!({ "redis": { "external": { "sentinel": { "master": "a", "hosts": ["a"], "credentials": { "name": "s", "username": "u", "usernameKey": "k" } } } } }),
+            "username and usernameKey exclude each other",
+        ),
+        (
             json!({ "redis": { "external": { "standalone": { "host": "a" } }, "prefix": "a*" } }),
             "should match",
         ),
@@ -67,6 +72,10 @@ fn refused() -> Vec<(Value, &'static str)> {
         (
             json!({ "archive": { "postgres": { "host": "postgres://a", "database": "b" } } }),
             "should match",
+        ),
+        (
+            json!({ "archive": { "postgres": { "host": "a", "database": "b", "credentials": { "name": "s", "username": "u", "usernameKey": "k" } } } }),
+            "username and usernameKey exclude each other",
         ),
         (
             json!({ "archive": { "postgres": { "host": "a" } } }),
@@ -92,6 +101,10 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({ "redis": { "managed": {} }, "autoscaling": { "hpa": { "min": 6, "max": 5 } } }),
+            "min is above max",
+        ),
+        (
+            json!({ "redis": { "managed": {} }, "autoscaling": { "keda": { "min": 6, "max": 5 } } }),
             "min is above max",
         ),
         (
@@ -155,6 +168,10 @@ fn refused() -> Vec<(Value, &'static str)> {
         ),
         (
             json!({ "tls": { "secretName": "s" }, "ingress": ingress(json!({})) }),
+            "ends TLS by itself",
+        ),
+        (
+            json!({ "tls": { "secretName": "s" }, "gateway": { "parentRefs": [{ "name": "a" }], "hostnames": ["a.example.com"] } }),
             "ends TLS by itself",
         ),
         (
@@ -241,9 +258,115 @@ async fn every_rule_refuses_what_it_is_for_with_what_to_do() {
     let namespace = server.namespace("rules").await;
     let relays = relays(server.client(User::Admin), &namespace);
     for (spec, message) in refused() {
-        let said = create(&relays, "live", spec.clone()).await.unwrap_err();
+        let said = create(&relays, "live", spec.clone())
+            .await
+            .unwrap_err()
+            .text;
         assert!(said.contains(message), "{spec}: {said}");
     }
+}
+
+/// Specs, what is merged into them, and what is said about that.
+fn refused_changes() -> Vec<(Value, Value, &'static str)> {
+    let external = || json!({ "redis": { "external": { "standalone": { "host": "a" } } } });
+    let managed =
+        || json!({ "redis": { "managed": { "storage": { "size": "2Gi", "className": "one" } } } });
+    vec![
+        (
+            external(),
+            json!({ "redis": null, "replicas": 1 }),
+            "would begin an empty log",
+        ),
+        (
+            external(),
+            json!({ "redis": { "prefix": "other" } }),
+            "stays under the prefix",
+        ),
+        (
+            external(),
+            json!({ "redis": { "external": { "standalone": null, "cluster": { "hosts": ["a"] } } } }),
+            "cannot move into or out of a Cluster",
+        ),
+        (
+            external(),
+            json!({ "redis": { "external": null, "managed": {} } }),
+            "does not move from one Redis to another",
+        ),
+        (
+            managed(),
+            json!({ "redis": { "managed": { "storage": { "size": "1Gi" } } } }),
+            "a volume can grow, not shrink",
+        ),
+        (
+            managed(),
+            json!({ "redis": { "managed": { "storage": { "className": "other" } } } }),
+            "a volume stays in its class",
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_lose_the_log_cannot_be_changed() {
+    let server = shared().await;
+    let namespace = server.namespace("rules-of-changes").await;
+    let relays = relays(server.client(User::Admin), &namespace);
+    for (number, (spec, patch, message)) in refused_changes().into_iter().enumerate() {
+        let name = format!("live-{number}");
+        let said = change(&relays, &name, spec, &patch).await;
+        assert!(
+            said.iter().any(|cause| cause.message.contains(message)),
+            "{patch}: {said:?}"
+        );
+    }
+}
+
+/// The rules of a schema: to which fields they point, `*` for any of a list, and what they say.
+fn rules(schema: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    let own = schema["x-kubernetes-validations"].as_array();
+    for rule in own.into_iter().flatten() {
+        let field = rule["fieldPath"].as_str().unwrap_or_default();
+        let message = rule["message"].as_str().unwrap().to_owned();
+        found.push((format!("{path}{field}"), message));
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        rules(property, &format!("{path}.{name}"), found);
+    }
+    if schema["items"].is_object() {
+        rules(&schema["items"], &format!("{path}[0]"), found);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_rule_that_these_tests_do_not_break() {
+    let server = shared().await;
+    let namespace = server.namespace("all-rules").await;
+    let relays = relays(server.client(User::Admin), &namespace);
+    let mut causes = Vec::new();
+    for (spec, _) in refused() {
+        causes.extend(create(&relays, "live", spec).await.unwrap_err().causes);
+    }
+    for (number, (spec, patch, _)) in refused_changes().into_iter().enumerate() {
+        causes.extend(change(&relays, &format!("live-{number}"), spec, &patch).await);
+    }
+    for name in ["live-pods", "live.eu"] {
+        causes.extend(create(&relays, name, json!({})).await.unwrap_err().causes);
+    }
+    let definition = serde_json::to_value(definition()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut all = Vec::new();
+    rules(schema, "", &mut all);
+    assert!(all.len() >= 40, "found only {} rules", all.len());
+    let unbroken: Vec<_> = all
+        .iter()
+        .filter(|(path, message)| {
+            // of the whole resource no field is named
+            let field = path.trim_start_matches('.');
+            !causes.iter().any(|cause| {
+                (field.is_empty() || cause.field == field) && cause.message.contains(message)
+            })
+        })
+        .collect();
+    assert!(unbroken.is_empty(), "{unbroken:#?}\n{causes:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,15 +374,24 @@ async fn names_that_would_collide_or_be_too_long_are_refused() {
     let server = shared().await;
     let namespace = server.namespace("names").await;
     let relays = relays(server.client(User::Admin), &namespace);
-    for name in ["live-pods", "live-config", "live-tokens", "live-redis"] {
-        let said = create(&relays, name, json!({})).await.unwrap_err();
+    for end in [
+        "pods",
+        "config",
+        "tokens",
+        "redis",
+        "users",
+        "dashboard",
+        "probe",
+    ] {
+        let name = format!("live-{end}");
+        let said = create(&relays, &name, json!({})).await.unwrap_err().text;
         assert!(
             said.contains("belong to the objects of another relay"),
             "{name}: {said}"
         );
     }
     for name in ["1live", "live.eu", &"a".repeat(51)] {
-        let said = create(&relays, name, json!({})).await.unwrap_err();
+        let said = create(&relays, name, json!({})).await.unwrap_err().text;
         assert!(
             said.contains("at most 50 lowercase letters"),
             "{name}: {said}"
@@ -267,7 +399,8 @@ async fn names_that_would_collide_or_be_too_long_are_refused() {
     }
     let said = create(&relays, &"a".repeat(10_000), json!({}))
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .text;
     assert!(said.contains("must be no more than 253"), "{said}");
     create(&relays, &"a".repeat(50), json!({})).await.unwrap();
 }
@@ -291,15 +424,51 @@ fn relays(client: kube::Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client, namespace, &kind)
 }
 
-async fn create(relays: &Api<DynamicObject>, name: &str, spec: Value) -> Result<(), String> {
+/// What the API server says against something.
+#[derive(Debug)]
+struct Refused {
+    text: String,
+    causes: Vec<StatusCause>,
+}
+
+impl From<kube::Error> for Refused {
+    fn from(error: kube::Error) -> Self {
+        let text = error.to_string();
+        let kube::Error::Api(status) = error else {
+            panic!("{text}");
+        };
+        let causes = status.details.map(|details| details.causes);
+        Self {
+            text,
+            causes: causes.unwrap_or_default(),
+        }
+    }
+}
+
+async fn create(relays: &Api<DynamicObject>, name: &str, spec: Value) -> Result<(), Refused> {
     let kind = ApiResource::erase::<SseRelay>(&());
     let relay = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
     let dry = PostParams {
         dry_run: true,
         ..PostParams::default()
     };
-    let created = relays.create(&dry, &relay).await;
-    created.map(|_| ()).map_err(|error| error.to_string())
+    relays.create(&dry, &relay).await?;
+    Ok(())
+}
+
+/// What is said against changing a resource that is there.
+async fn change(
+    relays: &Api<DynamicObject>,
+    name: &str,
+    spec: Value,
+    patch: &Value,
+) -> Vec<StatusCause> {
+    let kind = ApiResource::erase::<SseRelay>(&());
+    let relay = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
+    relays.create(&PostParams::default(), &relay).await.unwrap();
+    let patch = Patch::Merge(json!({ "spec": patch }));
+    let changed = relays.patch(name, &PatchParams::default(), &patch).await;
+    Refused::from(changed.unwrap_err()).causes
 }
 
 #[tokio::test(flavor = "multi_thread")]
