@@ -45,6 +45,14 @@ publish() {
     -H 'Content-Type: text/plain' -d "$1" "$address/v1/channels/orders.eu/events"
 }
 
+# all objects of a namespace but those that Kubernetes puts into each, and Events
+left_in() {
+  local kinds
+  kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -v -e '^events' -e '\.metrics\.' | paste -sd,)
+  kubectl get "$kinds" -n "$1" -o name | grep -v -x -e configmap/kube-root-ca.crt -e serviceaccount/default \
+    -e service/kubernetes -e endpoints/kubernetes -e endpointslice.discovery.k8s.io/kubernetes || true
+}
+
 step "a node, the chart by Helm 3 and a relay, where only restricted pods may be"
 "$cluster" up
 kubectl create namespace sse-relay-system >/dev/null
@@ -89,7 +97,8 @@ apiVersion: v1
 kind: PersistentVolume
 metadata: {name: e2e}
 spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: $work/volume}, persistentVolumeReclaimPolicy: Retain}
----
+END
+cat >"$work/shared.yaml" <<END
 apiVersion: sserelay.dev/v1alpha1
 kind: SseRelay
 metadata: {name: shared}
@@ -97,11 +106,15 @@ spec:
   replicas: 2
   maxStreams: 100
   image: {pullPolicy: Never}
-  redis: {managed: {image: "localhost/redis:e2e", memory: 64Mi, storage: {size: 128Mi}}}
+  redis: {managed: {image: "localhost/redis:e2e", memory: 64Mi, storage: {size: 128Mi}, deletionPolicy: Retain}}
   rollout: {drainWindow: 2s, propagation: 1s}
 END
-kubectl wait --for=condition=Ready sserelay/shared --timeout=3m >/dev/null
-kubectl wait --for=condition=RedisReady sserelay/shared --timeout=2m >/dev/null
+make_shared() {
+  kubectl apply -f "$work/shared.yaml" >/dev/null
+  kubectl wait --for=condition=Ready sserelay/shared --timeout=3m >/dev/null
+  kubectl wait --for=condition=RedisReady sserelay/shared --timeout=2m >/dev/null
+}
+make_shared
 mapfile -t pods < <(kubectl get pods -l app.kubernetes.io/instance=shared,app.kubernetes.io/component=relay -o 'jsonpath={range .items[*]}{.status.podIP}{"\n"}{end}')
 secret() { kubectl get secret shared-tokens -o "jsonpath={.data.$1}" | base64 -d; }
 "$cluster" run curl -sN -H "Authorization: Bearer $(secret subscribe)" "http://${pods[0]}:8080/v1/events?channel=a" >"$work/shared" &
@@ -112,8 +125,26 @@ await "the stream begins" grep -q '^id:' "$work/shared"
 await "the event arrives" grep -q '^data: across$' "$work/shared"
 kill "$subscriber" 2>/dev/null || true
 subscriber=
+
+step "a relay that is deleted leaves its volume where it was told to, and finds its log there when it comes back"
+of_shared() { kubectl get "$1" -l app.kubernetes.io/instance=shared -o name; }
 kubectl delete sserelay shared >/dev/null
-claims_gone() { [ -z "$(kubectl get statefulsets,persistentvolumeclaims,pods,secrets -l app.kubernetes.io/instance=shared -o name)" ]; }
+only_the_claim() { [ -z "$(of_shared statefulsets,pods,secrets)" ] && [ -n "$(of_shared persistentvolumeclaims)" ]; }
+await "only the volume's claim is left" only_the_claim
+make_shared
+shared=http://$(kubectl get service shared -o 'jsonpath={.spec.clusterIP}')
+remembers() {
+  "$cluster" run curl -sN --max-time 3 -H "Authorization: Bearer $(secret subscribe)" "$shared/v1/events?channel=a&from=earliest" >"$work/remembered"
+  grep -q '^data: across$' "$work/remembered"
+}
+await "the event is there still" remembers
+kubectl patch sserelay shared --type merge -p '{"spec": {"redis": {"managed": {"deletionPolicy": "Delete"}}}}' >/dev/null
+policy() { [ "$(kubectl get statefulset shared-redis -o 'jsonpath={.spec.persistentVolumeClaimRetentionPolicy.whenDeleted}')" = Delete ]; }
+await "the claim goes with the relay from now on" policy
+owned() { [ -n "$(kubectl get persistentvolumeclaims -l app.kubernetes.io/instance=shared -o 'jsonpath={.items[*].metadata.ownerReferences}')" ]; }
+await "the claim belongs to its Redis" owned
+kubectl delete sserelay shared >/dev/null
+claims_gone() { [ -z "$(of_shared statefulsets,persistentvolumeclaims,pods,secrets)" ]; }
 await "its Redis and its volume's claim are gone" claims_gone
 
 step "what a relay is told stands in its archive in PostgreSQL"
@@ -149,9 +180,12 @@ nothing_of_the_chart() {
   local left
   left=$(kubectl get all,configmaps,secrets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings -A \
     -l app.kubernetes.io/part-of=sse-relay -o name)
+  left+=$(left_in sse-relay-system)
   [ -z "$left" ] || { echo "e2e: left over: $left" >&2; return 1; }
 }
 await "nothing of the chart is left" nothing_of_the_chart
+nothing_at_all() { [ -z "$(left_in default)" ]; }
+await "nothing is left where the relays were" nothing_at_all || { left_in default >&2; exit 1; }
 
 step "the chart by Helm 4, for one namespace, over the definition that stayed: it serves that one only"
 kubectl create namespace shop >/dev/null

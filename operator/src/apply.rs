@@ -258,9 +258,12 @@ async fn one(
         object.metadata.resource_version = there.and_then(ResourceExt::resource_version);
     }
     let object = &object;
-    let (written, by) = write(&api, object)
-        .await
-        .map_err(|e| classify(object, &e))?;
+    let (written, by) = match write(&api, object).await {
+        Ok(written) => written,
+        // changed in this moment: that change wakes the next look
+        Err(error) if kind(object) == "Secret" && is_conflict(&error) => return Ok(()),
+        Err(error) => return Err(classify(object, &error)),
+    };
     applied.written += 1;
     if !by.is_empty() {
         applied.healed.push(Healed {
@@ -300,7 +303,7 @@ async fn write(
     let name = object.name_any();
     let gentle = PatchParams::apply(OPERATOR);
     match api.patch(&name, &gentle, &Patch::Apply(object)).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Err(kube::Error::Api(status)) if trouble::is_of_managers(&status) => {
             let by = trouble::conflicting_managers(&status);
             let firm = gentle.force();
             let written = api.patch(&name, &firm, &Patch::Apply(object)).await?;
@@ -308,6 +311,10 @@ async fn write(
         }
         other => other.map(|written| (written, Vec::new())),
     }
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 async fn remove(client: &Client, object: &DynamicObject) -> Result<(), kube::Error> {

@@ -18,7 +18,8 @@ use kube::core::DynamicObject;
 
 use crate::apply::{Part, Trouble};
 use crate::crd::{
-    ConditionStatus as Holds, ConditionType as About, Pinned, Reason, SseRelay, SseRelayStatus,
+    Condition, ConditionStatus as Holds, ConditionType as About, Pinned, Reason, SseRelay,
+    SseRelayStatus,
 };
 use crate::names::Names;
 use crate::validate::{Fault, Valid};
@@ -70,24 +71,38 @@ pub fn status(relay: &SseRelay, went: &Went<'_>, now: &Time) -> SseRelayStatus {
         observed_generation: generation,
         conditions: merge(&before.conditions, findings, generation, now),
         selector: Some(Names::of(relay).selector_text()),
-        ..before
+        ..before.clone()
     };
-    if let Went::Done {
+    let Went::Done {
         valid,
         foreign,
         pinned,
         rollout,
         ..
     } = went
-    {
-        after.url = Some(url(valid));
-        after.replicas = rollout.replicas;
-        after.ready_replicas = rollout.ready;
-        after.token_secret = valid.spec.auth.is_none().then(|| valid.names.tokens());
-        after.pinned = Some((*pinned).clone());
-        after.effective = Some(effective(valid, foreign));
-    }
+    else {
+        // nothing was changed: what held of the objects still does
+        after.conditions = with_others(after.conditions, before.conditions);
+        return after;
+    };
+    after.url = Some(url(valid));
+    after.replicas = rollout.replicas;
+    after.ready_replicas = rollout.ready;
+    after.token_secret = valid.spec.auth.is_none().then(|| valid.names.tokens());
+    after.pinned = Some((*pinned).clone());
+    after.effective = Some(effective(valid, foreign));
     after
+}
+
+/// `new`, and what `old` says about anything else.
+fn with_others(mut new: Vec<Condition>, old: Vec<Condition>) -> Vec<Condition> {
+    let others = old
+        .into_iter()
+        .filter(|old| new.iter().all(|new| new.r#type != old.r#type));
+    let others: Vec<_> = others.collect();
+    new.extend(others);
+    new.sort_by_key(|condition| condition.r#type);
+    new
 }
 
 fn findings(went: &Went<'_>) -> Vec<Finding> {

@@ -49,7 +49,7 @@
   verbs: [get, list, create, patch, delete]
 # what serves a Gateway
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways, gatewayclasses]
+  resources: [gateways]
   verbs: [get]
 - apiGroups: [gateway.envoyproxy.io]
   resources: [backendtrafficpolicies]

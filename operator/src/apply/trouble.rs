@@ -158,6 +158,14 @@ fn brief(text: &str) -> String {
 
 /// Who owns the fields that an apply was refused for: the API server names each as
 /// `conflict with "manager" using apps/v1`.
+/// Whether fields belong to other field managers; a version that is not there any more conflicts too, and
+/// has no such causes.
+pub(super) fn is_of_managers(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let mut reasons = causes.map(|cause| cause.reason.as_str());
+    status.code == 409 && reasons.any(|reason| reason == "FieldManagerConflict")
+}
+
 pub(super) fn conflicting_managers(status: &Status) -> Vec<String> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     let mut managers: Vec<String> = causes

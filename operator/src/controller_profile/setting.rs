@@ -88,7 +88,7 @@ pub enum Idle {
 }
 
 impl Idle {
-    /// The longest heartbeat interval that two of which fit in; `None` is any.
+    /// What a heartbeat interval has to stay under, so that two fit in; `None` is any.
     #[must_use]
     pub fn half(self) -> Option<Timespan> {
         match self {

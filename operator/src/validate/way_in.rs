@@ -115,11 +115,11 @@ pub(super) fn exposed(spec: &SseRelaySpec) -> Vec<Exposed> {
 fn too_slow(by: &str, idle: Idle, config: &Config) -> Option<Doubt> {
     let half = idle.half()?;
     let interval = config.heartbeat.interval;
-    (interval > half).then(|| Doubt {
+    (interval >= half).then(|| Doubt {
         works: Some(false),
         reason: Reason::HeartbeatTooSlow,
         message: format!(
-            "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to at most {half}",
+            "a heartbeat every {interval} is too rare: {} cuts streams that are silent for twice {half}; set spec.heartbeat.interval to less than {half}",
             by
         ),
     })

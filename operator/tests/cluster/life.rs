@@ -8,7 +8,9 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
-use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason, SseRelay};
+use sse_relay_operator::crd::{
+    Condition, ConditionStatus as Holds, ConditionType as About, Reason, SseRelay,
+};
 
 use super::operator::{Operator, Served};
 use super::server::{Server, User};
@@ -228,12 +230,20 @@ async fn a_paused_relay_is_left_alone() {
     let client = server.client(User::Admin);
     let namespace = server.namespace("paused").await;
     let operator = Operator::of(client.clone(), &namespace, "0.1.0");
-    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    let route = json!({ "ingress": { "hosts": ["a.example.com"], "controller": "ingress-nginx" } });
+    let live = Served::create(&client, &namespace, "live", route).await;
     live.deployment().await;
+    let about_route = async || {
+        let conditions = live.get().await.status?.conditions;
+        let mut conditions = conditions.into_iter();
+        conditions.find(|condition| condition.r#type == About::RouteReady)
+    };
+    let route = until("the route is told of", &about_route).await;
     live.patch(json!({ "metadata": { "annotations": { "sserelay.dev/paused": "true" } } }))
         .await;
     live.says(About::Ready, Holds::Unknown, Reason::Paused)
         .await;
+    assert_eq!(about_route().await, Some(route), "it holds as before");
     live.patch(json!({ "spec": { "retention": { "events": 7 } } }))
         .await;
     live.says(About::Ready, Holds::Unknown, Reason::Paused)

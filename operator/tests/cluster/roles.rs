@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -239,6 +240,11 @@ async fn the_operator_needs_the_chart_s_roles_and_all_of_them() {
     let namespace = server.namespace("roles").await;
     make_gateway(&server, &namespace).await;
     let keeper = Keeper::new(account.clone(), NAMESPACE, NAME, "test");
+    keeper.acquire().await;
+    // somebody deletes the chart's
+    let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
+    let delete = DeleteParams::default();
+    leases.delete(NAME, &delete).await.unwrap();
     keeper.acquire().await;
     let operator = Operator::start(account, Scope::Cluster, "0.1.0");
     let mut everything = gateway("envoy-gateway");
