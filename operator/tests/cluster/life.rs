@@ -8,9 +8,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
-use sse_relay_operator::crd::{
-    Condition, ConditionStatus as Holds, ConditionType as About, Reason, SseRelay,
-};
+use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason, SseRelay};
 
 use super::operator::{Operator, Served};
 use super::server::{Server, User};
