@@ -156,10 +156,11 @@ fn a_broker_that_is_not_there_is_told_and_found_once_it_is() {
 }
 
 #[test]
-fn check_connects_and_leaves_subscriptions_and_messages_alone() {
+fn check_connects_and_leaves_the_subscription_of_a_relay_that_runs_alone() {
     each(|broker, speech, queue| {
         declare(&broker, queue);
-        send(&broker, speech, queue, "kept");
+        let relay = relay(&json!([source(&broker, speech, "q", queue)]));
+        wait_until_connected(&relay, "q");
         let well = source(&broker, speech, "well", queue);
         let mut password = source(&broker, speech, "password", queue);
         let credentials = &mut password[speech.kind()]["broker"]["credentials"];
@@ -199,7 +200,12 @@ fn check_connects_and_leaves_subscriptions_and_messages_alone() {
             assert!(said.contains("source `no-queue`: error"), "{said}");
         }
         assert!(!said.contains("wr0ng-s3cret"), "{said}");
-        let relay = relay(&json!([source(&broker, speech, "q", queue)]));
-        assert_eq!(events_until(&relay, "q", "kept"), ["kept"]);
+        send(&broker, speech, queue, "after it");
+        assert_eq!(events_until(&relay, "q", "after it"), ["after it"]);
+        assert!(
+            !relay.output().contains("source.failed"),
+            "{}",
+            relay.output()
+        );
     });
 }
