@@ -6,6 +6,7 @@
 mod ask;
 mod costs;
 mod findings;
+mod not_made;
 mod pods;
 mod reading;
 
@@ -27,12 +28,14 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use crate::apply::may_not_read;
 use crate::controller::{Watched, tell, tell_scaled};
 use crate::crd::SseRelay;
 use crate::document::Unread;
-use crate::names::{OPERATOR, PAUSED};
+use crate::names::{Names, OPERATOR, PAUSED};
 use crate::scaling::{Aim, Busy, Fleet, Past, verdict};
-use crate::status::{Heard, Observed, Scaled, observed, transitions};
+use crate::status::{Heard, Hindered, Observed, Scaled, blind, observed, transitions};
+use not_made::not_made;
 use pods::Own;
 
 /// Replicas are asked about this often.
@@ -88,19 +91,26 @@ impl Observer {
     }
 
     async fn look(&mut self, store: &Store<Watched>) {
-        let pods = match list(&self.client, self.namespace.as_deref()).await {
-            Ok(pods) => pods,
-            Err(error) => {
-                tracing::warn!(event = "observe.failed", %error, "pods cannot be listed");
-                return;
-            }
-        };
+        let pods = list(&self.client, self.namespace.as_deref()).await;
         let relays: Vec<_> = store.state();
         let relays: Vec<&SseRelay> = relays
             .iter()
             .filter_map(|relay| relay.0.as_ref().ok())
             .filter(|relay| observable(relay))
             .collect();
+        let pods = match pods {
+            Ok(pods) => pods,
+            Err(error) => {
+                tracing::warn!(event = "observe.failed", %error, "pods cannot be listed");
+                if let Some((reason, message)) = may_not_read(&error) {
+                    let now = Time(Timestamp::now());
+                    for relay in relays {
+                        self.tell(relay, blind(relay, reason, &message, &now)).await;
+                    }
+                }
+                return;
+            }
+        };
         let mut before = std::mem::take(&mut self.known);
         let observer = &*self;
         let mut looks = Vec::new();
@@ -129,11 +139,35 @@ impl Observer {
         let heard: Vec<Heard> = asks.collect().await;
         let scaled = self.scale(relay, &of_relay, &heard, &mut known.past).await;
         let now = Time(Timestamp::now());
+        let hindered = self.hindered(relay, &of_relay).await;
         let before = relay.status.clone().unwrap_or_default();
-        let new = observed(relay, &heard, of_relay.trouble().as_ref(), scaled, &now);
-        let Some(new) = new.news(&before, &mut known.details, Instant::now()) else {
-            return (ObjectRef::from_obj(relay), known);
-        };
+        let new = observed(relay, &heard, &hindered, scaled, &now);
+        if let Some(new) = new.news(&before, &mut known.details, Instant::now()) {
+            self.tell(relay, new).await;
+        }
+        (ObjectRef::from_obj(relay), known)
+    }
+
+    /// Why pods of `relay` and of its own Redis cannot start.
+    async fn hindered(&self, relay: &SseRelay, pods: &Own<'_>) -> Hindered {
+        let redis = relay.spec.redis.as_ref();
+        let managed = redis.is_some_and(|redis| redis.managed.is_some());
+        Hindered {
+            replica: pods.trouble(),
+            redis: match (managed, pods.no_redis()) {
+                (false, _) => None,
+                (true, false) => pods.redis_trouble(),
+                (true, true) => not_made(&self.client, &Names::of(relay)).await,
+            },
+        }
+    }
+
+    /// Writes what `relay`'s status does not say yet, and tells what changed.
+    async fn tell(&self, relay: &SseRelay, new: Observed) {
+        let before = relay.status.clone().unwrap_or_default();
+        if new.same_as(&before) {
+            return;
+        }
         match self.write(relay, &new).await {
             Ok(()) => {
                 let changed = transitions(&before.conditions, &new.conditions);
@@ -149,7 +183,6 @@ impl Observer {
                 tracing::warn!(event = "observe.failed", %relay, %error, "the status cannot be written");
             }
         }
-        (ObjectRef::from_obj(relay), known)
     }
 
     async fn ask(&self, relay: &SseRelay, pod: String, address: IpAddr) -> Heard {

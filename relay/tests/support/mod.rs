@@ -22,7 +22,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Everything that is waited for comes within this, or the test fails.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// How often a relay is started anew because a port was taken that was free a moment before.
 const TRIES: u32 = 5;
 
