@@ -12,7 +12,10 @@ use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, 
 
 use super::operator::{Operator, Served};
 use super::server::{Server, User};
-use super::{shared, until};
+use super::{patiently, shared, until};
+
+/// A hundred looks take a slow machine as long as they take.
+const MINUTES: std::time::Duration = std::time::Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_lines_become_everything_that_runs_a_relay() {
@@ -148,7 +151,7 @@ async fn stays_as_it_is(
     let unchanged =
         || operator.metric("sse_relay_operator_reconciles_total{outcome=\"unchanged\"}");
     let start = unchanged();
-    until("a hundred more looks", async || {
+    patiently(MINUTES, "a hundred more looks", async || {
         // an annotation of nobody's changes nothing, and is looked at
         let count = unchanged() - start;
         live.patch(
