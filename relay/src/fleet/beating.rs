@@ -88,6 +88,9 @@ impl Fleet {
             replication,
             change: beat.change,
         };
+        if self.may_have_lost(&at, began) {
+            self.restore_tickets().await?;
+        }
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
         self.tell_of_tickets(app).await
