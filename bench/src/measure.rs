@@ -111,6 +111,7 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
         } => resume(target, streams, rate, away, &mut run)?,
         Load::Slow {
             streams,
+            stopped,
             rate,
             seconds,
             payload,
@@ -119,7 +120,7 @@ pub fn run(load: Load, target: &Target, shorten: f64) -> Result<Run, LoadError> 
                 rate,
                 events: (rate * seconds) as u32,
             };
-            for (stopped_readers, suffix) in [(0, "_without"), (1, "_with")] {
+            for (stopped_readers, suffix) in [(0, "_without"), (stopped, "_with")] {
                 let plan = Plan {
                     stopped_readers,
                     payload,

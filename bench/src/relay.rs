@@ -78,6 +78,9 @@ fn configuration(secret: &Path, variant: &Variant) -> Value {
         },
         "limits": {"total": limit, "perSubject": limit, "perAddress": limit},
     });
+    if let Some(threads) = variant.threads {
+        config["http"] = json!({"threads": threads});
+    }
     if let Some(events) = variant.history {
         config["retention"] = json!({"events": events});
     }

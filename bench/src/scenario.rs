@@ -71,10 +71,11 @@ pub enum Load {
     Storm { streams: u32 },
     /// All streams cut, away for `away` seconds, resumed by their last ids.
     Resume { streams: u32, rate: f64, away: f64 },
-    /// The same load without and with one more stream that never reads. The bytes must exceed what the
-    /// kernel buffers for it, about 2.6 MB on loopback. Never shortened.
+    /// The same load without and with further streams that never read. The bytes must exceed what the
+    /// kernel buffers for each, about 2.6 MB on loopback. Never shortened.
     Slow {
         streams: u32,
+        stopped: u32,
         rate: f64,
         seconds: f64,
         payload: usize,
@@ -94,8 +95,10 @@ impl Load {
             Load::Saturated { streams, .. }
             | Load::Idle { streams }
             | Load::Storm { streams }
-            | Load::Resume { streams, .. }
-            | Load::Slow { streams, .. } => streams,
+            | Load::Resume { streams, .. } => streams,
+            Load::Slow {
+                streams, stopped, ..
+            } => streams + stopped,
         };
         u64::from(streams)
     }
@@ -158,6 +161,8 @@ pub struct Variant {
     pub own_channels: u32,
     /// Events that a channel keeps, and has before the load begins.
     pub history: Option<u32>,
+    /// Threads that deliver, all on the one core; by default one for each core.
+    pub threads: Option<usize>,
 }
 
 /// For whom the credentials of streams stand.
@@ -265,6 +270,7 @@ const ORDINARY: Variant = Variant {
     shared_channels: 0,
     own_channels: 0,
     history: None,
+    threads: None,
 };
 
 /// 20,000 deliveries a second to so many streams, each with this variant.
@@ -297,6 +303,12 @@ const COST: &[Criterion] = &[ratio("cpu_us_per_event", None)];
 const COST_AND_LATENCY: &[Criterion] = &[
     ratio("cpu_us_per_event", None),
     ratio("latency_p99_ms", None),
+];
+
+const SLOW: &[Criterion] = &[
+    ratio("latency_p99_ms_without", None),
+    ratio("latency_p99_ms_with", None),
+    value("latency_p99_growth", None),
 ];
 
 const fn point(curve: Curve, x: f64) -> Point {
@@ -556,22 +568,35 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         id: "slow",
-        title: "1,000 streams × 25 events/s of 16 KiB, without and with one reader that stopped",
+        title: "1,000 streams × 100 events/s of 8 KiB, without and with one reader that stopped",
         log: Log::InMemory,
         variant: ORDINARY,
         load: Load::Slow {
             streams: 1000,
+            stopped: 1,
             rate: 100.0,
             seconds: 5.0,
             payload: 8192,
         },
         point: None,
         contenders: BOTH,
-        criteria: &[
-            ratio("latency_p99_ms_without", None),
-            ratio("latency_p99_ms_with", None),
-            value("latency_p99_growth", None),
-        ],
+        criteria: SLOW,
+    },
+    Scenario {
+        id: "slow-500",
+        title: "500 streams × 50 events/s of 16 KiB, without and with 500 readers that stopped",
+        log: Log::InMemory,
+        variant: ORDINARY,
+        load: Load::Slow {
+            streams: 500,
+            stopped: 500,
+            rate: 50.0,
+            seconds: 5.0,
+            payload: 16_384,
+        },
+        point: None,
+        contenders: BOTH,
+        criteria: SLOW,
     },
     varied(
         "plain",
@@ -591,6 +616,14 @@ pub const SCENARIOS: &[Scenario] = &[
         "the same over HTTP/2",
         Variant {
             wire: Wire::Http2,
+            ..ORDINARY
+        },
+    ),
+    varied(
+        "threads-4",
+        "the same with four threads that deliver, on the one core",
+        Variant {
+            threads: Some(4),
             ..ORDINARY
         },
     ),

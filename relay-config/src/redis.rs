@@ -47,6 +47,13 @@ pub struct Redis {
     /// Time for the answer to a command. Past it a publish is answered with 503, and the
     /// connection is made anew.
     pub command_timeout: Timespan,
+    /// The least time between two calls to Redis while publishes come in a stream, so that they share
+    /// calls: what a publish waits at most, to within a millisecond. One after a quiet while goes at
+    /// once, and who waits for each answer is hardly held up. At most 100ms; with 0s nothing waits.
+    /// 2ms, unless it is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"0s")]
+    pub publish_window: Option<Timespan>,
     /// So many replicas of Redis must have a publish before it is answered with success. They have
     /// 40 % of `commandTimeout` for that; a publish that they do not have by then is in the log, and
     /// is answered with 503 `not-replicated` and its id. None, unless it is set.
@@ -57,6 +64,19 @@ pub struct Redis {
 
 /// More replicas than anybody has.
 pub(crate) const MAX_REPLICAS_ACK: u32 = 16;
+
+/// `publishWindow`, if it is left out.
+const PUBLISH_WINDOW: Timespan = Timespan::from_millis(2);
+/// The longest one.
+pub(crate) const MAX_PUBLISH_WINDOW: Timespan = Timespan::from_millis(100);
+
+impl Redis {
+    /// The least time between two calls, whether it is set or not.
+    #[must_use]
+    pub fn window(&self) -> Timespan {
+        self.publish_window.unwrap_or(PUBLISH_WINDOW)
+    }
+}
 
 impl Default for Redis {
     fn default() -> Self {
@@ -69,6 +89,7 @@ impl Default for Redis {
             tls: None,
             connect_timeout: Timespan::from_secs(1),
             command_timeout: Timespan::from_secs(1),
+            publish_window: None,
             min_replicas_ack: None,
         }
     }

@@ -152,6 +152,7 @@ const RESTART: &[&str] = &[
     "redis.credentials.username",
     "redis.minReplicasAck",
     "redis.prefix",
+    "redis.publishWindow",
     "redis.sentinel.credentials.passwordFile",
     "redis.sentinel.credentials.passwordVariable",
     "redis.sentinel.credentials.username",

@@ -510,13 +510,21 @@ fn redis() -> BoxedStrategy<Redis> {
             of(tls),
             span(),
             span(),
+            of(span()),
             of(any::<u32>()),
         ),
     )
         .prop_map(
             |(
                 (url, sentinel, cluster, prefix),
-                (credentials, tls, connect_timeout, command_timeout, min_replicas_ack),
+                (
+                    credentials,
+                    tls,
+                    connect_timeout,
+                    command_timeout,
+                    publish_window,
+                    min_replicas_ack,
+                ),
             )| Redis {
                 url,
                 sentinel,
@@ -526,6 +534,7 @@ fn redis() -> BoxedStrategy<Redis> {
                 tls,
                 connect_timeout,
                 command_timeout,
+                publish_window,
                 min_replicas_ack,
             },
         )

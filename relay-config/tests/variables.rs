@@ -69,6 +69,7 @@ fn other_value(path: &str, schema: &Value, default: &Value) -> Value {
         "drain.timeout" => return json!("60s"),
         "tls.minVersion" => return json!("1.3"),
         "tls.clientCa" => return json!("ca.pem"),
+        "redis.publishWindow" => return json!("7ms"),
         "redis.cluster.nodes" | "redis.sentinel.nodes" => return json!(["redis:6379"]),
         path if path.starts_with("redis.tls.") => return json!("x.pem"),
         path if path.starts_with("redis.")

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Unread, path_in_resource};
 
 /// Fields of the relay's configuration that `settings` may hold.
-pub const FIELDS: [&str; 32] = [
+pub const FIELDS: [&str; 33] = [
     "audit.target",
     "auth.forward.cacheEntries",
     "auth.forward.concurrency",
@@ -27,6 +27,7 @@ pub const FIELDS: [&str; 32] = [
     "limits.ipv6Prefix",
     "limits.maxTracked",
     "limits.toBrowsers",
+    "redis.publishWindow",
     "stream.connectedEvent",
     "stream.maxFilterValues",
     "stream.overflow",

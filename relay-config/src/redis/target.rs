@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{MAX_REPLICAS_ACK, Redis, RedisCredentials, RedisTls};
+use super::{MAX_PUBLISH_WINDOW, MAX_REPLICAS_ACK, Redis, RedisCredentials, RedisTls};
 use crate::timespan::Timespan;
 use crate::validate::Problem;
 
@@ -104,6 +104,10 @@ impl Redis {
             if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&timeout) {
                 wrong.add(name, format!("must be {MIN_TIMEOUT} to {MAX_TIMEOUT}"));
             }
+        }
+        if self.window() > MAX_PUBLISH_WINDOW {
+            let text = format!("must be 0s to {MAX_PUBLISH_WINDOW}: a publish may wait so long");
+            wrong.add("publishWindow", text);
         }
         if let Some(count) = self.min_replicas_ack
             && !(1..=MAX_REPLICAS_ACK).contains(&count)
@@ -412,6 +416,12 @@ mod tests {
             ..url("redis://r")
         };
         assert!(problems(&prefix).contains("redis.prefix"));
+        let window = |text: &str| Redis {
+            publish_window: Some(text.parse().unwrap()),
+            ..url("redis://r")
+        };
+        assert!(problems(&window("101ms")).contains("redis.publishWindow"));
+        assert!(window("0s").target().is_ok() && window("100ms").target().is_ok());
     }
 
     #[test]

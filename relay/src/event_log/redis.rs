@@ -37,7 +37,7 @@ use crate::{
     partition::Partitioning,
     redis::{CommandError, Redis},
 };
-use appender::{Appender, Novelty};
+use appender::{Appender, Novelty, Sent};
 use checkup::Checkup;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use gate::Gate;
@@ -148,7 +148,7 @@ impl RedisLog {
             let listener = Listener::new(log.clone(), tail.clone(), ears, requested, flag);
             shares.push((
                 Share {
-                    appender: appender_of(&log),
+                    appender: appender_of(&log, options.publish_window),
                     replicated,
                     log,
                     requests,
@@ -443,12 +443,14 @@ fn watched(mut tasks: JoinSet<()>) -> (JoinSet<()>, oneshot::Receiver<Infallible
     (watch, ended)
 }
 
-fn appender_of(log: &Arc<PartitionLog>) -> Arc<Appender> {
+fn appender_of(log: &Arc<PartitionLog>, window: Duration) -> Arc<Appender> {
     let log = log.clone();
-    Appender::new(Box::new(move |batches| {
+    let send = move |batches: Vec<store::Batch>| {
         let log = log.clone();
-        Box::pin(async move { log.send(&batches).await })
-    }))
+        let sent: BoxFuture<'static, Sent> = Box::pin(async move { log.send(&batches).await });
+        sent
+    };
+    Appender::new(window, Box::new(send))
 }
 
 /// Begins with the partition's epoch, if Redis tells it.

@@ -93,7 +93,7 @@ impl Fleet {
         }
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
-        self.tell_of_tickets(app).await
+        self.tell_of_tickets(app, &session).await
     }
 
     /// How many streams the other replicas have of each route. What cannot be learned now stays as it

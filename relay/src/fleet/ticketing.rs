@@ -16,7 +16,7 @@ use crate::{
     cursor::UnixMillis,
     http::App,
     hub::{open::EndReason, select::StreamSelector},
-    redis::Command,
+    redis::{Command, Session},
 };
 use parking_lot::MutexGuard;
 
@@ -95,7 +95,14 @@ impl Fleet {
 
     /// Tells the others which tickets have their streams here, and whose streams have ended. A stream
     /// whose ticket has opened another one elsewhere ends.
-    pub(super) async fn tell_of_tickets(&self, app: &App) -> Result<(), FleetError> {
+    ///
+    /// Over the connection of this beat alone: another primary may know these tickets by earlier streams,
+    /// until they are put back there.
+    pub(super) async fn tell_of_tickets(
+        &self,
+        app: &App,
+        session: &Session,
+    ) -> Result<(), FleetError> {
         let now = unix_millis();
         let (news, extended) = {
             let mut held = self.held();
@@ -105,7 +112,7 @@ impl Fleet {
         if news.is_empty() {
             return Ok(());
         }
-        match self.tell_news(app, &news, now).await {
+        match self.tell_news(app, session, &news, now).await {
             Ok(replaced) => {
                 for connection in replaced {
                     let streams = StreamSelector::connection(&connection);
@@ -172,6 +179,7 @@ impl Fleet {
     async fn tell_news(
         &self,
         app: &App,
+        session: &Session,
         news: &[News],
         now: UnixMillis,
     ) -> Result<Vec<String>, FleetError> {
@@ -190,7 +198,7 @@ impl Fleet {
             args.push(kept.to_string());
         }
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
-        let reply = self.primary.script(&scripts::STREAMS, &keys, &args).await?;
+        let reply = session.script(&scripts::STREAMS, &keys, &args).await?;
         let replaced = reply.list().ok_or(FleetError::Strange)?.iter();
         Ok(replaced
             .filter_map(|id| id.text().map(str::to_owned))

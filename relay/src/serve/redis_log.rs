@@ -37,7 +37,7 @@ pub async fn open(
     let target = settings.target().map_err(|problems| wrong(&problems))?;
     let partitioning = partitioning(&target.mode);
     let redis = Redis::start(settings).map_err(|problems| wrong(&problems))?;
-    let mut options = options(config, live.clone(), settings.prefix.clone(), partitioning);
+    let mut options = options(config, live.clone(), settings, partitioning);
     if let Some(min) = settings.min_replicas_ack {
         options.replicas = Some(Replicas {
             redis: Redis::start(settings).map_err(|problems| wrong(&problems))?,
@@ -65,12 +65,12 @@ fn wrong(problems: &[relay_config::Problem]) -> ServeError {
 fn options(
     config: &Config,
     live: Arc<Live>,
-    prefix: String,
+    settings: &relay_config::Redis,
     partitioning: Partitioning,
 ) -> RedisOptions {
     let max_keys = usize::try_from(config.idempotency.max_keys).unwrap_or(usize::MAX);
     RedisOptions {
-        prefix,
+        prefix: settings.prefix.clone(),
         partitioning,
         longest_age: longest_age(config),
         max_channels: MAX_CHANNELS / partitioning.count(),
@@ -78,6 +78,7 @@ fn options(
         max_idempotency_keys: max_keys.div_ceil(partitioning.count()),
         ring_bytes: RING_BYTES,
         canary: Some(canary::EVERY),
+        publish_window: settings.window().std(),
         replicas: None,
         time: Time::Server,
         retention: Arc::new(move |channel| {

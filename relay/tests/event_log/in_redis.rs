@@ -98,6 +98,7 @@ impl InRedis {
             ring_bytes: 10_000,
             canary: None,
             replicas: None,
+            publish_window: Duration::ZERO,
             time: Time::Given(Arc::new(move || clock.now())),
         }
     }

@@ -70,6 +70,7 @@ impl Fixture {
             ring_bytes: 0,
             canary: None,
             replicas: None,
+            publish_window: Duration::ZERO,
             time: Time::Given(Arc::new(move || now.load(Ordering::SeqCst))),
         };
         change(&mut options);

@@ -1,9 +1,12 @@
 //! Publishes on their way to Redis. What waits while a call is under way goes together, of whatever
-//! channels, since a call costs Redis more than an event in it. Nothing waits for company: a publish
-//! that finds no call under way goes at once.
+//! channels, since a call costs Redis more than an event in it. A publish that finds no call under way
+//! goes at once, unless one began less than a window ago and company can be expected ([`pace`]).
 //!
 //! A channel has one call under way at most, so its publishes keep their order whatever is tried again.
 
+mod pace;
+
+use self::pace::Pace;
 use super::{
     entry::{Part, encode_event},
     store::{Batch, Portion},
@@ -19,10 +22,12 @@ use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
     sync::{Notify, oneshot},
+    time::Instant,
 };
 
 /// Events and bytes that one call carries at most, unless a single publish has more: Redis serves
@@ -98,7 +103,6 @@ struct Lane {
     busy: bool,
 }
 
-#[derive(Default)]
 struct Waiting {
     /// One for each channel with publishes that wait or are under way.
     lanes: HashMap<ChannelName, Lane>,
@@ -107,15 +111,43 @@ struct Waiting {
     /// What they have.
     could_go: Amount,
     calls: usize,
+    pace: Pace,
+    /// Whether a task waits for the time of the next call.
+    held: bool,
     jobs: usize,
     bytes: usize,
     closed: bool,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// A call begins; it is counted already.
+    Call,
+    /// The question is asked again at that time, by the one who asked now.
+    Wait(Instant),
+    /// Nothing: somebody else will, or nothing is there.
+    Rest,
 }
 
 /// Publishes of one channel that go together.
 type Group = (ChannelName, Vec<Job>);
 
 impl Waiting {
+    fn new(window: Duration) -> Waiting {
+        Waiting {
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            could_go: Amount::default(),
+            calls: 0,
+            pace: Pace::new(window),
+            held: false,
+            jobs: 0,
+            bytes: 0,
+            closed: false,
+        }
+    }
+
     fn enqueue(&mut self, channel: &ChannelName, job: Job) -> Result<(), AppendError> {
         if self.closed {
             return Err(AppendError::Unavailable("the log is closed".into()));
@@ -139,17 +171,28 @@ impl Waiting {
         Ok(())
     }
 
-    /// Whether another call may begin now.
-    fn may_call(&self) -> bool {
-        match self.calls {
-            0 => !self.ready.is_empty(),
-            calls => calls < MAX_CALLS && self.could_go.fills_a_call(),
+    fn turn(&mut self, now: Instant) -> Turn {
+        if self.could_go.fills_a_call() {
+            if self.calls == MAX_CALLS {
+                return Turn::Rest;
+            }
+        } else if self.calls > 0 || self.ready.is_empty() {
+            return Turn::Rest;
+        } else if let Some(until) = self.pace.wait(now, self.jobs) {
+            let held = std::mem::replace(&mut self.held, true);
+            return match held {
+                true => Turn::Rest,
+                false => Turn::Wait(until),
+            };
         }
+        self.calls += 1;
+        Turn::Call
     }
 
     /// What the next call carries.
-    fn next_call(&mut self) -> Vec<Group> {
+    fn next_call(&mut self, now: Instant) -> Vec<Group> {
         let (mut groups, mut room): (Vec<Group>, _) = (Vec::new(), Amount::default());
+        let waited = self.jobs;
         while let Some(channel) = self.ready.pop_front() {
             let Some(lane) = self.lanes.get_mut(&channel) else {
                 continue;
@@ -171,11 +214,13 @@ impl Waiting {
             room.bytes += taken.bytes;
             groups.push((channel, jobs));
         }
+        self.pace.began(now, waited - self.jobs);
         groups
     }
 
     /// A call with these channels has ended.
     fn release(&mut self, channels: Vec<ChannelName>) {
+        self.calls -= 1;
         for channel in channels {
             let Some(lane) = self.lanes.get_mut(&channel) else {
                 continue;
@@ -202,11 +247,12 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// On the runtime that calls go out from.
-    pub fn new(send: Box<Send>) -> Arc<Appender> {
+    /// On the runtime that calls go out from. `window` is the least time between two calls, unless they
+    /// are full or company cannot be expected.
+    pub fn new(window: Duration, send: Box<Send>) -> Arc<Appender> {
         Arc::new(Appender {
             runtime: Handle::current(),
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting::new(window)),
             idle: Notify::new(),
             send,
         })
@@ -216,42 +262,49 @@ impl Appender {
     pub async fn append(self: &Arc<Self>, publication: &Publication) -> Result<Span, AppendError> {
         let (answer, answered) = oneshot::channel();
         let job = Job::new(publication, answer);
-        let may_call = {
+        let turn = {
             let mut waiting = self.waiting.lock();
             waiting.enqueue(&publication.channel, job)?;
-            let may_call = waiting.may_call();
-            waiting.calls += usize::from(may_call);
-            may_call
+            waiting.turn(Instant::now())
         };
-        if may_call {
+        if turn != Turn::Rest {
             let appender = self.clone();
-            self.runtime.spawn(async move { appender.call().await });
+            self.runtime.spawn(async move { appender.run(turn).await });
         }
         let lost = AppendError::OutcomeUnknown("the process is ending".into());
         answered.await.unwrap_or(Err(lost))
     }
 
     /// Sends call after call, while there is what should go.
-    async fn call(&self) {
-        let mut groups = self.waiting.lock().next_call();
+    async fn run(&self, mut turn: Turn) {
         loop {
-            let channels = groups.iter().map(|(channel, _)| channel.clone()).collect();
-            if !groups.is_empty() {
-                let (batches, waiting) = join(groups);
-                answer(waiting, (self.send)(batches).await);
-            }
-            let mut waiting = self.waiting.lock();
-            waiting.release(channels);
-            waiting.calls -= 1;
-            if !waiting.may_call() {
-                break;
-            }
-            waiting.calls += 1;
-            groups = waiting.next_call();
+            turn = match turn {
+                Turn::Call => self.call().await,
+                Turn::Wait(until) => {
+                    tokio::time::sleep_until(until).await;
+                    let mut waiting = self.waiting.lock();
+                    waiting.held = false;
+                    waiting.turn(until.max(Instant::now()))
+                }
+                Turn::Rest => break,
+            };
         }
         if self.waiting.lock().lanes.is_empty() {
             self.idle.notify_waiters();
         }
+    }
+
+    /// Sends one; what is to be done then.
+    async fn call(&self) -> Turn {
+        let groups = self.waiting.lock().next_call(Instant::now());
+        let channels = groups.iter().map(|(channel, _)| channel.clone()).collect();
+        if !groups.is_empty() {
+            let (batches, waiting) = join(groups);
+            answer(waiting, (self.send)(batches).await);
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.release(channels);
+        waiting.turn(Instant::now())
     }
 
     /// Refuses what comes and waits for what is under way.
@@ -451,6 +504,16 @@ mod tests {
         Arc<Appender>,
         mpsc::UnboundedReceiver<(Vec<Batch>, oneshot::Sender<Sent>)>,
     ) {
+        gated_within(Duration::ZERO)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn gated_within(
+        window: Duration,
+    ) -> (
+        Arc<Appender>,
+        mpsc::UnboundedReceiver<(Vec<Batch>, oneshot::Sender<Sent>)>,
+    ) {
         let (sent, received) = mpsc::unbounded_channel();
         let send = move |batches: Vec<Batch>| {
             let (answer, answered) = oneshot::channel();
@@ -458,7 +521,7 @@ mod tests {
             let answered: BoxFuture<'static, _> = Box::pin(async move { answered.await.unwrap() });
             answered
         };
-        (Appender::new(Box::new(send)), received)
+        (Appender::new(window, Box::new(send)), received)
     }
 
     fn publication(texts: &[&str]) -> Publication {
@@ -573,6 +636,64 @@ mod tests {
             Ok(span(11)),
         ];
         assert_eq!(outcomes, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn within_the_window_publishes_wait_for_company_and_go_in_their_order() {
+        let window = Duration::from_millis(10);
+        let (appender, mut calls) = gated_within(window);
+        let began = Instant::now();
+        let first = publish_to(&appender, names(&["a"])).await;
+        let (batches, answer) = calls.recv().await.unwrap();
+        assert_eq!(channels(&batches), ["a"], "it goes at once");
+        answer.send(only(span(1))).unwrap();
+        let others = publish_to(&appender, names(&["b", "a", "c", "a"])).await;
+        assert!(calls.try_recv().is_err(), "the window is not over");
+        let (batches, answer) = calls.recv().await.unwrap();
+        assert!(began.elapsed() >= window);
+        assert_eq!(channels(&batches), ["b", "a", "c"]);
+        assert_eq!(batches[1].portions[0].events.len(), 2);
+        let all = [10, 20, 30].map(|first| Ok(span(first)));
+        answer.send(Ok(all.into())).unwrap();
+        let mut outcomes = Vec::new();
+        for publish in first.into_iter().chain(others) {
+            outcomes.push(publish.await.unwrap().unwrap().first.get());
+        }
+        assert_eq!(outcomes, [1, 10, 20, 30, 21]);
+        // a call that is full waits for nothing
+        let full = tokio::spawn({
+            let appender = appender.clone();
+            async move { appender.append(&publication(&["x"; MAX_EVENTS])).await }
+        });
+        let before = Instant::now();
+        let (batches, answer) = calls.recv().await.unwrap();
+        assert_eq!(
+            (sizes(&batches), before.elapsed()),
+            (vec![MAX_EVENTS], Duration::ZERO)
+        );
+        answer.send(only(span(40))).unwrap();
+        assert!(full.await.unwrap().is_ok());
+        appender.close().await;
+        assert_eq!(appender.waiting.lock().calls, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_lets_what_waits_for_company_go() {
+        let (appender, mut calls) = gated_within(Duration::from_millis(10));
+        let publishes = publish_to(&appender, names(&["a"])).await;
+        let (_, answer) = calls.recv().await.unwrap();
+        answer.send(only(span(1))).unwrap();
+        let held = publish_to(&appender, names(&["b"])).await;
+        let closing = tokio::spawn({
+            let appender = appender.clone();
+            async move { appender.close().await }
+        });
+        let (_, answer) = calls.recv().await.unwrap();
+        answer.send(only(span(2))).unwrap();
+        closing.await.unwrap();
+        for publish in publishes.into_iter().chain(held) {
+            assert!(publish.await.unwrap().is_ok());
+        }
     }
 
     #[tokio::test(start_paused = true)]

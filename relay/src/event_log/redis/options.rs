@@ -58,6 +58,8 @@ pub struct RedisOptions {
     /// How often a canary is published in each partition. Without it the log does nothing by itself,
     /// nor are its servers looked at.
     pub canary: Option<Duration>,
+    /// Least time between two calls of a partition, while publishes come in a stream.
+    pub publish_window: Duration,
     /// Replicas of Redis that must have a publish before it is answered, if any.
     pub replicas: Option<Replicas>,
     pub time: Time,

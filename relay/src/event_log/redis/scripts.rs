@@ -112,7 +112,8 @@ impl Answer {
         };
         match (status.text(), rest) {
             (Some("settled"), outcomes) => {
-                let outcomes = outcomes.iter().map(Outcome::parse);
+                let epoch = parse_epoch(epoch)?;
+                let outcomes = outcomes.iter().map(|reply| Outcome::parse(reply, epoch));
                 Ok(Answer::Settled(outcomes.collect::<Result<_, _>>()?))
             }
             (Some("recheck"), [_, confirmed_on]) => Ok(Answer::Recheck {
@@ -129,28 +130,47 @@ impl Answer {
 }
 
 impl Outcome {
-    fn parse(reply: &Reply) -> Result<Outcome, Undecodable> {
-        let [status, epoch, a, b] = reply.list().unwrap_or_default() else {
-            return Err(strange());
-        };
-        let span = || Ok::<_, Undecodable>((parse_epoch(epoch)?, parse_id(a)?, parse_id(b)?));
-        Ok(match status.text() {
-            Some("ok") => {
-                let (epoch, first, last) = span()?;
+    /// `epoch` is the one that the script appended in.
+    fn parse(reply: &Reply, epoch: Epoch) -> Result<Outcome, Undecodable> {
+        let text = reply.text().ok_or_else(strange)?;
+        let (status, rest) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(match status {
+            "ok" => {
+                let [first, last] = ids(rest)?;
                 Outcome::Appended { epoch, first, last }
             }
-            Some("duplicate") => {
-                let (epoch, first, last) = span()?;
-                Outcome::Repeated { epoch, first, last }
+            "duplicate" => {
+                let (epoch, rest) = rest.split_once(' ').ok_or_else(strange)?;
+                let epoch = epoch.parse().map_err(|_| strange())?;
+                let [first, last] = ids(rest)?;
+                Outcome::Repeated {
+                    epoch: Epoch::from_random(epoch),
+                    first,
+                    last,
+                }
             }
-            Some("conflict") => Outcome::KeyReused,
-            Some("ended") => Outcome::Ended,
-            Some("full") => Outcome::TooManyChannels,
-            Some("fenced") => Outcome::Fenced,
-            Some("unknown") => Outcome::NotFound,
-            Some("failed") => Outcome::Failed(a.text().ok_or_else(strange)?.into()),
+            "conflict" => Outcome::KeyReused,
+            "ended" => Outcome::Ended,
+            "full" => Outcome::TooManyChannels,
+            "fenced" => Outcome::Fenced,
+            "unknown" => Outcome::NotFound,
+            "failed" => Outcome::Failed(rest.into()),
             _ => return Err(strange()),
         })
+    }
+}
+
+/// Two ids.
+fn ids(words: &str) -> Result<[EventId; 2], Undecodable> {
+    let mut words = words.split(' ');
+    let mut id = || {
+        let number = words.next()?.parse().ok()?;
+        EventId::new(number)
+    };
+    let both = [id().ok_or_else(strange)?, id().ok_or_else(strange)?];
+    match words.next() {
+        None => Ok(both),
+        Some(_) => Err(strange()),
     }
 }
 
@@ -224,24 +244,37 @@ mod tests {
     fn answers_of_another_shape_are_refused() {
         let text = |text: &'static str| Reply::Bytes(text.into());
         let reply = |texts: &[&'static str]| Reply::List(texts.iter().copied().map(text).collect());
-        let settled = |outcome| Reply::List(vec![text("settled"), text("5"), outcome]);
-        let good = settled(reply(&["ok", "5", "100", "101"]));
-        assert!(matches!(
-            Answer::parse(&good),
-            Ok(Answer::Settled(outcomes)) if matches!(outcomes[..], [Outcome::Appended { .. }])
-        ));
+        let settled = |outcome| reply(&["settled", "5", outcome]);
+        let appended = Outcome::Appended {
+            epoch: Epoch::from_random(5),
+            first: EventId::new(100).unwrap(),
+            last: EventId::new(101).unwrap(),
+        };
+        assert_eq!(
+            Answer::parse(&settled("ok 100 101")),
+            Ok(Answer::Settled(vec![appended]))
+        );
+        let why = "WRONGTYPE it is of another kind";
+        assert_eq!(
+            Answer::parse(&settled("failed WRONGTYPE it is of another kind")),
+            Ok(Answer::Settled(vec![Outcome::Failed(why.into())]))
+        );
         for strange in [
             Reply::Nil,
             text("settled"),
             reply(&["settled"]),
+            reply(&["settled", "-5", "ok 100 101"]),
             reply(&["recheck", "5", "1"]),
             reply(&["partitions", "5", "x", ""]),
-            settled(text("ok")),
-            settled(reply(&["ok", "5", "100"])),
-            settled(reply(&["ok", "5", "x", "101"])),
-            settled(reply(&["ok", "-5", "100", "101"])),
-            settled(reply(&["perhaps", "5", "100", "101"])),
-            settled(reply(&["ok", "5", "100", "9007199254740992"])),
+            Reply::List(vec![text("settled"), text("5"), reply(&["ok"])]),
+            settled("ok"),
+            settled("ok 100"),
+            settled("ok x 101"),
+            settled("ok 100 101 102"),
+            settled("duplicate 100 101"),
+            settled("duplicate -5 100 101"),
+            settled("perhaps 100 101"),
+            settled("ok 100 9007199254740992"),
         ] {
             assert!(Answer::parse(&strange).is_err(), "{strange:?}");
         }

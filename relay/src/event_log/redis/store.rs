@@ -1,5 +1,6 @@
 //! One partition's log in Redis: each operation, and what it needs of the server. No state, no retry.
 
+mod append;
 pub mod read;
 mod survey;
 
@@ -10,7 +11,7 @@ use super::{
     entry::Undecodable,
     keys::{CANARY, Keys},
     options::{RedisOptions, limit, millis},
-    scripts::{self, Adoption, Answer, Begun, PurgeOutcome, parse_count, parse_epoch, parse_id},
+    scripts::{self, Adoption, Begun, PurgeOutcome, parse_count, parse_epoch, parse_id},
 };
 use crate::{
     channel::ChannelName,
@@ -19,7 +20,7 @@ use crate::{
     partition::Partitioning,
     redis::{Command, CommandError, Primary, Redis, Reply, Session, Slot},
 };
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Epochs that are remembered after their end.
 pub const MAX_ENDED_EPOCHS: usize = 16;
@@ -151,21 +152,6 @@ pub enum Attempt {
     Again(EventId),
 }
 
-/// An argument of a script.
-enum Argument<'a> {
-    Text(String),
-    Bytes(&'a [u8]),
-}
-
-impl AsRef<[u8]> for Argument<'_> {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Argument::Text(text) => text.as_bytes(),
-            Argument::Bytes(bytes) => bytes,
-        }
-    }
-}
-
 /// One partition.
 pub struct Store {
     primary: Primary,
@@ -273,115 +259,6 @@ impl Store {
         Command::new("HMGET")
             .arg(self.keys.head())
             .args(["e", "i", "f", "p"])
-    }
-
-    /// Appends batches in one call, each of another channel, over one session whose primary's
-    /// replication id is checked. `fresh` is the epoch of the log, should it begin with this. The
-    /// answer has an outcome for each portion of each batch, in order.
-    pub async fn append(
-        &self,
-        session: &Session,
-        batches: &[Batch],
-        attempt: Attempt,
-        fresh: Epoch,
-    ) -> Result<Answer, StoreError> {
-        let keys = self.append_keys(batches);
-        let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-        let arguments = self.append_arguments(session, batches, attempt, fresh);
-        let arguments: Vec<&[u8]> = arguments.iter().map(AsRef::as_ref).collect();
-        let reply = session.script(&scripts::APPEND, &keys, &arguments).await?;
-        let portions: usize = batches.iter().map(|batch| batch.portions.len()).sum();
-        match Answer::parse(&reply)? {
-            Answer::Settled(outcomes) if outcomes.len() != portions => {
-                Err(Undecodable::Damaged("a script's answer has another length").into())
-            }
-            answer => Ok(answer),
-        }
-    }
-
-    fn append_keys(&self, batches: &[Batch]) -> Vec<String> {
-        let mut keys = vec![
-            self.keys.head(),
-            self.keys.index(),
-            self.keys.channels(),
-            self.keys.names(),
-        ];
-        let streams = batches.iter().map(|batch| batch.channel.as_str());
-        keys.extend(streams.map(|channel| self.keys.stream(channel)));
-        let mut portions = batches.iter().flat_map(|batch| &batch.portions);
-        if portions
-            .clone()
-            .any(|portion| portion.idempotency.is_some())
-        {
-            keys.extend([self.keys.used_keys(), self.keys.outcomes()]);
-        }
-        if portions.any(|portion| portion.fence.is_some()) {
-            keys.push(self.keys.fences());
-        }
-        keys
-    }
-
-    /// In the order that `append.lua` names.
-    fn append_arguments<'a>(
-        &self,
-        session: &Session,
-        batches: &'a [Batch],
-        attempt: Attempt,
-        fresh: Epoch,
-    ) -> Vec<Argument<'a>> {
-        let options = &self.options;
-        let mut arguments: Vec<Argument> = [
-            fresh.get().to_string(),
-            session.replication_id().as_str().to_owned(),
-            options.time.argument(),
-            self.count.clone(),
-            options.max_channels.to_string(),
-            self.keys.news(),
-            millis(options.longest_age.saturating_mul(2)),
-            match attempt {
-                Attempt::First => String::new(),
-                Attempt::Again(since) => since.get().to_string(),
-            },
-            millis(options.idempotency_window),
-            options.max_idempotency_keys.to_string(),
-            batches.len().to_string(),
-        ]
-        .map(Argument::Text)
-        .into();
-        for batch in batches {
-            self.batch_arguments(batch, &mut arguments);
-        }
-        arguments
-    }
-
-    fn batch_arguments<'a>(&self, batch: &'a Batch, arguments: &mut Vec<Argument<'a>>) {
-        let channel = batch.channel.as_str();
-        let retention = self.retention(channel);
-        arguments.push(Argument::Bytes(channel.as_bytes()));
-        let head = [
-            self.keys.events(channel),
-            limit(retention.events),
-            millis(retention.age),
-            limit(retention.bytes),
-            u8::from(batch.ends).to_string(),
-            batch.portions.len().to_string(),
-        ];
-        arguments.extend(head.map(Argument::Text));
-        for portion in &batch.portions {
-            let (key, fence) = (portion.idempotency.as_ref(), portion.fence.as_ref());
-            let head = [
-                portion.events.len().to_string(),
-                format!("{:x}", portion.token),
-                // a key means nothing beyond its channel, whose name cannot contain a line end
-                key.map_or_else(String::new, |key| format!("{channel}\n{}", key.key)),
-                key.map_or_else(String::new, |key| hex(&key.fingerprint)),
-                fence.map_or_else(String::new, |fence| fence.name.to_string()),
-                fence.map_or_else(String::new, |fence| fence.token.to_string()),
-            ];
-            arguments.extend(head.map(Argument::Text));
-            let events = portion.events.iter();
-            arguments.extend(events.map(|event| Argument::Bytes(event)));
-        }
     }
 
     /// Has appends refused that carry an older token of this fence; the highest token. Harmless again.
@@ -564,15 +441,6 @@ fn parse_ended(epoch: Epoch, text: &str) -> Result<EndedEpoch, Undecodable> {
         at: at.parse().map_err(|_| strange())?,
         told: id(told)?,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes all that is written");
-            text
-        })
 }
 
 /// Answers of a pipeline, one by one.

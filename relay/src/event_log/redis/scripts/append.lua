@@ -12,15 +12,21 @@
 --      6 shard channel of the partition's news
 --      7 ms after which nobody needs what is kept of a channel, or empty
 --      8 last id known before the first attempt, empty if this is it
---      9 window of keys in ms   10 most keys   11 number of channels
---     12.. of each channel: its name, the shard channel of its events, most events or empty, greatest age
---          in ms or empty, most bytes or empty, "1" if it ends with the last event, number of publishes;
---          then of each publish: how many events, a token of its own, its key or empty, the key's
---          fingerprint, its fence or empty, the fence's token, and the events
--- Answer: {"settled", epoch, then of each publish {status, epoch, first id, last id}, or {"failed", epoch,
---      what Redis said, ""}}; or, when nothing was done, {status, epoch, a, b}
+--      9 window of keys in ms   10 most keys
+--     11 number of channels   12 number of keys   13 number of retentions
+--     14.. the channels' names; the keys; of each retention most events or empty, greatest age in ms or
+--          empty, most bytes or empty; then of each channel the shard channel of its events, which of the
+--          retentions it has, number of publishes, and of each publish how many events, and behind it "k"
+--          if it has a key, "f" if it has a fence, "e" if it ends the channel; a token of its own; which
+--          of the keys and its fingerprint, if it has one; the fence and its token, if it has one; and
+--          the events
+-- Answer: {"settled", epoch, then of each publish "ok FIRST LAST", "duplicate EPOCH FIRST LAST", "failed
+--      WHAT REDIS SAID" or one word}; or, when nothing was done, {status, epoch, a, b}
+--
+-- What costs here: commands; each text that is made, an argument as well; tables, in the answer most;
+-- tonumber, which parses twice what an addition parses once.
 local head = call('HMGET', KEYS[1], 'e', 'r', 'i', 'f', 'n')
-local epoch, last, forgotten = head[1], tonumber(head[3] or '0'), head[4] or '0'
+local epoch, last, forgotten = head[1], (head[3] or 0) + 0, head[4] or '0'
 if not epoch then
   epoch = ARGV[1]
   call('HSET', KEYS[1], 'v', '1', 'n', ARGV[4], 'e', epoch, 'r', ARGV[2], 'i', '0', 'f', '0')
@@ -30,32 +36,34 @@ elseif head[5] ~= ARGV[4] then
   return { 'partitions', epoch, head[5], '' }
 end
 
-local now, known, count = clock(ARGV[3]), ARGV[8], tonumber(ARGV[11])
+local now, known, count = clock(ARGV[3]), ARGV[8], ARGV[11] + 0
 local streams = 4 -- the keys before them
 local keys_by_time, outcomes_of_keys = KEYS[streams + count + 1], KEYS[streams + count + 2]
+local names = 13 -- the arguments before them
+local keys, number_of_keys = names + count, ARGV[12] + 0
+local at = keys + number_of_keys + 1
 
--- Where each channel's arguments begin, and the keys that are used.
-local begins, names, keys = {}, {}, {}
-local at = 12
-for index = 1, count do
-  begins[index], names[index] = at, ARGV[at]
-  at = at + 7
-  for _ = 1, ARGV[at - 1] do
-    if ARGV[at + 2] ~= '' then
-      keys[#keys + 1] = ARGV[at + 2]
-    end
-    at = at + 6 + ARGV[at]
-  end
+local retentions = {}
+for index = 1, ARGV[13] do
+  local age = tonumber(ARGV[at + 1])
+  retentions[index] = {
+    most = ARGV[at],
+    strict = #ARGV[at] < 3, -- below a hundred
+    age = age,
+    quarter = age and math.max(age / 4, 1),
+    bytes = tonumber(ARGV[at + 2]),
+  }
+  at = at + 3
 end
 
--- What became of them: {fingerprint, epoch, first, last}.
-local used, window = {}, tonumber(ARGV[9])
-if #keys > 0 then
-  for index, text in ipairs(call('HMGET', outcomes_of_keys, unpack(keys))) do
+-- What became of keys: {fingerprint, epoch, first, last}.
+local used, window = {}, ARGV[9] + 0
+if number_of_keys > 0 then
+  for index, text in ipairs(call('HMGET', outcomes_of_keys, unpack(ARGV, keys + 1, keys + number_of_keys))) do
     if text then
       local time, print, of, first, until_ = match(text, '^(%d+) (%x+) (%d+) (%d+) (%d+)$')
       if now - tonumber(time) <= window then
-        used[keys[index]] = { print, of, first, until_ }
+        used[ARGV[keys + index]] = { print, of, first, until_ }
       end
     end
   end
@@ -74,22 +82,51 @@ local function tried_before(stream)
   return tried, #since < 1000
 end
 
-local kept = call('HMGET', KEYS[3], unpack(names))
+local kept = call('HMGET', KEYS[3], unpack(ARGV, names + 1, names + count))
 local id = math.max((now - EPOCH) * 4096, last + 1)
 local answer, outcomes, times = { 'settled', epoch }, {}, {}
 -- by channel: ids for the index, what is to be kept, messages
 local scores, keeps, messages, new = {}, {}, {}, {}
 local lasting -- ms for what is kept of channels, when that is due
 
+-- The publish whose arguments begin there: how many events it has, whether it ends the channel, its key
+-- and the key's fingerprint, its fence and the fence's token, and where its events begin.
+local function publish_at(from)
+  if ARGV[from] == '1' then -- most are so
+    return 1, false, nil, nil, nil, nil, from + 2
+  end
+  local events, keyed, fenced, ends = match(ARGV[from], '^(%d+)(k?)(f?)(e?)$')
+  local key, print, fence, fence_token
+  from = from + 2
+  if keyed ~= '' then
+    key, print, from = ARGV[keys + ARGV[from]], ARGV[from + 1], from + 2
+  end
+  if fenced ~= '' then
+    fence, fence_token, from = ARGV[from], ARGV[from + 1], from + 2
+  end
+  return tonumber(events), ends ~= '', key, print, fence, fence_token, from
+end
+
+-- Where the arguments of the next channel begin.
+local function after(at)
+  local from = at + 3
+  for _ = 1, ARGV[at + 2] do
+    local count, _, _, _, _, _, events = publish_at(from)
+    from = events + count
+  end
+  return from
+end
+
 -- Whether somebody else holds the fence since this publish's token was given.
-local function fenced(fence, token)
+local function is_fenced(fence, token)
   local highest = call('HGET', KEYS[#KEYS], fence)
   return highest and tonumber(token) < tonumber(highest)
 end
 
--- Appends the publishes of one channel, from this argument on.
-local function append(stream, at, kept)
-  local channel, most, limit = ARGV[at], ARGV[at + 2], tonumber(ARGV[at + 4])
+-- Appends the publishes of one channel, from this argument on; where the next one's begin.
+local function append(channel, stream, at, kept)
+  local retention = retentions[ARGV[at + 1] + 0]
+  local most, limit = retention.most, retention.bytes
   local reserved = string.byte(channel) == 64 -- @
   local before, bytes_text, rate, ended, refusal
   if kept then
@@ -111,43 +148,42 @@ local function append(stream, at, kept)
     tried, searched = tried_before(stream)
   end
 
-  local bytes, predecessor, message, more, events = tonumber(bytes_text), before, nil, nil, 0
+  local bytes, predecessor, message, more, events = bytes_text + 0, before, nil, nil, 0
   local bytes_before, ends = bytes, '0'
-  local publishes = tonumber(ARGV[at + 6])
-  local from = at + 7
-  for publish = 1, publishes do
-    local count, token, key, print = tonumber(ARGV[from]), ARGV[from + 1], ARGV[from + 2], ARGV[from + 3]
-    local before_it, attempt = key ~= '' and used[key], tried and tried[token]
-    local fence, outcome = ARGV[from + 4], nil
-    if fence ~= '' and fenced(fence, ARGV[from + 5]) then
-      outcome = { 'fenced', epoch, '', '' }
+  local from = at + 3
+  for _ = 1, ARGV[at + 2] do
+    local token = ARGV[from + 1]
+    local count, ends_it, key, print, fence, fence_token, texts = publish_at(from)
+    local before_it, attempt, outcome = key and used[key], tried and tried[token], nil
+    if fence and is_fenced(fence, fence_token) then
+      outcome = 'fenced'
     elseif before_it and before_it[1] ~= print then
-      outcome = { 'conflict', epoch, '', '' }
+      outcome = 'conflict'
     elseif before_it then
-      outcome = { 'duplicate', before_it[2], before_it[3], before_it[4] }
+      outcome = 'duplicate ' .. before_it[2] .. ' ' .. before_it[3] .. ' ' .. before_it[4]
     elseif attempt then
-      outcome = { 'ok', epoch, attempt[1], attempt[2] }
+      outcome = 'ok ' .. attempt[1] .. ' ' .. attempt[2]
     elseif tried and not searched then
-      outcome = { 'unknown', epoch, '', '' }
+      outcome = 'unknown'
     elseif refusal then
-      outcome = { refusal, epoch, '', '' }
+      outcome = refusal
     else
       local first
-      for index = from + 6, from + 5 + count do
+      for index = texts, texts + count - 1 do
         local text, own = ARGV[index], fmt(WHOLE, id)
         local entry = '1 ' .. bytes_text .. ' ' .. predecessor .. ' ' .. token .. ' ' .. text
         if most == '' then
           call('XADD', stream, sid(id), 'e', entry)
-        elseif #most < 3 then -- below a hundred
+        elseif retention.strict then
           call('XADD', stream, 'MAXLEN', '=', most, sid(id), 'e', entry)
         else
           call('XADD', stream, 'MAXLEN', '~', most, 'LIMIT', '200', sid(id), 'e', entry)
         end
-        if index > from + 6 or message then
+        if message then
           more = more or { message }
-          more[#more + 1] = #text .. ':' .. text
+          more[#more + 1] = fmt('%d:', #text) .. text
         else
-          message = '1 ' .. epoch .. ' ' .. own .. ' ' .. before .. ' ' .. #text .. ':' .. text
+          message = '1 ' .. epoch .. ' ' .. own .. ' ' .. before .. fmt(' %d:', #text) .. text
         end
         bytes = bytes + #text + 64
         bytes_text = fmt(WHOLE, bytes)
@@ -155,11 +191,11 @@ local function append(stream, at, kept)
         id = id + 1
       end
       events = events + count
-      if publish == publishes then
-        ends = ARGV[at + 5]
+      if ends_it then
+        ends = '1'
       end
-      outcome = { 'ok', epoch, first, predecessor }
-      if key ~= '' then
+      outcome = 'ok ' .. first .. ' ' .. predecessor
+      if key then
         used[key] = { print, epoch, first, predecessor }
         outcomes[#outcomes + 1] = key
         outcomes[#outcomes + 1] = fmt('%.0f %s %s %s %s', now, print, epoch, first, predecessor)
@@ -168,14 +204,14 @@ local function append(stream, at, kept)
       end
     end
     answer[#answer + 1] = outcome
-    from = from + 6 + count
+    from = texts + count
   end
   if events == 0 then
-    return
+    return from
   end
 
   -- a decaying average with a memory of ten seconds, as the embedded log has it
-  local passed = kept and floor(tonumber(before) / 4096)
+  local passed = kept and floor(before / 4096)
   if kept then
     rate = rate * math.exp(-math.max(0, now - EPOCH - passed) / 10000)
   elseif not reserved then
@@ -184,37 +220,39 @@ local function append(stream, at, kept)
   if limit and floor(bytes * 16 / limit) ~= floor(bytes_before * 16 / limit) then
     trim_bytes(stream, bytes, limit)
   end
-  local age, keep = tonumber(ARGV[at + 3]), tonumber(ARGV[7])
-  local quarter = age and math.max(age / 4, 1)
+  local age, quarter = retention.age, retention.quarter
   if age and (not kept or floor(id / 4096 / quarter) ~= floor(passed / quarter)) then
     trim_age(stream, now, age)
     -- a net below the trimming; a minute more, since the server's clock is not the log's
     call('PEXPIRE', stream, fmt('%.0f', age * 1.5 + 60000))
-    lasting = lasting or keep
+    lasting = lasting or tonumber(ARGV[7])
   end
   local own = #scores
   scores[own + 1], scores[own + 2] = predecessor, channel
-  keeps[own + 1], keeps[own + 2] = channel, predecessor .. ' ' .. bytes_text .. ' ' .. fmt('%d', rate + events * 100) .. ' ' .. ends
-  messages[own + 1], messages[own + 2] = ARGV[at + 1], more and table.concat(more) or message
+  keeps[own + 1], keeps[own + 2] = channel, predecessor .. ' ' .. bytes_text .. fmt(' %d ', rate + events * 100) .. ends
+  messages[own + 1], messages[own + 2] = ARGV[at], more and table.concat(more) or message
   if not kept and not reserved then
     new[own + 1] = fmt('1 channel %s %s ', epoch, match(message, '^1 %d+ (%d+)')) .. channel .. '\n'
   end
+  return from
 end
 
 local first = id
 for index = 1, count do
   local settled, stored = #answer, #outcomes
-  local done, why = pcall(append, KEYS[streams + index], begins[index], kept[index])
+  local done, next_ = pcall(append, ARGV[names + index], KEYS[streams + index], at, kept[index])
   if not done then
     -- what it wrote is in its stream alone, and is not told; what became of it nobody knows
-    why = type(why) == 'table' and why.err or tostring(why)
-    for place = settled + 1, settled + ARGV[begins[index] + 6] do
-      answer[place] = { 'failed', epoch, why, '' }
+    local why = type(next_) == 'table' and next_.err or tostring(next_)
+    for place = settled + 1, settled + ARGV[at + 2] do
+      answer[place] = 'failed ' .. why
     end
     for place = #outcomes, stored + 1, -1 do
       outcomes[place], times[place] = nil, nil
     end
+    next_ = after(at)
   end
+  at = next_
 end
 if id == first then
   return answer
