@@ -5,7 +5,7 @@ pub mod difference;
 mod storage;
 mod trouble;
 
-pub use trouble::{Part, Trouble, classify, namespace_goes};
+pub use trouble::{Part, Trouble, classify, may_not_read, namespace_goes};
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,6 +13,8 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 
+use self::storage::Growth;
+use self::trouble::title;
 use crate::names::{APPLIED, Names, OPERATOR};
 
 /// What was done.
@@ -24,6 +26,8 @@ pub struct Applied {
     pub removed: usize,
     /// Objects of which somebody else had changed what is ours, and who.
     pub healed: Vec<Healed>,
+    /// What of what runs the relay is as it must be, in the order in which it is written.
+    pub as_asked: Vec<String>,
     /// What could not be done; with [`Part::Namespace`] among it, nothing else was tried.
     pub troubles: Vec<Trouble>,
     /// The Deployment as it is now.
@@ -234,41 +238,49 @@ async fn one(
             looked.as_ref()
         }
     };
+    let mut object = object.clone();
     if let Some(there) = there {
         if !belongs(there, owner.uid) {
-            return Err(Trouble::taken(object, there));
+            return Err(Trouble::taken(&object, there));
         }
-        if changed_since(owner, object, there) {
+        if changed_since(owner, &object, there) {
             // somebody has changed a token or a password: what was made from the former one must not
             // put it back. The change itself wakes the next look
             return Ok(());
         }
-        if kind(object) == "StatefulSet" && storage::grows(client, object, there).await? {
-            applied.written += 1;
-            return Ok(());
+        if kind(&object) == "StatefulSet" {
+            match storage::grow(client, &object, there).await? {
+                Growth::None => {}
+                Growth::Anew => {
+                    applied.written += 1;
+                    return Ok(());
+                }
+                Growth::Refused { stays, trouble } => {
+                    applied.troubles.push(trouble);
+                    object = *stays;
+                }
+            }
         }
-        if unchanged(object, there) {
-            keep(applied, object, there);
+        if unchanged(&object, there) {
+            keep(applied, &object, there);
             return Ok(());
         }
     }
-    let mut object = object.clone();
     if kind(&object) == "Secret" {
         // also between this look and the write
         object.metadata.resource_version = there.and_then(ResourceExt::resource_version);
     }
-    let object = &object;
-    let (written, by) = write(&api, object)
+    let (written, by) = write(&api, &object)
         .await
-        .map_err(|e| classify(object, &e))?;
+        .map_err(|e| classify(&object, &e))?;
     applied.written += 1;
     if !by.is_empty() {
         applied.healed.push(Healed {
-            object: format!("{} {name}", kind(object)),
+            object: format!("{} {name}", kind(&object)),
             by,
         });
     }
-    keep(applied, object, &written);
+    keep(applied, &object, &written);
     Ok(())
 }
 
@@ -279,6 +291,9 @@ fn changed_since(owner: &Owner<'_>, object: &DynamicObject, there: &DynamicObjec
 }
 
 fn keep(applied: &mut Applied, object: &DynamicObject, there: &DynamicObject) {
+    if Part::of(object) == Part::Relay {
+        applied.as_asked.push(title(object));
+    }
     if kind(object) == "Deployment" {
         applied.deployment = Some(there.clone());
     }

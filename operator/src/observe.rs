@@ -6,6 +6,7 @@
 mod ask;
 mod costs;
 mod findings;
+mod not_made;
 mod pods;
 mod reading;
 
@@ -27,12 +28,14 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use crate::apply::may_not_read;
 use crate::controller::{Watched, tell, tell_scaled};
 use crate::crd::SseRelay;
 use crate::document::Unread;
-use crate::names::{OPERATOR, PAUSED};
+use crate::names::{Names, OPERATOR, PAUSED};
 use crate::scaling::{Aim, Busy, Fleet, Past, verdict};
-use crate::status::{Heard, Observed, Scaled, observed, transitions};
+use crate::status::{Heard, Hindered, Observed, Scaled, blind, observed, transitions};
+use not_made::not_made;
 use pods::Own;
 
 /// Replicas are asked about this often.
@@ -53,6 +56,15 @@ pub struct Observer {
     namespace: Option<String>,
     /// What is remembered of each relay that there is.
     known: HashMap<ObjectRef<SseRelay>, Known>,
+}
+
+/// Whether the status had to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It had.
+    Something,
+    /// It says it already.
+    Nothing,
 }
 
 /// What is remembered of a relay.
@@ -91,19 +103,26 @@ impl Observer {
     }
 
     async fn look(&mut self, store: &Store<Watched>) {
-        let pods = match list(&self.client, self.namespace.as_deref()).await {
-            Ok(pods) => pods,
-            Err(error) => {
-                tracing::warn!(event = "observe.failed", %error, "pods cannot be listed");
-                return;
-            }
-        };
+        let pods = list(&self.client, self.namespace.as_deref()).await;
         let relays: Vec<_> = store.state();
         let relays: Vec<&SseRelay> = relays
             .iter()
             .filter_map(|relay| relay.0.as_ref().ok())
             .filter(|relay| observable(relay))
             .collect();
+        let pods = match pods {
+            Ok(pods) => pods,
+            Err(error) => {
+                tracing::warn!(event = "observe.failed", %error, "pods cannot be listed");
+                if let Some((reason, message)) = may_not_read(&error) {
+                    let now = Time(Timestamp::now());
+                    for relay in relays {
+                        self.tell(relay, blind(relay, reason, &message, &now)).await;
+                    }
+                }
+                return;
+            }
+        };
         let mut before = std::mem::take(&mut self.known);
         let observer = &*self;
         let mut looks = Vec::new();
@@ -135,13 +154,39 @@ impl Observer {
             .written
             .is_none_or(|written| written.elapsed() >= DETAILS_EVERY);
         let now = Time(Timestamp::now());
-        let before = relay.status.clone().unwrap_or_default();
-        let mut new = observed(relay, &heard, of_relay.trouble().as_ref(), scaled, &now);
-        if !due {
-            new.keep_details(&before);
+        let hindered = self.hindered(relay, &of_relay).await;
+        let mut new = observed(relay, &heard, &hindered, scaled, &now);
+        let before = relay.status.as_ref();
+        if let (false, Some(before)) = (due, before) {
+            new.keep_details(before);
         }
+        let streams = before.and_then(|before| before.streams);
+        let counted = new.streams != streams || due;
+        if self.tell(relay, new).await == Told::Something && counted {
+            known.written = Some(Instant::now());
+        }
+        (ObjectRef::from_obj(relay), known)
+    }
+
+    /// Why pods of `relay` and of its own Redis cannot start.
+    async fn hindered(&self, relay: &SseRelay, pods: &Own<'_>) -> Hindered {
+        let redis = relay.spec.redis.as_ref();
+        let managed = redis.is_some_and(|redis| redis.managed.is_some());
+        Hindered {
+            replica: pods.trouble(),
+            redis: match (managed, pods.no_redis()) {
+                (false, _) => None,
+                (true, false) => pods.redis_trouble(),
+                (true, true) => not_made(&self.client, &Names::of(relay)).await,
+            },
+        }
+    }
+
+    /// Writes what `relay`'s status does not say yet, and tells what changed.
+    async fn tell(&self, relay: &SseRelay, new: Observed) -> Told {
+        let before = relay.status.clone().unwrap_or_default();
         if new.same_as(&before) {
-            return (ObjectRef::from_obj(relay), known);
+            return Told::Nothing;
         }
         match self.write(relay, &new).await {
             Ok(()) => {
@@ -158,10 +203,7 @@ impl Observer {
                 tracing::warn!(event = "observe.failed", %relay, %error, "the status cannot be written");
             }
         }
-        if new.streams != before.streams || due {
-            known.written = Some(Instant::now());
-        }
-        (ObjectRef::from_obj(relay), known)
+        Told::Something
     }
 
     async fn ask(&self, relay: &SseRelay, pod: String, address: IpAddr) -> Heard {

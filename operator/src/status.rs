@@ -9,8 +9,8 @@ mod scaling;
 
 pub use conditions::unproved;
 pub use conditions::{Finding, merge, transitions};
-pub use observed::{Heard, Observed, observed, without_observed};
-pub use rollout::{PodTrouble, Rollout, rollout, trouble};
+pub use observed::{Heard, Hindered, Observed, blind, observed, without_observed};
+pub use rollout::{Hindrance, PodTrouble, Rollout, rollout, trouble};
 pub use scaling::Scaled;
 
 use self::effective::{effective, url};
@@ -40,6 +40,8 @@ pub enum Went<'a> {
         foreign: &'a [String],
         /// What could not be done.
         troubles: &'a [Trouble],
+        /// What of what runs the relay is as it must be.
+        as_asked: &'a [String],
         /// Why no Gateway takes the route.
         route_refused: Option<&'a str>,
         /// How far the pods are.
@@ -117,14 +119,20 @@ fn findings(went: &Went<'_>) -> Vec<Finding> {
         Went::Done {
             valid,
             troubles,
+            as_asked,
             route_refused,
             rollout,
             rivals,
             waits,
             ..
         } => {
-            let mut findings = done(valid, troubles, rollout, rivals, *waits);
+            let own: Vec<&Trouble> = troubles.iter().filter(|t| t.part == Part::Relay).collect();
+            let mut findings = match own.is_empty() {
+                false => half_done(&own, as_asked),
+                true => done(valid, rollout, rivals, *waits),
+            };
             findings.extend(redis(valid));
+            volume(valid, troubles, &mut findings);
             findings.extend(route(valid, troubles, *route_refused));
             findings.extend(add_ons(valid, troubles));
             findings
@@ -132,33 +140,32 @@ fn findings(went: &Went<'_>) -> Vec<Finding> {
     }
 }
 
-fn done(
-    valid: &Valid,
-    troubles: &[Trouble],
-    rollout: &Rollout,
-    rivals: &[String],
-    waits: Waits,
-) -> Vec<Finding> {
-    let own: Vec<&Trouble> = troubles.iter().filter(|t| t.part == Part::Relay).collect();
-    if let Some(first) = own.first() {
-        let lines: Vec<&str> = own.iter().map(|trouble| trouble.message.as_str()).collect();
-        let message = format!(
-            "not everything could be written, and the pods were left as they are: {}",
-            lines.join("; ")
-        );
-        let stuck = if first.reason == Reason::Unavailable || first.reason == Reason::QuotaExceeded
-        {
-            (Holds::True, Holds::False)
-        } else {
-            (Holds::False, Holds::True)
-        };
-        return vec![
-            Finding::new(About::Ready, Holds::False, first.reason, &message),
-            Finding::new(About::Progressing, Holds::False, first.reason, &message),
-            Finding::new(About::Reconciling, stuck.0, first.reason, &message),
-            Finding::new(About::Stalled, stuck.1, first.reason, &message),
-        ];
+/// Of a relay that something stands against. What was written before it holds, and is named: running
+/// replicas take a changed configuration by themselves.
+fn half_done(troubles: &[&Trouble], as_asked: &[String]) -> Vec<Finding> {
+    let lines: Vec<&str> = troubles.iter().map(|t| t.message.as_str()).collect();
+    let mut message = format!("not everything could be written: {}", lines.join("; "));
+    message.push_str(". The Deployment was left as it is");
+    if !as_asked.is_empty() {
+        message.push_str("; as the resource says are already ");
+        message.push_str(&as_asked.join(", "));
     }
+    let reason = troubles
+        .first()
+        .map_or(Reason::Unavailable, |trouble| trouble.reason);
+    let (reconciling, stalled) = match reason {
+        Reason::Unavailable | Reason::QuotaExceeded => (Holds::True, Holds::False),
+        _ => (Holds::False, Holds::True),
+    };
+    vec![
+        Finding::new(About::Ready, Holds::False, reason, &message),
+        Finding::new(About::Progressing, Holds::False, reason, &message),
+        Finding::new(About::Reconciling, reconciling, reason, &message),
+        Finding::new(About::Stalled, stalled, reason, &message),
+    ]
+}
+
+fn done(valid: &Valid, rollout: &Rollout, rivals: &[String], waits: Waits) -> Vec<Finding> {
     let mut findings = rollout.findings(valid.replicas);
     if let (Some(ready), false) = (findings.first_mut(), rivals.is_empty())
         && ready.holds == Holds::True
@@ -191,6 +198,39 @@ fn redis(valid: &Valid) -> Option<Finding> {
         Reason::SingleServer,
         "there is one Redis: while it is replaced or its node is lost, streams stay open and publishing gets 503; for a Redis that fails over, make a relay with redis.external",
     ))
+}
+
+/// Whether the volume of a Redis that the operator runs is as large as the resource says. One that
+/// cannot grow keeps nothing else from being done; it takes somebody's help all the same.
+fn volume(valid: &Valid, troubles: &[Trouble], findings: &mut Vec<Finding>) {
+    if valid.redis.is_none() {
+        return;
+    }
+    let Some(trouble) = troubles.iter().find(|t| t.part == Part::Volume) else {
+        findings.push(Finding::new(
+            About::VolumeReady,
+            Holds::True,
+            Reason::AsAsked,
+            "the volume is asked for in the size that the resource says",
+        ));
+        return;
+    };
+    for finding in findings.iter_mut() {
+        if finding.about == About::Stalled && finding.holds == Holds::False {
+            *finding = Finding::new(
+                About::Stalled,
+                Holds::True,
+                trouble.reason,
+                &trouble.message,
+            );
+        }
+    }
+    findings.push(Finding::new(
+        About::VolumeReady,
+        Holds::False,
+        trouble.reason,
+        &trouble.message,
+    ));
 }
 
 /// Objects for monitoring and autoscaling, if the resource asks for any.

@@ -40,9 +40,10 @@
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+# what became of relays is told; why a StatefulSet makes no pod for Redis is read
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [list, create, patch]
 {{- if .Values.rbac.optional.gateway }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]

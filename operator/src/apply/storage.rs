@@ -6,26 +6,49 @@ use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::trouble::{Trouble, classify};
+use super::trouble::{Trouble, cannot_grow, classify};
 use super::{api, api_of};
 
-/// Lets the volume of the StatefulSet `there` be as large as `wanted` says. True if it is being made
-/// anew for that, so that it is nothing to write to: it comes back with one of the next looks.
-pub async fn grows(
+const SIZE: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
+
+/// What becomes of a StatefulSet whose volume is wanted in another size.
+pub enum Growth {
+    /// The volume has the size: there is nothing to do for it.
+    None,
+    /// The StatefulSet is being made anew, so that it is nothing to write to: it comes back with one of
+    /// the next looks.
+    Anew,
+    /// The volume stays as large as it is, and so must what the StatefulSet says of it.
+    Refused {
+        /// The StatefulSet with everything else that is wanted of it.
+        stays: Box<DynamicObject>,
+        /// Why.
+        trouble: Trouble,
+    },
+}
+
+/// Lets the volume of the StatefulSet `there` be as large as `wanted` says.
+pub async fn grow(
     client: &Client,
     wanted: &DynamicObject,
     there: &DynamicObject,
-) -> Result<bool, Trouble> {
+) -> Result<Growth, Trouble> {
     if there.metadata.deletion_timestamp.is_some() {
-        return Ok(true);
+        return Ok(Growth::Anew);
     }
     let (Some(size), Some(was)) = (size(wanted), size(there)) else {
-        return Ok(false);
+        return Ok(Growth::None);
     };
     if size == was {
-        return Ok(false);
+        return Ok(Growth::None);
     }
-    claim(client, wanted, size).await?;
+    if let Err(trouble) = claim(client, wanted, size).await {
+        let mut stays = Box::new(wanted.clone());
+        if let Some(of_volume) = stays.data.pointer_mut(SIZE) {
+            *of_volume = was.into();
+        }
+        return Ok(Growth::Refused { stays, trouble });
+    }
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
         preconditions: Some(Preconditions {
@@ -38,12 +61,11 @@ pub async fn grows(
         .delete(&there.name_any(), &params)
         .await;
     deleted.map_err(|error| classify(there, &error))?;
-    Ok(true)
+    Ok(Growth::Anew)
 }
 
 fn size(set: &DynamicObject) -> Option<&str> {
-    let size = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
-    set.data.pointer(size).and_then(Value::as_str)
+    set.data.pointer(SIZE).and_then(Value::as_str)
 }
 
 async fn claim(client: &Client, wanted: &DynamicObject, size: &str) -> Result<(), Trouble> {
@@ -62,7 +84,7 @@ async fn claim(client: &Client, wanted: &DynamicObject, size: &str) -> Result<()
         Err(error) => {
             let mut claim = DynamicObject::new(&name, &kube::core::ApiResource::from_gvk(&kind));
             claim.metadata.namespace = wanted.namespace();
-            Err(classify(&claim, &error))
+            Err(cannot_grow(&claim, size, &error))
         }
         Ok(_) => Ok(()),
     }

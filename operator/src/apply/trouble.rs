@@ -25,15 +25,22 @@ pub enum Part {
     Route,
     /// Monitoring and autoscaling.
     AddOn,
+    /// The size of the volume that the log of its own Redis is on.
+    Volume,
     /// Everything: the namespace is being deleted, and the relay with it.
     Namespace,
 }
 
 impl Part {
-    fn of(object: &DynamicObject) -> Self {
+    pub(super) fn of(object: &DynamicObject) -> Self {
         let types = object.types.clone().unwrap_or_default();
         let group = types.api_version.split('/').next().unwrap_or_default();
         match group {
+            "v1" if types.kind == "PersistentVolumeClaim" => Self::Volume,
+            // no relay's name ends so, so it is the dashboard
+            "v1" if types.kind == "ConfigMap" && object.name_any().ends_with("-dashboard") => {
+                Self::AddOn
+            }
             "monitoring.coreos.com" | "keda.sh" | "autoscaling" => Self::AddOn,
             "v1" | "apps" | "policy" => Self::Relay,
             "networking.k8s.io" if types.kind == "NetworkPolicy" => Self::Relay,
@@ -69,7 +76,7 @@ impl Trouble {
     }
 }
 
-fn title(object: &DynamicObject) -> String {
+pub(super) fn title(object: &DynamicObject) -> String {
     let kind = object.types.as_ref().map_or("object", |types| &types.kind);
     format!("{kind} `{}`", object.name_any())
 }
@@ -96,6 +103,44 @@ pub fn classify(object: &DynamicObject, error: &kube::Error) -> Trouble {
         ),
     };
     Trouble::of(object, reason, message)
+}
+
+/// What it means that the API server refuses to let the volume of `claim` grow.
+///
+/// Who lacks the right is told so by every authorizer in the same words ("cannot patch resource"). All
+/// other refusals are of the size: the class does not let volumes grow, or there is no volume yet.
+#[must_use]
+pub fn cannot_grow(claim: &DynamicObject, size: &str, error: &kube::Error) -> Trouble {
+    match error {
+        kube::Error::Api(status)
+            if matches!(status.code, 403 | 422)
+                && !status.message.contains("cannot patch resource")
+                && !status.message.contains("exceeded quota")
+                && !namespace_goes(error) =>
+        {
+            Trouble::of(
+                claim,
+                Reason::VolumeCannotGrow,
+                format!(
+                    "{}: its volume cannot grow to {size} ({}); Redis goes on with the size that it has. Let its StorageClass allow it (allowVolumeExpansion: true), or move the log to another SseRelay; a claim without a volume yet grows when it has one",
+                    title(claim),
+                    brief(&status.message)
+                ),
+            )
+        }
+        other => classify(claim, other),
+    }
+}
+
+/// What it means that something cannot be read: why, and what to do. `None` for what is no refusal.
+#[must_use]
+pub fn may_not_read(error: &kube::Error) -> Option<(Reason, String)> {
+    match error {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
+            Some(refused("what the relay needs cannot be read", status))
+        }
+        _ => None,
+    }
 }
 
 /// Whether `error` is the API server's answer to who makes something in a namespace that is being

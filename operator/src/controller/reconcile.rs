@@ -16,7 +16,7 @@ use serde_json::json;
 use super::relays::Watched;
 use super::told::{tell, tell_healed};
 use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after};
-use crate::apply::{Applied, Owner, Part, apply, foreign_kind, foreign_kinds};
+use crate::apply::{Applied, Owner, Part, apply, foreign_kind, foreign_kinds, may_not_read};
 use crate::crd::{Pinned, SseRelay, SseRelayStatus};
 use crate::desired::desired;
 use crate::metrics::Outcome;
@@ -27,7 +27,7 @@ use crate::status::{
     Rollout, Waits, Went, not_accepted, rollout, status, transitions, without_observed,
 };
 use crate::upgrade::{Upgrade, pinned, upgrade};
-use crate::validate::{Valid, validate};
+use crate::validate::{Fault, Valid, validate};
 
 /// Why a look at a relay came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +38,8 @@ pub enum Error {
     /// The stored resource is not what its definition says: they are of different versions.
     #[error("the resource cannot be read: {0}")]
     Unreadable(String),
-    /// Something could not be written; the status says what.
-    #[error("not everything could be written: {0}")]
+    /// Something could not be read or written; the status says what.
+    #[error("not everything could be done: {0}")]
     Incomplete(String),
 }
 
@@ -85,8 +85,15 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         report(relay, context, &Went::Paused).await?;
         return Ok((Outcome::paused, Action::await_change()));
     }
-    let (pinned, waits) = version(relay, context, &key).await?;
-    let resolved = resolve(&context.client, relay, pinned.clone()).await?;
+    let read = async {
+        let (pinned, waits) = version(relay, context, &key).await?;
+        let resolved = resolve(&context.client, relay, pinned.clone()).await?;
+        Ok((pinned, waits, resolved))
+    };
+    let (pinned, waits, resolved) = match read.await {
+        Ok(read) => read,
+        Err(error) => return Err(not_read(relay, context, error).await),
+    };
     let valid = match validate(relay, &resolved) {
         Ok(valid) => valid,
         Err(faults) => {
@@ -125,6 +132,18 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     let (outcome, action) = finish(relay, context, &key, done).await?;
     let changing = valid.redis.is_some() && resolved.generated.redis.passwords.changing();
     Ok((outcome, if changing { after(SETTLED) } else { action }))
+}
+
+/// What the operator needs of `relay` could not be read. Where it may not, the status says so.
+async fn not_read(relay: &SseRelay, context: &Context, error: kube::Error) -> Error {
+    let Some((reason, message)) = may_not_read(&error) else {
+        return error.into();
+    };
+    let fault = Fault { reason, message };
+    match report(relay, context, &Went::Faults(std::slice::from_ref(&fault))).await {
+        Ok(()) => Error::Incomplete(fault.message),
+        Err(error) => error,
+    }
 }
 
 fn owned_by<'a>(
@@ -175,12 +194,13 @@ async fn finish(
     tell_healed(&context.recorder, relay, &applied.healed).await;
     let changes = applied.written + applied.removed;
     context.shown.metrics.wrote(changes, applied.healed.len());
-    let rollout = observe(context, valid, &applied).await?;
+    let rollout = observe(context, valid, &applied).await;
     let went = Went::Done {
         valid,
         pinned,
         foreign,
         troubles: &applied.troubles,
+        as_asked: &applied.as_asked,
         route_refused: refused.as_deref(),
         rollout: &rollout,
         rivals: &rivals,
@@ -217,7 +237,7 @@ async fn version(
     relay: &SseRelay,
     context: &Context,
     key: &ObjectRef<SseRelay>,
-) -> Result<(Pinned, Waits), Error> {
+) -> Result<(Pinned, Waits), kube::Error> {
     let known = relay
         .status
         .as_ref()
@@ -238,7 +258,7 @@ async fn version(
 }
 
 /// The image of the relay's Deployment, if it has one.
-async fn deployed(relay: &SseRelay, context: &Context) -> Result<Option<String>, Error> {
+async fn deployed(relay: &SseRelay, context: &Context) -> Result<Option<String>, kube::Error> {
     let namespace = relay.namespace().unwrap_or_default();
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
     let deployment = api.get_opt(&relay.name_any()).await?;
@@ -255,21 +275,30 @@ fn rivals(context: &Context, key: &ObjectRef<SseRelay>, applied: &Applied) -> Ve
     rivals.of(key, now)
 }
 
-/// How far the pods are; they are asked for only where some are missing.
-async fn observe(context: &Context, valid: &Valid, applied: &Applied) -> Result<Rollout, Error> {
+/// How far the pods are; they are asked for only until all are as they must be. What stands against
+/// looking at them is told, and nothing else waits for it.
+async fn observe(context: &Context, valid: &Valid, applied: &Applied) -> Rollout {
     let deployment = applied.deployment.clone();
     let deployment: Option<Deployment> =
         deployment.and_then(|deployment| deployment.try_parse().ok());
     let first = rollout(deployment.as_ref(), &[]);
-    if first.available >= valid.replicas {
-        return Ok(first);
+    if first.complete(valid.replicas) {
+        return first;
     }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), &valid.names.namespace);
     let mine = ListParams::default()
         .labels(&valid.names.selector_text())
         .limit(PODS);
-    let pods = pods.list(&mine).await?;
-    Ok(rollout(deployment.as_ref(), &pods.items))
+    match pods.list(&mine).await {
+        Ok(pods) => rollout(deployment.as_ref(), &pods.items),
+        Err(error) => {
+            tracing::warn!(event = "reconcile.pods", %error, "pods cannot be listed");
+            Rollout {
+                unseen: may_not_read(&error),
+                ..first
+            }
+        }
+    }
 }
 
 /// Writes the status if it says something new, and tells what changed.

@@ -20,11 +20,12 @@ pub struct Relays {
     stores: RwLock<Vec<Store<Watched>>>,
 }
 
-const CONDITIONS: [(ConditionType, &str); 10] = [
+const CONDITIONS: [(ConditionType, &str); 11] = [
     (ConditionType::Ready, "Ready"),
     (ConditionType::Progressing, "Progressing"),
     (ConditionType::RedisReady, "RedisReady"),
     (ConditionType::RedisHighlyAvailable, "RedisHighlyAvailable"),
+    (ConditionType::VolumeReady, "VolumeReady"),
     (ConditionType::AutoscalingReady, "AutoscalingReady"),
     (ConditionType::RouteReady, "RouteReady"),
     (ConditionType::StreamingVerified, "StreamingVerified"),

@@ -4,7 +4,7 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 use crate::apply::{Healed, namespace_goes};
-use crate::crd::{Condition, ConditionStatus, ConditionType, SseRelay};
+use crate::crd::{Condition, ConditionStatus, ConditionType, Reason, SseRelay};
 
 /// The API server takes at most 1 KiB.
 const LONGEST_NOTE: usize = 1_000;
@@ -13,7 +13,12 @@ const LONGEST_NOTE: usize = 1_000;
 pub async fn tell(recorder: &Recorder, relay: &SseRelay, conditions: &[&Condition]) {
     for condition in conditions {
         let good = match condition.r#type {
-            ConditionType::Progressing | ConditionType::RedisHighlyAvailable => true,
+            ConditionType::RedisHighlyAvailable => true,
+            // it is no fault that nothing is replaced, nor that something is
+            ConditionType::Progressing => matches!(
+                condition.reason,
+                Reason::AsAsked | Reason::RollingOut | Reason::WaitsForUpgrade | Reason::Paused
+            ),
             _ => condition.status == ConditionStatus::True,
         };
         publish(

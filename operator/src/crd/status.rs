@@ -133,6 +133,8 @@ pub enum ConditionType {
     AutoscalingReady,
     /// The relay's own Redis goes on when its node is lost.
     RedisHighlyAvailable,
+    /// The volume of the relay's own Redis has been asked for in the size that the resource says.
+    VolumeReady,
     /// The way in from outside is set up for streams.
     RouteReady,
     /// A stream through the address outside brought an event that was published inside.
@@ -235,6 +237,8 @@ pub enum Reason {
     Forbidden,
     /// A quota of the namespace is used up.
     QuotaExceeded,
+    /// The volume cannot have the size that the resource says.
+    VolumeCannotGrow,
     /// The API server refused an object.
     Rejected,
     /// The API server could not be reached or did not answer.

@@ -3,11 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use super::conditions::merge;
+use super::conditions::{Finding, merge};
 use super::redis::redis;
 use super::rollout::PodTrouble;
 use super::scaling::Scaled;
-use crate::crd::{Condition, ConditionType as About, SseRelay, SseRelayStatus};
+use crate::crd::{
+    Condition, ConditionStatus as Holds, ConditionType as About, Reason, SseRelay, SseRelayStatus,
+};
 use crate::observe::{Findings, Reading, Unclear};
 
 /// What one replica says.
@@ -86,18 +88,49 @@ pub fn without_observed(mut status: SseRelayStatus) -> SseRelayStatus {
     status
 }
 
-/// What `heard` means for `relay`. `trouble` is why one of its pods cannot start; `scaled`, what was
-/// decided of their number.
+/// Why pods cannot start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hindered {
+    /// A replica.
+    pub replica: Option<PodTrouble>,
+    /// The pod of a Redis of its own.
+    pub redis: Option<PodTrouble>,
+}
+
+/// What is known of the replicas of `relay` when the operator may not list pods: nothing, and why.
+#[must_use]
+pub fn blind(relay: &SseRelay, reason: Reason, message: &str, now: &Time) -> Observed {
+    let before = relay.status.clone().unwrap_or_default();
+    let about = [
+        relay.spec.redis.as_ref().map(|_| About::RedisReady),
+        by_streams(relay).then_some(About::AutoscalingReady),
+    ];
+    let unknown = |about| Finding::new(about, Holds::Unknown, reason, message);
+    let findings = about.into_iter().flatten().map(unknown).collect();
+    Observed {
+        desired_replicas: before.desired_replicas,
+        streams: None,
+        conditions: merge(&before.conditions, findings, relay.metadata.generation, now),
+    }
+}
+
+fn by_streams(relay: &SseRelay) -> bool {
+    let autoscaling = relay.spec.autoscaling.as_ref();
+    autoscaling.is_some_and(|asked| asked.streams.is_some())
+}
+
+/// What `heard` means for `relay`. `hindered` says why pods cannot start; `scaled`, what was decided of
+/// their number.
 #[must_use]
 pub fn observed(
     relay: &SseRelay,
     heard: &[Heard],
-    trouble: Option<&PodTrouble>,
+    hindered: &Hindered,
     scaled: Option<Scaled>,
     now: &Time,
 ) -> Observed {
     let before = relay.status.clone().unwrap_or_default();
-    let mut findings: Vec<_> = redis(relay, heard, trouble).into_iter().collect();
+    let mut findings: Vec<_> = redis(relay, heard, hindered).into_iter().collect();
     let desired_replicas = scaled.as_ref().and_then(|scaled| scaled.replicas);
     findings.extend(scaled.map(|scaled| scaled.finding));
     Observed {
@@ -191,7 +224,13 @@ pub(super) mod tests {
         let mut relay = relay();
         let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
         let scaled = Some(Scaled::stopped());
-        let new = observed(&relay, &[said(3, 0.0)], None, scaled.clone(), &now);
+        let new = observed(
+            &relay,
+            &[said(3, 0.0)],
+            &Hindered::default(),
+            scaled.clone(),
+            &now,
+        );
         let mut status = SseRelayStatus {
             streams: new.streams,
             conditions: new.conditions.clone(),
@@ -205,13 +244,16 @@ pub(super) mod tests {
         status.desired_replicas = Some(3);
         assert!(!new.same_as(&status));
         relay.status = Some(status);
-        assert_eq!(observed(&relay, &[said(3, 0.0)], None, scaled, &now), new);
+        assert_eq!(
+            observed(&relay, &[said(3, 0.0)], &Hindered::default(), scaled, &now),
+            new
+        );
     }
 
     #[test]
     fn other_words_for_the_same_thing_can_wait() {
         let now = Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH);
-        let look = |lag| observed(&relay(), &[said(3, lag)], None, None, &now);
+        let look = |lag| observed(&relay(), &[said(3, lag)], &Hindered::default(), None, &now);
         let before = look(60.0);
         let status = SseRelayStatus {
             streams: Some(7),

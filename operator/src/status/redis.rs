@@ -1,8 +1,8 @@
 //! What replicas say of Redis: how they hear of it, and what they find there.
 
 use super::conditions::Finding;
-use super::observed::Heard;
-use super::rollout::PodTrouble;
+use super::observed::{Heard, Hindered};
+use super::rollout::{Hindrance, PodTrouble};
 use crate::crd::{ConditionStatus as Holds, ConditionType as About, Reason, SseRelay};
 use crate::observe::{Found, Reading, Severity, Unclear};
 
@@ -11,12 +11,8 @@ const TOO_LATE: f64 = 5.0;
 /// Findings that are told in one message.
 const TOLD: usize = 4;
 
-/// What `heard` means for `relay`, if it has a Redis. `trouble` is why one of its pods cannot start.
-pub(super) fn redis(
-    relay: &SseRelay,
-    heard: &[Heard],
-    trouble: Option<&PodTrouble>,
-) -> Option<Finding> {
+/// What `heard` means for `relay`, if it has a Redis. `hindered` says why pods cannot start.
+pub(super) fn redis(relay: &SseRelay, heard: &[Heard], hindered: &Hindered) -> Option<Finding> {
     relay.spec.redis.as_ref()?;
     let finding = |holds, reason, message: &str| {
         Some(Finding::new(About::RedisReady, holds, reason, message))
@@ -27,6 +23,13 @@ pub(super) fn redis(
             Reason::Stopped,
             "no replica is there to ask",
         );
+    }
+    let own = hindered.redis.as_ref().map(own);
+    let well = well(heard);
+    if let (Some((reason, message)), false) = (&own, well) {
+        let message =
+            format!("{message}. Until then streams stay open and wait, and publishing gets 503");
+        return finding(Holds::False, *reason, &message);
     }
     if let Some((reason, message)) = found(heard, Severity::Error) {
         let message =
@@ -50,7 +53,11 @@ pub(super) fn redis(
     if let Some((pod, why)) = silent {
         return finding(Holds::Unknown, Reason::NotReachable, &unreachable(pod, why));
     }
-    match (heard.len(), trouble) {
+    if let Some((_, message)) = own {
+        // it serves: what cannot start is beside it, or what is to replace it
+        return finding(Holds::True, Reason::RedisAtRisk, &message);
+    }
+    match (heard.len(), &hindered.replica) {
         (0, Some(PodTrouble { pod, message, .. })) => finding(
             Holds::Unknown,
             Reason::NoReplicaReady,
@@ -70,6 +77,44 @@ pub(super) fn redis(
             ),
         },
     }
+}
+
+/// Whether replicas say that Redis serves them, and none says that it does not.
+fn well(heard: &[Heard]) -> bool {
+    let hears = |heard: &Heard| match &heard.said {
+        Ok((reading, _)) => reading.lag <= TOO_LATE,
+        Err(_) => false,
+    };
+    !heard.is_empty() && heard.iter().all(hears) && found(heard, Severity::Error).is_none()
+}
+
+/// Why the pod of the relay's own Redis is not there or does not start, and what to do.
+fn own(trouble: &PodTrouble) -> (Reason, String) {
+    let PodTrouble {
+        pod,
+        reason,
+        message,
+    } = trouble;
+    if message.contains("exceeded quota") {
+        let message = format!(
+            "pod {pod} of Redis cannot be made: {message}; raise the quota of the namespace, or ask for less by spec.redis.managed"
+        );
+        return (Reason::QuotaExceeded, message);
+    }
+    let remedy = match Hindrance::of(reason) {
+        Hindrance::Image => "; check spec.redis.managed.image, spec.image and the pull secrets",
+        Hindrance::NeverPulled => {
+            "; put the images on the node, or set spec.image.pullPolicy to IfNotPresent"
+        }
+        Hindrance::Ends => "; its log says more",
+        Hindrance::NoRoom if message.contains("PersistentVolumeClaim") => {
+            "; its volume is not there: check spec.redis.managed.storage.className, and whether what makes volumes runs"
+        }
+        Hindrance::NoRoom => "; make room, or ask for less by spec.redis.managed.memory",
+        Hindrance::Other => "",
+    };
+    let message = format!("pod {pod} of Redis: {reason}: {message}{remedy}");
+    (Reason::PodCannotStart, message)
 }
 
 /// Why a replica that cannot be asked is not, and what to do.
@@ -125,7 +170,7 @@ mod tests {
     use super::*;
 
     fn verdict(heard: &[Heard]) -> (Holds, Reason) {
-        let finding = redis(&relay(), heard, None).unwrap();
+        let finding = redis(&relay(), heard, &Hindered::default()).unwrap();
         (finding.holds, finding.reason)
     }
 
@@ -143,12 +188,16 @@ mod tests {
         );
         assert_eq!(verdict(&[]), (Holds::Unknown, Reason::NoReplicaReady));
         assert_eq!(
-            redis(&SseRelay::new("live", Default::default()), &[], None),
+            redis(
+                &SseRelay::new("live", Default::default()),
+                &[],
+                &Hindered::default()
+            ),
             None
         );
         let stopped = json!({ "replicas": 0, "redis": { "external": { "standalone": { "host": "redis" } } } });
         let stopped = SseRelay::new("live", serde_json::from_value(stopped).unwrap());
-        let finding = redis(&stopped, &[], None).unwrap();
+        let finding = redis(&stopped, &[], &Hindered::default()).unwrap();
         assert_eq!(finding.reason, Reason::Stopped);
     }
 
@@ -169,7 +218,7 @@ mod tests {
             (Severity::Error, "disk", "mend the disk"),
         ]);
         let heard = [said(1, 60.0), risk, full.clone(), full, silent()];
-        let finding = redis(&relay(), &heard, None).unwrap();
+        let finding = redis(&relay(), &heard, &Hindered::default()).unwrap();
         assert_eq!(
             (finding.holds, finding.reason),
             (Holds::False, Reason::RedisOutOfMemory)
@@ -192,10 +241,54 @@ mod tests {
             reason: "CrashLoopBackOff".into(),
             message: "NOAUTH".into(),
         };
-        let finding = redis(&relay(), &[], Some(&trouble)).unwrap();
+        let hindered = Hindered {
+            replica: Some(trouble),
+            redis: None,
+        };
+        let finding = redis(&relay(), &[], &hindered).unwrap();
         assert!(
             finding.message.ends_with("pod live-1: NOAUTH"),
             "{finding:?}"
         );
+    }
+
+    #[test]
+    fn a_redis_of_its_own_whose_pod_does_not_start_is_told_with_what_to_do() {
+        let says = |heard: &[Heard], reason: &str, message: &str| {
+            let hindered = Hindered {
+                replica: None,
+                redis: Some(PodTrouble {
+                    pod: "live-redis-0".into(),
+                    reason: reason.into(),
+                    message: message.into(),
+                }),
+            };
+            redis(&relay(), heard, &hindered).unwrap()
+        };
+        let cases = [
+            ("ImagePullBackOff", "no such image", "managed.image"),
+            ("ErrImageNeverPull", "", "IfNotPresent"),
+            ("CrashLoopBackOff", "bad file", "log says more"),
+            ("Unschedulable", "Insufficient memory", "managed.memory"),
+            (
+                "Unschedulable",
+                "pod has unbound immediate PersistentVolumeClaims",
+                "storage.className",
+            ),
+        ];
+        for (reason, message, remedy) in cases {
+            for heard in [&[][..], &[silent()], &[said(1, 60.0)]] {
+                let finding = says(heard, reason, message);
+                let held = (finding.holds, finding.reason);
+                assert_eq!(held, (Holds::False, Reason::PodCannotStart), "{reason}");
+                assert!(finding.message.contains(remedy), "{finding:?}");
+                assert!(finding.message.contains("gets 503"), "{finding:?}");
+            }
+        }
+        let quota = says(&[], "FailedCreate", "forbidden: exceeded quota: tiny");
+        assert_eq!(quota.reason, Reason::QuotaExceeded);
+        let serves = says(&[said(1, 0.1)], "ImagePullBackOff", "no such image");
+        let held = (serves.holds, serves.reason);
+        assert_eq!(held, (Holds::True, Reason::RedisAtRisk));
     }
 }

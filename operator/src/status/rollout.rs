@@ -26,6 +26,8 @@ pub struct Rollout {
     pub late: bool,
     /// A pod that cannot start.
     pub pod: Option<PodTrouble>,
+    /// Why pods could not be looked at, and what to do.
+    pub unseen: Option<(Reason, String)>,
 }
 
 /// Why a pod cannot start.
@@ -37,6 +39,40 @@ pub struct PodTrouble {
     pub reason: String,
     /// What Kubernetes says about it.
     pub message: String,
+}
+
+/// What kind of thing keeps a pod from starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Its image cannot be had.
+    Image,
+    /// Its image is to be on the node, and is not.
+    NeverPulled,
+    /// It starts, and ends.
+    Ends,
+    /// No node takes it.
+    NoRoom,
+    /// Something else.
+    Other,
+}
+
+impl Hindrance {
+    /// What Kubernetes calls `reason`: the kubelet's names (`pkg/kubelet/images`), and the scheduler's.
+    #[must_use]
+    pub fn of(reason: &str) -> Self {
+        match reason {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => Self::Image,
+            "ErrImageNeverPull" => Self::NeverPulled,
+            "CrashLoopBackOff" => Self::Ends,
+            "Unschedulable" => Self::NoRoom,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What `deployment` and its pods say.
@@ -60,6 +96,7 @@ pub fn rollout(deployment: Option<&Deployment>, pods: &[Pod]) -> Rollout {
         late: progress.and_then(|progress| progress.reason.as_deref())
             == Some("ProgressDeadlineExceeded"),
         pod: pods.iter().find_map(trouble),
+        unseen: None,
     }
 }
 
@@ -125,15 +162,16 @@ impl Rollout {
         } else if self.late {
             (Holds::False, Reason::DeadlineExceeded, self.late_message())
         } else {
-            (
-                Holds::True,
-                Reason::RollingOut,
-                format!(
-                    "{} of {wanted} replicas are up to date, {} take streams",
-                    self.updated.min(wanted),
-                    self.ready
-                ),
-            )
+            let far = format!(
+                "{} of {wanted} replicas are up to date, {} take streams",
+                self.updated.min(wanted),
+                self.ready
+            );
+            match self.cause() {
+                // also while those before it go on serving
+                Some((reason, text)) => (Holds::True, reason, format!("{far}; {text}")),
+                None => (Holds::True, Reason::RollingOut, far),
+            }
         };
         findings.push(Finding::new(About::Progressing, progressing, why, &text));
         findings.push(Finding::new(About::Reconciling, progressing, why, &text));
@@ -167,14 +205,18 @@ impl Rollout {
             pod,
             reason,
             message,
-        } = self.pod.as_ref()?;
-        let remedy = match reason.as_str() {
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" => {
-                "; check spec.image, spec.version and the pull secrets"
+        } = match (&self.pod, &self.unseen) {
+            (Some(pod), _) => pod,
+            (None, unseen) => return unseen.clone(),
+        };
+        let remedy = match Hindrance::of(reason) {
+            Hindrance::Image => "; check spec.image, spec.version and the pull secrets",
+            Hindrance::NeverPulled => {
+                "; put the image on the node, or set spec.image.pullPolicy to IfNotPresent"
             }
-            "CrashLoopBackOff" => "; its log says more",
-            "Unschedulable" => "; make room, or ask for less by spec.maxStreams",
-            _ => "",
+            Hindrance::Ends => "; its log says more",
+            Hindrance::NoRoom => "; make room, or ask for less by spec.maxStreams",
+            Hindrance::Other => "",
         };
         Some((
             Reason::PodCannotStart,

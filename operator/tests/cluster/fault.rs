@@ -3,14 +3,17 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Service};
 use k8s_openapi::api::networking::v1::IngressClass;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use sse_relay_operator::controller::Scope;
 use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
 
+use super::helm::RELEASE;
 use super::operator::{Operator, Served};
+use super::roles::allow;
 use super::server::{Server, User};
 use super::{shared, until};
 
@@ -331,6 +334,193 @@ async fn an_image_that_cannot_be_pulled_is_told_with_what_to_check() {
         .await;
     assert!(said.message.contains("check spec.image"), "{said:?}");
     assert!(live.told("PodCannotStart").await.contains("pull secrets"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_leaves_no_room_for_redis_is_told_in_the_words_of_its_stateful_set() {
+    let server = Server::start().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("quota-of-redis").await;
+    let _controllers = server.controllers("statefulset-controller");
+    let spec = json!({ "redis": { "managed": {} } });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    quota(&live, "persistentvolumeclaims", "0").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    live.explains(
+        About::RedisReady,
+        Holds::False,
+        Reason::QuotaExceeded,
+        "exceeded quota: tiny",
+    )
+    .await;
+    live.explains(
+        About::RedisReady,
+        Holds::False,
+        Reason::QuotaExceeded,
+        "raise the quota of the namespace",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_pulled_is_told_while_the_pods_before_go_on_serving() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("image-of-rollout").await;
+    let live = Served::create(&client, &namespace, "live", json!({})).await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    live.all_pods_serve().await;
+    live.says(About::Ready, Holds::True, Reason::AsAsked).await;
+    live.patch(json!({ "spec": { "version": "9.9.9", "image": { "pullPolicy": "Never" } } }))
+        .await;
+    let deployment = until("the Deployment is changed", async || {
+        let deployment = live.deployment().await;
+        let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+        let image = pod.containers[0].image.clone()?;
+        image.ends_with(":9.9.9").then_some(deployment)
+    })
+    .await;
+    let nowhere = std::net::Ipv4Addr::new(127, 255, 255, 10);
+    live.pod("live-2", nowhere.into()).await;
+    live.pod_is(
+        "live-2",
+        json!({ "phase": "Pending", "conditions": [{ "type": "Ready", "status": "False" }], "containerStatuses": [{
+        "name": "relay", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+        "state": { "waiting": { "reason": "ErrImageNeverPull", "message": "not present" } } }] }),
+    )
+    .await;
+    // as its controller says it of a pod before, which serves, and the new one
+    let status = json!({ "status": { "observedGeneration": deployment.metadata.generation,
+        "replicas": 2, "readyReplicas": 1, "availableReplicas": 1, "updatedReplicas": 1 } });
+    live.api::<Deployment>()
+        .patch_status("live", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .unwrap();
+    live.explains(
+        About::Progressing,
+        Holds::True,
+        Reason::PodCannotStart,
+        "pod live-2: ErrImageNeverPull: not present; put the image on the node",
+    )
+    .await;
+    live.says(About::Ready, Holds::True, Reason::AsAsked).await;
+}
+
+/// Lets the operator do what its chart allows, but not this; returns how to let it do that, too.
+async fn all_but(server: &Server, resource: &str, verb: &str) -> impl AsyncFnOnce() {
+    allow(server).await;
+    let roles: Api<ClusterRole> = Api::all(server.client(User::Admin));
+    let complete = roles.get(RELEASE).await.unwrap().rules;
+    let mut less = complete.clone();
+    let of_resource = |rule: &&mut PolicyRule| {
+        let resources = rule.resources.as_ref();
+        resources.is_some_and(|all| all.iter().any(|one| one == resource))
+    };
+    for rule in less.iter_mut().flatten().filter(of_resource) {
+        rule.verbs.retain(|held| held != verb);
+    }
+    assert_ne!(less, complete);
+    set(&roles, less).await;
+    async move || set(&roles, complete).await
+}
+
+async fn set(roles: &Api<ClusterRole>, rules: Option<Vec<PolicyRule>>) {
+    let rules = Patch::Merge(json!({ "rules": rules }));
+    roles
+        .patch(RELEASE, &PatchParams::default(), &rules)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_secrets_says_so_and_goes_on_when_it_may() {
+    let server = Server::start().await;
+    let admin = server.client(User::Admin);
+    let namespace = server.namespace("unread").await;
+    let allow_all = all_but(&server, "secrets", "get").await;
+    let _operator = Operator::of(server.client(User::Limited), &namespace, "0.1.0");
+    let live = Served::create(&admin, &namespace, "live", json!({})).await;
+    for said in [
+        "cannot get resource \"secrets\"",
+        "install its chart's roles, or serve this namespace with it",
+    ] {
+        live.explains(About::Ready, Holds::False, Reason::Forbidden, said)
+            .await;
+    }
+    live.says(About::Stalled, Holds::True, Reason::Forbidden)
+        .await;
+    let there = live.api::<Deployment>().get_opt("live").await.unwrap();
+    assert!(there.is_none(), "no pods with half of what they need");
+    allow_all().await;
+    live.deployment().await;
+    live.says(About::Stalled, Holds::False, Reason::RollingOut)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_list_pods_says_so_and_does_all_the_rest() {
+    let server = Server::start().await;
+    let admin = server.client(User::Admin);
+    let namespace = server.namespace("unseen").await;
+    let allow_all = all_but(&server, "pods", "list").await;
+    let _operator = Operator::of(server.client(User::Limited), &namespace, "0.1.0");
+    let spec = json!({ "redis": { "external": { "standalone": { "host": "redis" } } } });
+    let live = Served::create(&admin, &namespace, "live", spec).await;
+    live.deployment().await;
+    for (about, holds) in [
+        (About::Ready, Holds::False),
+        (About::RedisReady, Holds::Unknown),
+    ] {
+        let said = "cannot list resource \"pods\"";
+        live.explains(about, holds, Reason::Forbidden, said).await;
+    }
+    let status = live.get().await.status.unwrap();
+    assert!(status.effective.is_some() && status.url.is_some());
+    allow_all().await;
+    live.says(About::Ready, Holds::False, Reason::NoReplicaReady)
+        .await;
+    live.says(About::RedisReady, Holds::Unknown, Reason::NoReplicaReady)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_made_by_halves_says_which_half() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("by-halves").await;
+    let spec = json!({ "disruptionBudget": { "enabled": false } });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    live.all_pods_serve().await;
+    live.says(About::Ready, Holds::True, Reason::AsAsked).await;
+    let before = live.deployment().await.metadata.generation;
+    let foreign: PodDisruptionBudget = serde_json::from_value(
+        json!({ "metadata": { "name": "live" }, "spec": { "maxUnavailable": 1 } }),
+    )
+    .unwrap();
+    let budgets = live.api::<PodDisruptionBudget>();
+    budgets
+        .create(&PostParams::default(), &foreign)
+        .await
+        .unwrap();
+
+    live.patch(json!({ "spec": { "disruptionBudget": { "enabled": true }, "retention": { "events": 7 }, "version": "9.9.9" } }))
+        .await;
+    for said in [
+        "PodDisruptionBudget `live` exists already",
+        "The Deployment was left as it is; as the resource says are already ConfigMap `live-config`, ServiceAccount `live`",
+    ] {
+        live.explains(About::Ready, Holds::False, Reason::NameTaken, said)
+            .await;
+    }
+    assert!(live.configuration().await.contains("events: 7"));
+    assert_eq!(live.deployment().await.metadata.generation, before);
+    budgets
+        .delete("live", &DeleteParams::default())
+        .await
+        .unwrap();
+    live.says(About::Stalled, Holds::False, Reason::RollingOut)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

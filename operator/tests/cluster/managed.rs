@@ -271,3 +271,125 @@ async fn a_volume_grows_while_its_pod_goes_on_and_never_shrinks() {
     let said = live.try_patch(size("1Gi")).await.unwrap_err().to_string();
     assert!(said.contains("a volume can grow, not shrink"), "{said}");
 }
+
+/// A claim as the controller of StatefulSets makes it, which does not run here.
+async fn claim(live: &Served, class: &str, phase: &str) {
+    let name = format!("data-{}-redis-0", live.name);
+    let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+        "metadata": { "name": name },
+        "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": { "requests": { "storage": "1Gi" } } } }))
+    .unwrap();
+    let claims = live.api::<PersistentVolumeClaim>();
+    claims.create(&PostParams::default(), &claim).await.unwrap();
+    let status = json!({ "status": { "phase": phase } });
+    claims
+        .patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_cannot_grow_is_told_and_keeps_nothing_else_from_being_done() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("cannot-grow").await;
+    let classes = Api::<StorageClass>::all(client.clone());
+    for (name, expands) in [("rigid", false), ("expands", true)] {
+        let class: StorageClass = serde_json::from_value(json!({
+            "metadata": { "name": name }, "provisioner": "example.com/none", "allowVolumeExpansion": expands }))
+        .unwrap();
+        classes
+            .create(&PostParams::default(), &class)
+            .await
+            .unwrap();
+    }
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    for (name, class, phase) in [("rigid", "rigid", "Bound"), ("waits", "expands", "Pending")] {
+        let spec = managed(json!({ "storage": { "size": "1Gi", "className": class } }));
+        let live = Served::create(&client, &namespace, name, spec).await;
+        live.deployment().await;
+        live.says(About::VolumeReady, Holds::True, Reason::AsAsked)
+            .await;
+        claim(&live, class, phase).await;
+        let mut change = managed(json!({ "storage": { "size": "2Gi" } }));
+        change["version"] = "0.2.0".into();
+        live.patch(json!({ "spec": change })).await;
+        live.explains(
+            About::VolumeReady,
+            Holds::False,
+            Reason::VolumeCannotGrow,
+            "allowVolumeExpansion: true",
+        )
+        .await;
+        live.says(About::Stalled, Holds::True, Reason::VolumeCannotGrow)
+            .await;
+        let image = |pod: Option<k8s_openapi::api::core::v1::PodSpec>| {
+            let container = pod.unwrap().containers.pop().unwrap();
+            container.image.unwrap()
+        };
+        until("the pods are of the new version all the same", async || {
+            let deployment = live.deployment().await.spec?.template.spec;
+            image(deployment).ends_with(":0.2.0").then_some(())
+        })
+        .await;
+        let set = live.api::<StatefulSet>();
+        let set = set.get(&format!("{name}-redis")).await.unwrap();
+        let set = set.spec.unwrap();
+        assert!(image(set.template.spec).ends_with(":0.2.0"));
+        let template = set.volume_claim_templates.unwrap().pop().unwrap();
+        let requests = template.spec.unwrap().resources.unwrap().requests.unwrap();
+        assert_eq!(requests["storage"].0, "1Gi");
+    }
+
+    let rigid = Served {
+        client: client.clone(),
+        namespace,
+        name: "rigid".to_owned(),
+    };
+    let expands = json!({ "allowVolumeExpansion": true });
+    let merge = Patch::Merge(expands);
+    classes
+        .patch("rigid", &PatchParams::default(), &merge)
+        .await
+        .unwrap();
+    rigid
+        .says(About::VolumeReady, Holds::True, Reason::AsAsked)
+        .await;
+    let claims = rigid.api::<PersistentVolumeClaim>();
+    let claim = claims.get("data-rigid-redis-0").await.unwrap();
+    let requests = claim.spec.unwrap().resources.unwrap().requests.unwrap();
+    assert_eq!(requests["storage"].0, "2Gi");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_image_cannot_be_pulled_is_told_with_what_to_check() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("redis-image").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let live = Served::create(&client, &namespace, "live", managed(json!({}))).await;
+    live.deployment().await;
+    let set = live.api::<StatefulSet>().get("live-redis").await.unwrap();
+    let labels = set.spec.unwrap().template.metadata.unwrap().labels;
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": { "name": "live-redis-0", "labels": labels },
+        "spec": { "serviceAccountName": "live", "automountServiceAccountToken": false, "containers": [{ "name": "redis", "image": "none" }] } }))
+    .unwrap();
+    let pods = live.api::<Pod>();
+    pods.create(&PostParams::default(), &pod).await.unwrap();
+    // as the kubelet of a node says it
+    live.pod_is(
+        "live-redis-0",
+        json!({ "phase": "Pending", "containerStatuses": [{
+            "name": "redis", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } } }] }),
+    )
+    .await;
+    live.explains(
+        About::RedisReady,
+        Holds::False,
+        Reason::PodCannotStart,
+        "check spec.redis.managed.image",
+    )
+    .await;
+}
