@@ -141,6 +141,9 @@ pub struct RouteStatus {
     /// Its answer, as a template of JSON.
     #[schemars(example = "{\"clients\": ${clients}}")]
     pub json: String,
+    /// Answers to those who get no status. Where none fits, those of the route count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
 }
 
 /// An answer to those who get no stream.

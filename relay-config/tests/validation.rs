@@ -383,6 +383,13 @@ fn what_is_wrong_with_a_route_is_said_where_it_is() {
             "depend on the path",
         ),
         (
+            format!(
+                "{simple}status: {{paths: [/s], json: '{{}}', refusals: [{{problem: any, status: 200, json: '{{}}'}}]}}"
+            ),
+            "routes[0].status.refusals[0].status",
+            "from 400 to 599",
+        ),
+        (
             format!("{simple}refusals: [{{problem: any, status: 200, json: '{{}}'}}]"),
             "routes[0].refusals[0].status",
             "400 to 599",

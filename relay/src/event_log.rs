@@ -10,6 +10,8 @@
 
 pub mod gap;
 pub mod health;
+pub mod in_order;
+pub mod layer;
 pub mod memory;
 pub mod merge;
 pub mod redis;
@@ -277,6 +279,14 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Appends all events of a publish or none. Answers once they are as safe as the log makes them.
     fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>>;
+
+    /// Appends publishes, each all of its events or none; what became of each, in their order. Those of one
+    /// channel are appended in their order: after one that was not appended for a reason that passes, or of
+    /// which that is not known, none of its channel that follows it is tried
+    /// ([`AppendError::Unavailable`]).
+    fn append_all(&self, publications: Vec<Publication>) -> BoxFuture<'_, Vec<in_order::Outcome>> {
+        Box::pin(in_order::one_by_one(self, publications))
+    }
 
     /// Drops all events that a channel has (decision record 0026). It stays known: its ids go on above
     /// what it had, whoever missed some of it is told that it was purged, it is ended if it was, and

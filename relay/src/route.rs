@@ -3,14 +3,14 @@
 pub mod refusal;
 
 use crate::{
-    dialect::{Dialect, census::Census},
+    dialect::{Dialect, census::Census, facts::RefusalFacts},
     filter::Filter,
 };
 use percent_encoding::percent_decode_str;
 use refusal::Refusals;
 use relay_config::{
-    Charset, FilterValues, JsonStyle, Language, Repeated, Route, RouteCors, RouteCredentials,
-    RoutePath, RoutePathError, Scope, Template, TemplateFault,
+    Charset, FilterValues, JsonStyle, Language, RefusedFor, Repeated, Route, RouteCors,
+    RouteCredentials, RoutePath, RoutePathError, Scope, Template, TemplateFault,
 };
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -26,6 +26,8 @@ pub struct Open {
     status: Option<Template>,
     pub dialect: Arc<Dialect>,
     pub refusals: Refusals,
+    /// Of its status; where none fits, the others count.
+    status_refusals: Refusals,
 }
 
 /// A request to one of a route's paths.
@@ -150,6 +152,10 @@ impl Open {
             status: status.transpose()?,
             dialect: Arc::new(Dialect::new(route, census)?),
             refusals: Refusals::new(&route.refusals)?,
+            status_refusals: match &route.status {
+                Some(status) => Refusals::new(&status.refusals)?,
+                None => Refusals::default(),
+            },
             config: route.clone(),
         })
     }
@@ -193,6 +199,16 @@ impl Open {
     /// Whether its answers say nothing to browsers about pages of other origins.
     pub fn is_silent(&self) -> bool {
         self.config.cors == RouteCors::Off
+    }
+
+    /// What who gets no status is told.
+    pub fn status_refusal(
+        &self,
+        problem: RefusedFor,
+        facts: &RefusalFacts<'_>,
+    ) -> Option<(u16, String)> {
+        let own = self.status_refusals.answer(problem, facts);
+        own.or_else(|| self.refusals.answer(problem, facts))
     }
 
     /// How JSON is written.

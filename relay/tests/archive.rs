@@ -4,6 +4,12 @@ mod support;
 
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "sources/pulled.rs"]
+#[allow(
+    clippy::unwrap_used,
+    reason = "a value that is there, or the test fails"
+)]
+mod pulled;
 #[path = "support/redis.rs"]
 mod redis;
 
@@ -21,23 +27,8 @@ mod resuming;
 mod writing;
 
 use postgres::Server;
-use std::time::{Duration, Instant};
+use pulled::{seen_until, until};
 use support::{Connection, Relay};
-
-/// Everything that is waited for comes within this, also on a machine that does much else.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Asks again and again until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < LIMIT, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A relay whose archive is there, with more environment variables.
 fn relay(server: &Server, env: &[(&str, &str)]) -> Relay {
@@ -127,33 +118,6 @@ fn texts(server: &Server, channel: &str) -> Vec<String> {
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
-}
-
-/// Reads events of a stream until one has this text: the texts of all, gaps as `gap:REASON`.
-fn seen_until(stream: &mut Connection, last: &str) -> Vec<String> {
-    let mut seen = Vec::new();
-    let mut text = String::new();
-    loop {
-        let chunk = stream.chunk();
-        assert!(!chunk.is_empty(), "it ended, after {seen:?}");
-        text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
-        while let Some(end) = text.find("\n\n") {
-            let block: String = text.drain(..end + 2).collect();
-            let is_gap = block.contains("event: gap\n");
-            let Some(data) = block.lines().find_map(|line| line.strip_prefix("data: ")) else {
-                continue;
-            };
-            if is_gap {
-                let gap: serde_json::Value = serde_json::from_str(data).expect("JSON");
-                seen.push(format!("gap:{}", gap["reason"].as_str().expect("a reason")));
-                continue;
-            }
-            seen.push(data.to_owned());
-            if data == last {
-                return seen;
-            }
-        }
-    }
 }
 
 /// All pages of history after an id or from a time: texts, and the first gap.

@@ -195,7 +195,14 @@ fn the_page_of_sse_relay_server() {
     let _relay = reader.start("sse-relay serve --dialect sse-relay-server");
     until_up(address);
     let mut stream = open(address, "/NOTIFICATIONS");
-    // its first block is sent once Redis has confirmed the channel, of which it has none; a project asks Redis
+    // its first block is sent once Redis has confirmed the channel, of which it has none; a project asks Redis,
+    // and an operator the relay
+    servers::until("a stream that has begun", || {
+        let mut metrics = Connection::to(SocketAddr::from(([127, 0, 0, 1], admin)));
+        metrics.send(request("GET", "/metrics", &["Connection: close"], b""));
+        let scrape = metrics.answer().body;
+        scrape.contains("\nsse_relay_streams 1\n").then_some(())
+    });
     servers::until("a listener", || {
         let answer = redis.cli(&["PUBSUB", "NUMSUB", "NOTIFICATIONS"]);
         (answer.lines().last() == Some("1")).then_some(())

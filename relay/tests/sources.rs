@@ -15,6 +15,8 @@ mod support;
 mod authority;
 #[path = "routes/capture.rs"]
 mod capture;
+#[path = "sources/check.rs"]
+mod check;
 #[path = "sources/django_channels.rs"]
 mod django_channels;
 #[path = "sources/django_eventstream.rs"]

@@ -74,7 +74,8 @@ prop_compose! {
         charset in one_of(&[Charset::Named, Charset::Unnamed]),
         (overflow, lifetime) in (of(overflow()), of(span())),
         dialect in dialect().boxed(),
-        status in of((vec(text(), 0..3), text()).prop_map(|(paths, json)| RouteStatus { paths, json })),
+        status in of((vec(text(), 0..3), text(), vec(refusal(), 0..2))
+            .prop_map(|(paths, json, refusals)| RouteStatus { paths, json, refusals })),
         refusals in vec(refusal(), 0..2),
     ) -> Route {
         let credentials = RouteCredentials { scheme, query_parameter };

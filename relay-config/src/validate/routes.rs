@@ -6,7 +6,7 @@ use super::{MAX_INTERVAL, ONE_SECOND, Problems};
 use crate::config::Config;
 use crate::delivery::Overflow;
 use crate::pattern::ChannelPattern;
-use crate::routes::{Dialect, FrameField, Route, RoutePath};
+use crate::routes::{Dialect, FrameField, Refusal, Route, RoutePath};
 use crate::template::{Language, Name, Scope, Template};
 use crate::timespan::Timespan;
 
@@ -309,9 +309,16 @@ impl<'c> Check<'c, '_> {
     }
 
     fn refusals(&mut self) {
-        self.count("refusals", self.route.refusals.len());
-        for (index, refusal) in self.route.refusals.iter().enumerate() {
-            let at = self.at(&format!("refusals[{index}]"));
+        self.refusals_of("refusals", &self.route.refusals);
+        if let Some(status) = &self.route.status {
+            self.refusals_of("status.refusals", &status.refusals);
+        }
+    }
+
+    fn refusals_of(&mut self, field: &str, refusals: &[Refusal]) {
+        self.count(field, refusals.len());
+        for (index, refusal) in refusals.iter().enumerate() {
+            let at = self.at(&format!("{field}[{index}]"));
             self.problems.add_if(
                 refusal
                     .status

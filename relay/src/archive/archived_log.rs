@@ -11,12 +11,10 @@ use crate::{
     channel::{ChannelName, Selector},
     cursor::{Cursor, Places},
     event_log::{
-        AppendError, Appended, ChannelInfo, Completeness, Earlier, EventLog, Fence, LogTotals,
-        Origin, Page, Publication, Purged, Read, ReadError, gap::MAX_CHANNELS, health::Health,
-        resume::Start,
+        AppendError, Completeness, Earlier, EventLog, Origin, Page, Purged, Read, ReadError,
+        gap::MAX_CHANNELS, layer::Layer, resume::Start,
     },
     frame::GapReason,
-    partition::Partitioning,
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -211,30 +209,14 @@ impl ArchivedLog {
     }
 }
 
-impl EventLog for ArchivedLog {
-    fn partitioning(&self) -> Partitioning {
-        self.log.partitioning()
-    }
-
-    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.log.append(publication)
+impl Layer for ArchivedLog {
+    fn below(&self) -> &dyn EventLog {
+        &*self.log
     }
 
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
         let channel = channel.clone();
         Box::pin(async move { self.purge_both(&channel).await })
-    }
-
-    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
-        self.log.raise(fence)
-    }
-
-    fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
-        self.log.attach(selectors)
-    }
-
-    fn detach(&self, selectors: &[Selector]) {
-        self.log.detach(selectors);
     }
 
     fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
@@ -251,46 +233,6 @@ impl EventLog for ArchivedLog {
             true => Box::pin(async move { self.past(&earlier).await }),
             false => self.log.earlier(earlier),
         }
-    }
-
-    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
-        self.log.finished(selectors, after)
-    }
-
-    fn heads(&self) -> Places {
-        self.log.heads()
-    }
-
-    fn channels(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
-        self.log.channels(after, limit)
-    }
-
-    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
-        self.log.channel(name)
-    }
-
-    fn totals(&self) -> LogTotals {
-        self.log.totals()
-    }
-
-    fn lag(&self) -> Duration {
-        self.log.lag()
-    }
-
-    fn health(&self) -> Health {
-        self.log.health()
-    }
-
-    fn limits_changed(&self) {
-        self.log.limits_changed();
-    }
-
-    fn sweep(&self) -> BoxFuture<'_, ()> {
-        self.log.sweep()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

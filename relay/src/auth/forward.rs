@@ -2,6 +2,7 @@
 
 mod answers;
 mod application;
+mod knock;
 
 use super::{Denied, Evidence, Identity, Refused, Unavailable, mapping::Mapping};
 use crate::{
@@ -15,6 +16,7 @@ use answers::{Answers, Found, Key};
 use application::Application;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, header};
+pub use knock::{Knocked, Welcome, knock};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! `sse-relay check FILE`.
 
-mod postgres;
+mod servers;
 
 use super::options;
 use crate::{event_log::redis::checkup, http::access::Openness, redis::preflight::Finding};
@@ -8,9 +8,9 @@ use relay_config::Config;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Says whether a configuration file, with the environment on top, is right, and whether the Redis that
-/// it names is: it runs what the relay runs, on keys of its own that it takes away again. It connects to
-/// PostgreSQL too, for the archive and each source there, and changes nothing. Warnings are what may lose
-/// events. Exits with 2 when the configuration is not right, with 1 when the relay could not use one of
+/// it names is: it runs what the relay runs, on keys of its own that it takes away again. It connects
+/// to every other server too, of the archive, of the sources, and to who knows users, and changes nothing
+/// there. Warnings are what may lose events, or let in who should not be. Exits with 2 when the configuration is not right, with 1 when the relay could not use one of
 /// the servers.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -59,7 +59,7 @@ async fn look_at_servers(args: &Args, config: &Config) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut usable = look_at_redis(config).await;
-    for look in postgres::look(config).await {
+    for look in servers::look(config).await {
         usable &= look.tell();
     }
     match usable {

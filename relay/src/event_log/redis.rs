@@ -21,12 +21,14 @@ pub mod ring;
 pub mod scripts;
 pub mod shared_reads;
 pub mod store;
+pub mod together;
 pub mod view;
 
 use super::{
     AppendError, Appended, ChannelInfo, Condition, EventLog, Fence, Gaps, LogTotals, Origin, Page,
     Publication, Purged, Read, ReadError, Standing, Tail,
     health::{Health, Hearing},
+    in_order::{self, Held, Outcome},
     merge::{self, Part},
     resume::{self, Ahead, Epochs, Start},
 };
@@ -37,7 +39,7 @@ use crate::{
     partition::Partitioning,
     redis::{CommandError, Redis},
 };
-use appender::{Appender, Novelty, Sent};
+use appender::{Appender, Novelty, Sent, Span};
 use checkup::Checkup;
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use gate::Gate;
@@ -49,6 +51,7 @@ use replicated::Replicated;
 use scripts::PurgeOutcome;
 use shared_reads::{Piece, SharedReads, may_keep};
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{
         Arc,
@@ -57,6 +60,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::StoreError;
+use together::Numbered;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
@@ -283,22 +287,22 @@ impl RedisLog {
     async fn append_to(&self, publication: &Publication) -> Result<Appended, AppendError> {
         let share = self.share_of(&publication.channel);
         let span = share.appender.append(publication).await?;
-        let place = |index: usize| Place {
-            partition: share.log.store.partition(),
-            epoch: span.epoch,
-            id: EventId::new(span.first.get() + index as u64).unwrap_or(span.first),
-        };
-        let places: Vec<Place> = (0..publication.events.len()).map(place).collect();
-        if let (Some(replicated), Some(last)) = (&share.replicated, places.last())
-            && let Err(why) = replicated.confirm(&span, last.id).await
-        {
-            let why = why.to_string();
-            return Err(AppendError::NotReplicated { places, why });
+        share.confirmed(span, publication.events.len()).await
+    }
+
+    async fn append_together(&self, publications: Vec<Publication>) -> Vec<Outcome> {
+        let mut parts: BTreeMap<Partition, Vec<Numbered<'_>>> = BTreeMap::new();
+        for (index, publication) in publications.iter().enumerate() {
+            let partition = self.options.partitioning.of(&publication.channel);
+            parts
+                .entry(partition)
+                .or_default()
+                .push((index, publication));
         }
-        Ok(match span.novelty {
-            Novelty::New => Appended::New(places),
-            Novelty::Repeat => Appended::Repeat(places),
-        })
+        let parts = parts
+            .into_iter()
+            .map(|(partition, part)| self.share(partition).append_all(part));
+        in_order::sorted(join_all(parts).await.into_iter().flatten())
     }
 
     async fn attach_all(&self, selectors: Arc<[Selector]>) -> Result<Places, ReadError> {
@@ -523,6 +527,56 @@ fn unreadable(error: StoreError) -> ReadError {
 }
 
 impl Share {
+    /// Few calls, one after the other, so that publishes of a channel keep their order.
+    async fn append_all(&self, publications: Vec<Numbered<'_>>) -> Vec<(usize, Outcome)> {
+        let (mut held, mut outcomes) = (Held::default(), Vec::with_capacity(publications.len()));
+        let mut waiting = publications.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let call = together::next_call(&mut waiting, &held, &mut outcomes);
+            if call.is_empty() {
+                continue;
+            }
+            let (batches, numbered) = together::batches(&call);
+            let spans = match self.log.send(&batches).await {
+                Ok(spans) => spans,
+                Err(error) => vec![Err(error); numbered.len()],
+            };
+            let settled = numbered.into_iter().zip(spans);
+            let settled = settled.map(|((index, publication), span)| async move {
+                let outcome = match span {
+                    Ok(span) => self.confirmed(span, publication.events.len()).await,
+                    Err(error) => Err(error),
+                };
+                (index, &publication.channel, outcome)
+            });
+            for (index, channel, outcome) in join_all(settled).await {
+                held.note(channel, &outcome);
+                outcomes.push((index, outcome));
+            }
+        }
+        outcomes
+    }
+
+    /// What an append of so many events has become, once enough replicas of Redis have it, if they must.
+    async fn confirmed(&self, span: Span, events: usize) -> Outcome {
+        let place = |index: usize| Place {
+            partition: self.log.store.partition(),
+            epoch: span.epoch,
+            id: EventId::new(span.first.get() + index as u64).unwrap_or(span.first),
+        };
+        let places: Vec<Place> = (0..events).map(place).collect();
+        if let (Some(replicated), Some(last)) = (&self.replicated, places.last())
+            && let Err(why) = replicated.confirm(&span, last.id).await
+        {
+            let why = why.to_string();
+            return Err(AppendError::NotReplicated { places, why });
+        }
+        Ok(match span.novelty {
+            Novelty::New => Appended::New(places),
+            Novelty::Repeat => Appended::Repeat(places),
+        })
+    }
+
     async fn attach(&self, selectors: Vec<Selector>) -> Result<Place, ReadError> {
         let mut need = Needed {
             share: self,
@@ -715,6 +769,10 @@ impl EventLog for RedisLog {
             let raised = raised.map_err(|error| AppendError::Unavailable(error.to_string()))?;
             Ok(raised.into_iter().fold(fence.token, u64::max))
         })
+    }
+
+    fn append_all(&self, publications: Vec<Publication>) -> BoxFuture<'_, Vec<Outcome>> {
+        Box::pin(self.append_together(publications))
     }
 
     fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {

@@ -54,7 +54,7 @@ pub async fn serve(
         (&Method::GET | &Method::HEAD, Some(route)) => {
             let (parts, _) = request.into_parts();
             let answer = status_of(&app, &parts, route).await;
-            answer.unwrap_or_else(|problem| refuse(Some(route), problem))
+            answer.unwrap_or_else(|problem| refuse_status(route, problem))
         }
         _ => {
             let problem = Problem::new(Kind::MethodNotAllowed, "this path has GET and HEAD");
@@ -68,13 +68,29 @@ pub async fn serve(
 
 /// A refusal, in the words of its route where that has some.
 pub fn refuse(route: Option<&Arc<Open>>, problem: Problem) -> Response {
+    refuse_as(problem, |problem, facts| {
+        route.and_then(|route| route.refusals.answer(problem, facts))
+    })
+}
+
+fn refuse_status(route: &Arc<Open>, problem: Problem) -> Response {
+    refuse_as(problem, |problem, facts| {
+        route.status_refusal(problem, facts)
+    })
+}
+
+/// `words` are the route's: a status and its JSON.
+fn refuse_as(
+    problem: Problem,
+    words: impl FnOnce(RefusedFor, &RefusalFacts<'_>) -> Option<(u16, String)>,
+) -> Response {
     let refusal = problem.refusal();
     let facts = RefusalFacts {
         detail: &problem.detail,
         reason: refusal.map_or(problem.kind.slug(), AuthRefusal::as_str),
         status: problem.kind.status().as_u16(),
     };
-    let told = route.and_then(|route| route.refusals.answer(refused_for(problem.kind), &facts));
+    let told = words(refused_for(problem.kind), &facts);
     let mut response = problem.into_response();
     if let Some((status, json)) = told {
         if let Ok(status) = StatusCode::from_u16(status) {

@@ -3,12 +3,14 @@
 mod connection;
 mod message;
 
-use super::{Fault, FaultReason, Intake, Promise, Source, broker::lag_behind};
+use super::{
+    Fault, Intake, Promise, Source,
+    broker::{self, lag_behind},
+};
 use connection::{Connection, Next};
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use futures_util::future::BoxFuture;
 use relay_config::AmqpSource;
-use tokio::time::timeout;
 
 /// Addresses of a broker, and who the relay is to it.
 pub(super) struct Amqp {
@@ -23,10 +25,7 @@ impl Amqp {
     async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
         let opened = Connection::open(&self.settings, intake.source(), intake.replica());
-        let mut connection = timeout(within, opened).await.map_err(|_| {
-            let text = "the broker does not answer within `broker.connectTimeout`";
-            Fault::new(FaultReason::Unreachable, text)
-        })??;
+        let mut connection = broker::in_time(within, opened).await?;
         intake.connected();
         loop {
             let deliveries = connection.receive(self.settings.prefetch.into()).await?;
@@ -57,6 +56,18 @@ impl Amqp {
             intake.lag(lag_behind(last.filter(|_| full)));
         }
     }
+}
+
+/// Connects and logs in, as nobody's subscription: that of a relay that runs is left alone.
+pub(super) async fn check(settings: &AmqpSource) -> Result<(), Fault> {
+    let settings = AmqpSource {
+        durable: None,
+        addresses: Vec::new(),
+        ..settings.clone()
+    };
+    let within = settings.broker.connect_timeout.std();
+    let opened = Connection::open(&settings, "check", "once");
+    broker::in_time(within, opened).await.map(drop)
 }
 
 impl Source for Amqp {

@@ -82,6 +82,27 @@ impl DjangoChannels {
     }
 }
 
+/// Connects to each host, and asks for the mailbox there, or listens for a moment to the groups.
+pub(super) async fn check(settings: &DjangoChannelsSource) -> Result<(), Fault> {
+    keys(settings)?;
+    for (index, host) in settings.hosts.iter().enumerate() {
+        let (redis, within) = (redis_server::start(host)?, host.connect_timeout.std());
+        match settings.layer {
+            ChannelsLayer::Core => {
+                let session = redis.primary(Slot::of(b"")).wait(within).await?;
+                let mailbox = Command::new("ZCARD").arg(&Layout::of(settings).mailbox);
+                session.command(&mailbox).await?;
+            }
+            ChannelsLayer::PubSub => {
+                let names = Layout::published_at(settings, index).into_iter();
+                let names: Vec<String> = names.map(|(name, _)| name).collect();
+                redis_server::hear(&redis, within, &names, &[]).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Source for DjangoChannels {
     fn promise(&self) -> Promise {
         match self.settings.layer {

@@ -7,12 +7,9 @@ use super::{
     mapping::{Mapped, Mapping, Misfit},
 };
 use crate::{
-    channel::ChannelName,
-    event::Event,
-    event_log::{AppendError, Appended, IdempotencyKey, Publication},
+    event_log::{AppendError, Appended, IdempotencyKey, Publication, in_order::Outcome},
     http::App,
 };
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use std::{fmt::Write, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -55,12 +52,12 @@ pub(super) struct Places {
     next: Option<String>,
 }
 
-/// An event that waits to be appended.
+/// Events that wait to be appended.
 struct Waiting {
-    /// Of its message, in the order of the call.
-    index: usize,
-    event: Event,
-    key: Option<IdempotencyKey>,
+    publication: Publication,
+    /// Of their messages, in the order of the call.
+    indices: Vec<usize>,
+    bytes: usize,
 }
 
 impl Intake {
@@ -146,98 +143,115 @@ impl Intake {
     pub async fn append_all(&self, messages: Vec<Message>) -> Vec<Taken> {
         self.health.received.add(messages.len() as u64);
         let mut taken = vec![None; messages.len()];
-        let mut lanes: Vec<(ChannelName, Vec<Waiting>)> = Vec::new();
+        let mut waiting: Vec<Waiting> = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             match self.map(message) {
-                Ok(mapped) => {
-                    let waiting = Waiting {
-                        index,
-                        event: mapped.event,
-                        key: mapped.key.map(|key| self.key(&key)),
-                    };
-                    let lane = lanes.iter_mut().find(|(known, _)| *known == mapped.channel);
-                    match lane {
-                        Some((_, lane)) => lane.push(waiting),
-                        None => lanes.push((mapped.channel, vec![waiting])),
-                    }
-                }
+                Ok(mapped) => self.queue(&mut waiting, index, mapped),
                 Err(misfit) => taken[index] = Some(self.drop_it(&misfit)),
             }
         }
-        let lanes = lanes
-            .into_iter()
-            .map(|(channel, lane)| self.append_lane(channel, lane));
-        for (index, became) in join_all(lanes).await.into_iter().flatten() {
-            taken[index] = Some(became);
+        let mut pause = FIRST_PAUSE;
+        while !waiting.is_empty() {
+            let publications = waiting.iter().map(|one| one.publication.clone());
+            let outcomes = self.app.log.append_all(publications.collect()).await;
+            let before = waiting.len();
+            waiting = self.settle(waiting, outcomes, &mut taken).await;
+            if waiting.len() < before {
+                pause = FIRST_PAUSE;
+            }
+            if !waiting.is_empty() {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
         let each = taken.into_iter();
-        each.map(|taken| taken.expect("each is in a lane or was dropped"))
+        each.map(|taken| taken.expect("each was appended or dropped"))
             .collect()
     }
 
-    /// Messages of one channel, one publication after the other.
-    async fn append_lane(&self, channel: ChannelName, lane: Vec<Waiting>) -> Vec<(usize, Taken)> {
-        let mut became = Vec::with_capacity(lane.len());
-        let mut lane = lane.into_iter().peekable();
-        while let Some(first) = lane.next() {
-            let (mut indices, mut bytes) = (vec![first.index], first.event.size());
-            let mut events = vec![first.event];
-            // without an id nothing is recognised, so several can be one publication
-            while first.key.is_none()
-                && events.len() < MAX_EVENTS
-                && let Some(next) = lane
-                    .next_if(|next| next.key.is_none() && bytes + next.event.size() <= MAX_BYTES)
-            {
-                bytes += next.event.size();
-                indices.push(next.index);
-                events.push(next.event);
-            }
-            let publication = Publication {
-                channel: channel.clone(),
-                events,
-                idempotency: first.key,
-                fence: self.tenure.fence.clone(),
-            };
-            let taken = self.append_one(publication).await;
-            became.extend(indices.into_iter().map(|index| (index, taken)));
+    /// A message waits for its publication to be appended: one of its own, so that it is recognised when it
+    /// comes again. Without an id nothing is recognised, so several can be one publication.
+    fn queue(&self, waiting: &mut Vec<Waiting>, index: usize, mapped: Mapped) {
+        let size = mapped.event.size();
+        let mut of_channel = waiting.iter_mut().rev();
+        let last = of_channel.find(|one| one.publication.channel == mapped.channel);
+        if mapped.key.is_none()
+            && let Some(last) = last
+            && last.publication.idempotency.is_none()
+            && last.indices.len() < MAX_EVENTS
+            && last.bytes + size <= MAX_BYTES
+        {
+            last.publication.events.push(mapped.event);
+            last.indices.push(index);
+            last.bytes += size;
+            return;
         }
-        became
+        waiting.push(Waiting {
+            publication: Publication {
+                channel: mapped.channel,
+                events: vec![mapped.event],
+                idempotency: mapped.key.map(|key| self.key(&key)),
+                fence: self.tenure.fence.clone(),
+            },
+            indices: vec![index],
+            bytes: size,
+        });
     }
 
-    async fn append_one(&self, publication: Publication) -> Taken {
-        let count = publication.events.len() as u64;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match self.app.log.append(publication.clone()).await {
-                Ok(appended) => return self.count(&appended, count),
-                Err(error) => error,
-            };
-            match after(
-                &error,
-                self.health.promise,
-                publication.idempotency.is_some(),
-            ) {
-                After::Lost => {
-                    self.tenure.lose();
-                    return std::future::pending().await; // the runner drops it
-                }
-                After::Taken => return self.count(&Appended::New(Vec::new()), count),
-                After::Known => return self.count(&Appended::Repeat(Vec::new()), count),
-                After::Drop(reason) => {
-                    for _ in 1..count {
-                        self.health.dropped.of(reason).add(1);
+    /// Counts what has become something; what is left is to be tried again, in its order.
+    async fn settle(
+        &self,
+        waiting: Vec<Waiting>,
+        outcomes: Vec<Outcome>,
+        taken: &mut [Option<Taken>],
+    ) -> Vec<Waiting> {
+        let mut again: Vec<Waiting> = Vec::new();
+        for (one, outcome) in waiting.into_iter().zip(outcomes) {
+            let count = one.indices.len() as u64;
+            let became = match outcome {
+                Ok(appended) => self.count(&appended, count),
+                Err(error) => {
+                    let keyed = one.publication.idempotency.is_some();
+                    // what was not tried because of one before it waits as that one does
+                    let channel = &one.publication.channel;
+                    let is_behind = matches!(error, AppendError::Unavailable(_))
+                        && again.iter().any(|one| one.publication.channel == *channel);
+                    match after(&error, self.health.promise, keyed) {
+                        After::Lost => {
+                            self.tenure.lose();
+                            std::future::pending().await // the runner drops it
+                        }
+                        After::Again => {
+                            self.wait_with(&mut again, one, &error);
+                            continue;
+                        }
+                        After::Drop(_) if is_behind => {
+                            self.wait_with(&mut again, one, &error);
+                            continue;
+                        }
+                        After::Taken => self.count(&Appended::New(Vec::new()), count),
+                        After::Known => self.count(&Appended::Repeat(Vec::new()), count),
+                        After::Drop(reason) => {
+                            for _ in 1..count {
+                                self.health.dropped.of(reason).add(1);
+                            }
+                            let detail = error.to_string();
+                            self.drop_it(&Misfit { reason, detail })
+                        }
                     }
-                    let detail = error.to_string();
-                    return self.drop_it(&Misfit { reason, detail });
                 }
-                After::Again => {
-                    self.health.retried.add(count);
-                    tracing::debug!(event = "source.waits", source = %self.health.name, %error, "the log does not take a message, which is tried again");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+            };
+            for index in one.indices {
+                taken[index] = Some(became);
             }
         }
+        again
+    }
+
+    fn wait_with(&self, again: &mut Vec<Waiting>, one: Waiting, error: &AppendError) {
+        self.health.retried.add(one.indices.len() as u64);
+        tracing::debug!(event = "source.waits", source = %self.health.name, %error, "the log does not take a message, which is tried again");
+        again.push(one);
     }
 
     fn count(&self, appended: &Appended, count: u64) -> Taken {

@@ -223,6 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_looks_like_a_template_is_text_and_leads_nowhere() {
+        let mapping = mapping(|settings| {
+            settings.channel = "${data.to}".into();
+            settings.data = "${data.say}".into();
+        });
+        // filled in again, each would be filled in by the other for ever
+        let body = r#"{"to": "${data.say}", "say": "${data.to}"}"#;
+        let mapped = mapping.map(&message(body), 100).unwrap();
+        assert_eq!(mapped.channel.as_str(), "${data.say}");
+        assert_eq!(mapped.event.data.unwrap().as_str(), "${data.to}");
+        for nested in ["${data.${type}}", "${${data}}"] {
+            let settings = relay_config::Mapping {
+                data: nested.into(),
+                ..relay_config::Mapping::default()
+            };
+            assert!(Mapping::new(&settings).is_err(), "{nested}");
+        }
+    }
+
+    #[test]
     fn a_message_that_fits_nowhere_says_why() {
         let of = |change: fn(&mut relay_config::Mapping)| mapping(change);
         let any = of(|_| {});

@@ -4,15 +4,11 @@
 use super::demand::Demand;
 use crate::{
     channel::{ChannelName, Selector},
-    cursor::{Cursor, Places},
-    event_log::{
-        AppendError, Appended, ChannelInfo, Earlier, EventLog, Fence, LogTotals, Origin, Page,
-        Publication, Purged, Read, ReadError, health::Health, resume::Start,
-    },
-    partition::Partitioning,
+    cursor::Places,
+    event_log::{EventLog, ReadError, layer::Layer},
 };
 use futures_util::future::{BoxFuture, join_all};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// A log, and the sources that bring what is asked for.
 pub struct OnDemand {
@@ -68,7 +64,11 @@ impl OnDemand {
     }
 }
 
-impl EventLog for OnDemand {
+impl Layer for OnDemand {
+    fn below(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
     fn attach(&self, selectors: Arc<[Selector]>) -> BoxFuture<'_, Result<Places, ReadError>> {
         let wanted = self.concerned(&selectors);
         if wanted.is_empty() {
@@ -100,77 +100,5 @@ impl EventLog for OnDemand {
             demand.want_no_more(&channel);
         }
         self.log.detach(selectors);
-    }
-
-    fn partitioning(&self) -> Partitioning {
-        self.log.partitioning()
-    }
-
-    fn append(&self, publication: Publication) -> BoxFuture<'_, Result<Appended, AppendError>> {
-        self.log.append(publication)
-    }
-
-    fn raise(&self, fence: Fence) -> BoxFuture<'_, Result<u64, AppendError>> {
-        self.log.raise(fence)
-    }
-
-    fn purge(&self, channel: &ChannelName) -> BoxFuture<'_, Result<Purged, AppendError>> {
-        self.log.purge(channel)
-    }
-
-    fn resume(&self, cursor: &Cursor, joined: &Places, origin: Origin) -> Start {
-        self.log.resume(cursor, joined, origin)
-    }
-
-    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.log.read(read)
-    }
-
-    fn earlier(&self, earlier: Earlier) -> BoxFuture<'_, Result<Page, ReadError>> {
-        self.log.earlier(earlier)
-    }
-
-    fn finished(&self, selectors: &[Selector], after: &Places) -> bool {
-        self.log.finished(selectors, after)
-    }
-
-    fn heads(&self) -> Places {
-        self.log.heads()
-    }
-
-    fn channels(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<ChannelInfo>, ReadError>> {
-        self.log.channels(after, limit)
-    }
-
-    fn channel(&self, name: &ChannelName) -> BoxFuture<'_, Result<Option<ChannelInfo>, ReadError>> {
-        self.log.channel(name)
-    }
-
-    fn totals(&self) -> LogTotals {
-        self.log.totals()
-    }
-
-    fn lag(&self) -> Duration {
-        self.log.lag()
-    }
-
-    fn health(&self) -> Health {
-        self.log.health()
-    }
-
-    fn limits_changed(&self) {
-        self.log.limits_changed();
-    }
-
-    fn sweep(&self) -> BoxFuture<'_, ()> {
-        self.log.sweep()
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.log.close()
     }
 }

@@ -3,12 +3,14 @@
 mod connection;
 mod message;
 
-use super::{Fault, FaultReason, Intake, Promise, Source, broker::lag_behind};
+use super::{
+    Fault, Intake, Promise, Source,
+    broker::{self, lag_behind},
+};
 use connection::{Connection, Next};
 use futures_util::future::{BoxFuture, join_all};
 use lapin::options::BasicAckOptions;
 use relay_config::RabbitmqSource;
-use tokio::time::timeout;
 
 /// Queues of a broker, and who the relay is to it.
 pub(super) struct Rabbitmq {
@@ -23,10 +25,7 @@ impl Rabbitmq {
     async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
         let opened = Connection::open(&self.settings, intake.source());
-        let mut connection = timeout(within, opened).await.map_err(|_| {
-            let text = "the broker does not answer within `broker.connectTimeout`";
-            Fault::new(FaultReason::Unreachable, text)
-        })??;
+        let mut connection = broker::in_time(within, opened).await?;
         intake.connected();
         loop {
             let deliveries = connection.receive(self.settings.prefetch.into()).await?;
@@ -53,6 +52,12 @@ impl Rabbitmq {
             intake.lag(lag_behind(last.filter(|_| full)));
         }
     }
+}
+
+/// Connects and logs in, and asks for each queue.
+pub(super) async fn check(settings: &RabbitmqSource) -> Result<(), Fault> {
+    let within = settings.broker.connect_timeout.std();
+    broker::in_time(within, connection::look(settings)).await
 }
 
 impl Source for Rabbitmq {

@@ -58,6 +58,13 @@ impl RedisPubSub {
     }
 }
 
+/// Connects, and listens for a moment to what is named.
+pub(super) async fn check(settings: &RedisPubSubSource) -> Result<(), Fault> {
+    let redis = redis_server::start(&settings.redis)?;
+    let within = settings.redis.connect_timeout.std();
+    redis_server::hear(&redis, within, &settings.channels, &settings.patterns).await
+}
+
 impl Source for RedisPubSub {
     fn promise(&self) -> Promise {
         Promise::Lossy

@@ -113,6 +113,20 @@ impl RedisStream {
     }
 }
 
+/// Connects, and asks for the groups of each stream, which need not be there yet.
+pub(super) async fn check(settings: &RedisStreamSource) -> Result<(), Fault> {
+    let primary = RedisStream::new(settings.clone()).primary()?;
+    let session = primary.wait(settings.redis.connect_timeout.std()).await?;
+    for stream in &settings.streams {
+        let groups = Command::new("XINFO GROUPS").arg(stream);
+        match session.command(&groups).await {
+            Err(CommandError::Refused { text, .. }) if text.contains("no such key") => {}
+            answer => drop(answer?),
+        }
+    }
+    Ok(())
+}
+
 fn is_due(last: Option<Instant>, every: Duration) -> bool {
     last.is_none_or(|at| at.elapsed() >= every)
 }

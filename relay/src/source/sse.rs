@@ -126,6 +126,11 @@ impl Sse {
     }
 }
 
+/// Opens the stream as one that begins, and leaves it again.
+pub(super) async fn check(settings: &SseSource) -> Result<(), Fault> {
+    Sse::new(settings.clone()).open(None).await.map(drop)
+}
+
 async fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = tokio::fs::File::open(path).await?;

@@ -10,13 +10,12 @@ mod session;
 
 use super::{
     Fault, FaultReason, Intake, Promise, Source,
-    broker::{Login, dial, lag_behind},
+    broker::{self, Login, dial, lag_behind},
 };
 use futures_util::future::BoxFuture;
 use message::Read;
 use relay_config::{BrokerProtocol, StompSource};
 use session::Session;
-use tokio::time::timeout;
 
 /// Destinations of a broker, and who the relay is to it.
 pub(super) struct Stomp {
@@ -30,10 +29,12 @@ impl Stomp {
 
     async fn pull(&self, intake: &Intake) -> Result<(), Fault> {
         let within = self.settings.broker.connect_timeout.std();
-        let mut session = timeout(within, self.open()).await.map_err(|_| {
-            let text = "the broker does not answer within `broker.connectTimeout`";
-            Fault::new(FaultReason::Unreachable, text)
-        })??;
+        let subscribed = async {
+            let mut session = self.open().await?;
+            session.subscribe(&self.settings).await?;
+            Ok(session)
+        };
+        let mut session = broker::in_time(within, subscribed).await?;
         intake.connected();
         loop {
             let frames = session.receive(self.settings.prefetch.into()).await?;
@@ -56,6 +57,7 @@ impl Stomp {
         }
     }
 
+    /// Connects and logs in.
     async fn open(&self) -> Result<Session, Fault> {
         let settings = &self.settings;
         let address = settings
@@ -67,10 +69,19 @@ impl Stomp {
             None => None,
         };
         let wire = dial(&address).await?;
-        let mut session = Session::open(wire, settings, &address.host, login.as_ref()).await?;
-        session.subscribe(settings).await?;
-        Ok(session)
+        Session::open(wire, settings, &address.host, login.as_ref()).await
     }
+}
+
+/// Connects and logs in, as nobody's subscription: that of a relay that runs is left alone.
+pub(super) async fn check(settings: &StompSource) -> Result<(), Fault> {
+    let settings = StompSource {
+        durable: None,
+        ..settings.clone()
+    };
+    let within = settings.broker.connect_timeout.std();
+    let source = Stomp::new(settings);
+    broker::in_time(within, source.open()).await.map(drop)
 }
 
 impl Source for Stomp {

@@ -91,3 +91,38 @@ fn a_receiver_is_written_down_with_whom_it_belongs_to_and_since_when() {
         (rows == ["ann|t|t|2|0"]).then_some(())
     });
 }
+
+#[test]
+fn what_a_slow_receiver_did_not_get_is_counted_with_it() {
+    let server = Server::start();
+    let more = [
+        ("SSE_RELAY_STREAM__MAX_QUEUE_BYTES", "64Ki"),
+        ("SSE_RELAY_STREAM__OVERFLOW", "dropOldest"),
+    ];
+    let relay = relay(&server, &[&AT_ONCE[..], &more].concat());
+    let mut slow = relay.subscribe("channel=a&client=slow");
+    slow.body_until("id: ");
+    // it reads nothing more: what neither the sockets nor the relay keep for it is dropped
+    let large = "x".repeat(100_000);
+    let mut published = 0;
+    while figure(
+        &relay,
+        "sse_relay_events_dropped_total{reason=\"overflow\"}",
+    ) == 0.0
+    {
+        assert!(published < 1_000, "sockets take all of it");
+        relay.publish("a", &large);
+        published += 1;
+    }
+    relay.publish("a", "last");
+    published += 1;
+    let seen = seen_until(&mut slow, "last");
+    let got = seen.iter().filter(|text| !text.starts_with("gap:")).count();
+    assert!(got < published, "{got} of {published}");
+    let counted = "SELECT delivered, dropped FROM sse_relay.clients WHERE name = 'slow'";
+    let expected = format!("{got}|{}", published - got);
+    until("a row that counts them", || {
+        let rows = server.try_execute(postgres::DATABASE, counted).ok()?;
+        (rows == [expected.as_str()]).then_some(())
+    });
+}

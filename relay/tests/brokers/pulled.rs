@@ -7,7 +7,7 @@ use crate::{
 use serde_json::{Value, json};
 
 /// The variable that the relay reads its password from.
-const VARIABLE: &str = "TEST_BROKER_PASSWORD";
+pub const VARIABLE: &str = "TEST_BROKER_PASSWORD";
 
 /// A relay with these sources.
 pub fn relay(sources: &Value) -> Relay {

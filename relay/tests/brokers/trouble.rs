@@ -1,11 +1,16 @@
 //! What a broker may do to a source, and what a relay says of it.
 
 use crate::{
-    broker::{Broker, Certificates, Kind, until},
+    broker::{Broker, Certificates, Kind, PASSWORD, until},
     producer::{self, Letter},
-    pulled::{Speech, events_until, relay, sample, section, wait_for_fault, wait_until_connected},
+    pulled::{
+        Speech, VARIABLE, events_until, relay, sample, section, wait_for_fault,
+        wait_until_connected,
+    },
+    redis::free_ports,
 };
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// What is spoken with which broker, and a queue of it.
 const CASES: [(Kind, Speech, &str); 5] = [
@@ -147,5 +152,60 @@ fn a_broker_that_is_not_there_is_told_and_found_once_it_is() {
         wait_until_connected(&relay, "q");
         send(&broker, speech, queue, "hello");
         assert_eq!(events_until(&relay, "q", "hello"), ["hello"]);
+    });
+}
+
+#[test]
+fn check_connects_and_leaves_the_subscription_of_a_relay_that_runs_alone() {
+    each(|broker, speech, queue| {
+        declare(&broker, queue);
+        let relay = relay(&json!([source(&broker, speech, "q", queue)]));
+        wait_until_connected(&relay, "q");
+        let well = source(&broker, speech, "well", queue);
+        let mut password = source(&broker, speech, "password", queue);
+        let credentials = &mut password[speech.kind()]["broker"]["credentials"];
+        credentials["passwordVariable"] = json!("WRONG");
+        let mut away = source(&broker, speech, "away", queue);
+        let [port] = free_ports();
+        let scheme = match speech {
+            Speech::Rabbitmq | Speech::Amqp => "amqp",
+            Speech::Stomp => "stomp",
+        };
+        away[speech.kind()]["broker"]["url"] = json!(format!("{scheme}://127.0.0.1:{port}"));
+        let mut sources = vec![well, password, away];
+        if speech == Speech::Rabbitmq {
+            sources.push(source(&broker, speech, "no-queue", "missing"));
+        }
+        let sources = json!(sources);
+        let output = Command::new(env!("CARGO_BIN_EXE_sse-relay"))
+            .arg("check")
+            .env("SSE_RELAY_SOURCES", sources.to_string())
+            .envs([(VARIABLE, PASSWORD), ("WRONG", "wr0ng-s3cret")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for (what, remedy) in [
+            ("source `well`: it can be used", ""),
+            ("source `password`: error", "look at `credentials`"),
+            ("source `away`: error", "is the server running there"),
+        ] {
+            let line = said.lines().find(|line| line.contains(what));
+            assert!(
+                line.is_some_and(|line| line.contains(remedy)),
+                "{what}: {said}"
+            );
+        }
+        if speech == Speech::Rabbitmq {
+            assert!(said.contains("source `no-queue`: error"), "{said}");
+        }
+        assert!(!said.contains("wr0ng-s3cret"), "{said}");
+        send(&broker, speech, queue, "after it");
+        assert_eq!(events_until(&relay, "q", "after it"), ["after it"]);
+        assert!(
+            !relay.output().contains("source.failed"),
+            "{}",
+            relay.output()
+        );
     });
 }

@@ -22,6 +22,7 @@ macro_rules! conformance {
                 ids_increase_over_all_channels_also_when_the_clock_steps_back,
                 ids_go_on_past_4096_events_of_one_millisecond,
                 a_publish_is_all_or_nothing,
+                publishes_that_are_handed_over_together_keep_their_order_each_with_its_own_outcome,
                 the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it,
                 every_event_names_its_predecessor_in_its_channel,
                 a_log_that_was_closed_refuses_appends_and_closing_again_does_nothing,

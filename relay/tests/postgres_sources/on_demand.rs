@@ -1,46 +1,11 @@
 //! Notifications of the channels that streams want.
 
 use super::*;
+use crate::pulled::{TOLD, hears};
 use rustix::process::Signal;
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
-use support::Connection;
-
-/// Between two looks, and how long a text is waited for.
-const PACE: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// So that a stream that begins before its channel is listened to is told.
-const TOLD: [(&str, &str); 1] = [("SSE_RELAY_LOGGING__LEVEL", "debug")];
-
-/// What is notified once reaches a stream that has begun. Only where this machine took longer for the
-/// confirmation than streams wait for it, which the relay tells, is it notified again.
-fn hears(relays: &[&Relay], stream: &mut Connection, text: &str, notify: impl Fn() + Sync) {
-    notify();
-    let seen = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let began = Instant::now();
-            while !seen.load(Ordering::Relaxed) && began.elapsed() < PATIENCE {
-                if relays
-                    .iter()
-                    .any(|relay| relay.output().contains("source.late"))
-                {
-                    notify();
-                }
-                std::thread::sleep(PACE);
-            }
-        });
-        let got = seen_until(stream, text);
-        seen.store(true, Ordering::Relaxed);
-        assert_eq!(got, [text]);
-    });
-}
 
 fn on_demand(server: &Server, more: Value) -> Relay {
-    let relay = relay(&listening(server, more), &TOLD);
+    let relay = relay(&listening(server, more), &[TOLD]);
     wait_until_connected(&relay, "pg");
     relay
 }
@@ -110,7 +75,7 @@ fn a_name_that_postgresql_does_not_have_is_told_and_holds_up_no_other() {
     let mut sources = listening(&server, json!({"onDemand": ["**"]}));
     let url = server.url().replace(postgres::DATABASE, "latin");
     sources[0]["postgresListen"]["postgres"]["url"] = json!(url);
-    let relay = relay(&sources, &TOLD);
+    let relay = relay(&sources, &[TOLD]);
     wait_until_connected(&relay, "pg");
     let mut long = relay.subscribe(&format!("channel={}", "n".repeat(64)));
     long.body_until("id: ");
@@ -155,7 +120,7 @@ fn streams_of_another_replica_are_listened_to_by_the_one_that_pulls() {
         let settings = [
             ("SSE_RELAY_SOURCES", sources.as_str()),
             ("SSE_RELAY_REDIS__URL", &log.url()),
-            TOLD[0],
+            TOLD,
         ];
         Relay::start_at(None, &settings)
     };

@@ -148,3 +148,47 @@ fn an_archive_is_written_over_tls() {
         (rows.ok()? == ["a"]).then_some(())
     });
 }
+
+#[test]
+fn a_certificate_of_the_relay_is_its_password_where_the_server_wants_one() {
+    let certificates = Certificates::of("localhost");
+    let text = |name: &str| certificates.text(name);
+    // its certificate says that it is `client`
+    let rules = "local all all trust\nhostssl all client 127.0.0.1/32 cert\nhost all postgres 127.0.0.1/32 trust\n";
+    let server = Server::start_with_tls(&text("server.pem"), &text("server.key"), rules);
+    server.execute("CREATE ROLE client LOGIN");
+    let ca = server.file("ca.pem", &text("ca.pem"));
+    server.execute(&format!("ALTER SYSTEM SET ssl_ca_file = '{ca}'"));
+    server.execute("SELECT pg_reload_conf()");
+    let source = |name: &str, certificate: Option<&str>| {
+        let mut tls = json!({"ca": certificates.path("ca.pem"), "serverName": "localhost"});
+        if let Some(certificate) = certificate {
+            tls["certificate"] = json!(certificates.path(&format!("{certificate}.pem")));
+            tls["key"] = json!(certificates.path(&format!("{certificate}.key")));
+        }
+        let postgres = json!({
+            "url": server.url(), "tls": tls,
+            // nobody asks for it
+            "credentials": {"username": "client", "passwordVariable": "ANY"},
+        });
+        json!({"name": name, "postgresListen": {"postgres": postgres, "channels": ["a"]}})
+    };
+    let relay = relay(
+        &json!([
+            source("shown", Some("client")),
+            source("other", Some("server")),
+            source("none", None),
+        ]),
+        &[("ANY", "not-asked-for")],
+    );
+    wait_until_connected(&relay, "shown");
+    for name in ["other", "none"] {
+        let faults =
+            format!("sse_relay_source_faults_total{{source=\"{name}\",reason=\"credentials\"}}");
+        wait_for(&relay, &faults, 1.0);
+    }
+    let mut stream = relay.subscribe("channel=a");
+    stream.body_until("id: ");
+    server.execute("NOTIFY a, 'heard'");
+    assert_eq!(seen_until(&mut stream, "heard"), ["heard"]);
+}

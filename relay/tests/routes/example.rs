@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a changed file may take to be read.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Example {
     pub relay: Relay,

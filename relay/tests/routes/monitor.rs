@@ -11,7 +11,7 @@ use std::{
 
 /// The key of its one user.
 pub const KEY: &str = "0123abcd";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Monitor {
     pub address: SocketAddr,

@@ -210,10 +210,10 @@ fn what_is_missing_or_refused_is_said_clearly() {
     let (code, out, error) = failed(unknown);
     assert_eq!(code, 3, "{out}{error}");
     assert!(
-        out.contains("❌ Auth failed (HTTP 401). Check SWF_API_TOKEN"),
+        out.contains("❌ Auth failed (HTTP 403). Check SWF_API_TOKEN"),
         "{out}"
     );
-    assert!(error.contains("refused: 401"), "{error}");
+    assert!(error.contains("refused: 403"), "{error}");
     assert!(!format!("{out}{error}").contains("no-such-key"));
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -264,7 +264,7 @@ fn the_receivers_own_calls_reach_the_relay_and_the_monitor() {
         .envs([("SWF_API_TOKEN", "wrong"), ("SWF_SSE_RECEIVER_NAME", "x")]);
     let output = refused.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("status 401"), "{error}");
+    assert!(error.contains("status 403"), "{error}");
 }
 
 /// The testbed's own file, whose relay knows the token itself.

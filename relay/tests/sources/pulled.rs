@@ -3,10 +3,13 @@
 
 use crate::support::{Connection, Relay, request};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 /// Everything comes within this, however busy the machine is: a lease lasts five seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Asks again and again until there is an answer.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -51,24 +54,62 @@ pub fn dropped(source: &str, reason: &str) -> String {
     format!("sse_relay_source_dropped_total{{source=\"{source}\",reason=\"{reason}\"}}")
 }
 
-/// The data of events of a stream, until one has this text.
+/// The data of events of a stream, until one has this text; gaps as `gap:REASON`.
 pub fn seen_until(stream: &mut Connection, last: &str) -> Vec<String> {
-    let mut seen = Vec::new();
+    let (mut seen, start) = (Vec::new(), Instant::now());
     let mut text = String::new();
     loop {
+        // heartbeats come all the same
+        assert!(start.elapsed() < LIMIT, "no {last:?} came, but {seen:?}");
         let chunk = stream.chunk();
         assert!(!chunk.is_empty(), "it ended, after {seen:?}");
         text.push_str(std::str::from_utf8(&chunk).unwrap());
         while let Some(end) = text.find("\n\n") {
             let block: String = text.drain(..end + 2).collect();
-            if let Some(data) = block.lines().find_map(|line| line.strip_prefix("data: ")) {
-                seen.push(data.to_owned());
-                if data == last {
-                    return seen;
-                }
+            let data = block.lines().find_map(|line| line.strip_prefix("data: "));
+            let Some(data) = data else {
+                continue;
+            };
+            if block.contains("event: gap\n") {
+                let gap: Value = serde_json::from_str(data).unwrap();
+                seen.push(format!("gap:{}", gap["reason"].as_str().unwrap()));
+                continue;
+            }
+            seen.push(data.to_owned());
+            if data == last {
+                return seen;
             }
         }
     }
+}
+
+/// So that a stream that begins before its channel is listened to is told.
+pub const TOLD: (&str, &str) = ("SSE_RELAY_LOGGING__LEVEL", "debug");
+
+/// What is sent once reaches a stream that has begun, over a source that keeps nothing. Only where this
+/// machine took longer for the confirmation than streams wait for it, which the relays tell, is it sent
+/// again.
+pub fn hears(relays: &[&Relay], stream: &mut Connection, text: &str, send: impl Fn() + Sync) {
+    let is_late = || {
+        let mut relays = relays.iter();
+        relays.any(|relay| relay.output().contains("source.late"))
+    };
+    send();
+    let seen = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !seen.load(Ordering::Relaxed) && began.elapsed() < LIMIT {
+                std::thread::sleep(Duration::from_millis(50));
+                if is_late() {
+                    send();
+                }
+            }
+        });
+        let got = seen_until(stream, text);
+        seen.store(true, Ordering::Relaxed);
+        assert!(is_late() || got == [text], "{got:?}");
+    });
 }
 
 /// Data of the events of a channel from the first on, as many as are asked for.

@@ -233,6 +233,38 @@ fn a_relay_that_is_killed_under_load_costs_no_entry_and_doubles_none() {
 }
 
 #[test]
+fn entries_that_wait_share_calls_to_the_log() {
+    const COUNT: u64 = 2_000;
+    let (server, log) = (Server::start(), Server::start());
+    let mut resp = Resp::to(server.port).unwrap();
+    for n in 0..COUNT {
+        let n = n.to_string();
+        let words: [&[u8]; 5] = [b"XADD", b"orders", b"*", b"n", n.as_bytes()];
+        resp.command(&words).unwrap();
+    }
+    let sources = source(server.port, json!({"mapping": {"data": "${data.n}"}}));
+    let settings = [
+        ("SSE_RELAY_SOURCES", sources.as_str()),
+        ("SSE_RELAY_REDIS__URL", &log.url()),
+        ("SSE_RELAY_RETENTION__EVENTS", "100000"),
+    ];
+    let relay = Relay::start_at(None, &settings);
+    assert_whole(
+        &events(&relay, "orders", usize::try_from(COUNT).unwrap()),
+        COUNT,
+    );
+    // 64 in each, and some a second for leases and signs of life
+    let stats = log.cli(&["INFO", "commandstats"]);
+    let calls = stats.lines().find_map(|line| {
+        let (calls, _) = line
+            .strip_prefix("cmdstat_evalsha:calls=")?
+            .split_once(',')?;
+        calls.parse::<u64>().ok()
+    });
+    assert!(calls.unwrap() < COUNT / 2, "{stats}");
+}
+
+#[test]
 fn while_the_log_is_away_entries_wait_at_their_server() {
     let (server, mut log) = (Server::start(), Server::start());
     let sources = source(server.port, json!({"mapping": {"data": "${data.n}"}}));

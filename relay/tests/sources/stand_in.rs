@@ -3,15 +3,17 @@
 use crate::{
     capture::{self, PUBLISHED},
     package::{notify, open, start},
-    pulled::{sample, until, wait_until_connected},
+    pulled::{sample, until, wait_for, wait_until_connected},
     servers::Server,
     support::{Relay, request},
 };
 use std::{fs, process::Command};
 use tempfile::TempDir;
 
-/// The relay hears the channel before a stream's first block; without one, its subscription tells.
-fn listened_to(server: &Server, channel: &str) {
+/// The relay hears the channel before a stream's first block; without one, its subscription tells, and that
+/// the stream has begun.
+fn listened_to(relay: &Relay, server: &Server, channel: &str) {
+    wait_for(relay, "sse_relay_streams", 1.0);
     until("a listener", || {
         let answer = server.cli(&["PUBSUB", "NUMSUB", channel]);
         (answer.lines().last() == Some("1")).then_some(())
@@ -32,7 +34,7 @@ fn what_notify_publishes_to_redis_has_the_bytes_of_the_capture() {
     );
     wait_until_connected(&relay, "notify");
     let mut stream = open(&relay, "/NOTIFICATIONS");
-    listened_to(&server, "NOTIFICATIONS");
+    listened_to(&relay, &server, "NOTIFICATIONS");
     notify(&[("REDIS_URL", &server.url())], "NOTIFICATIONS", &PUBLISHED).unwrap();
     assert_eq!(
         capture::events(&mut stream, "bye\r\n\r\n"),
@@ -54,7 +56,7 @@ fn its_environment_is_understood_with_a_password_and_a_bad_payload_is_dropped() 
     );
     wait_until_connected(&relay, "notify");
     let mut stream = open(&relay, "/a%20b");
-    listened_to(&server, "a b");
+    listened_to(&relay, &server, "a b");
     for bad in ["no json", "[1]", "null", r#"{"dat": 1}"#] {
         server.cli(&["PUBLISH", "a b", bad]);
     }

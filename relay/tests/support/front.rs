@@ -4,7 +4,7 @@ use super::LIMIT;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -96,6 +96,6 @@ impl Drop for Front {
 
 /// A loopback address that nobody listens on.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound")
+    let [port] = super::ports::free(super::ports::SERVERS);
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }

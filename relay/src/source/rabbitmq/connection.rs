@@ -12,7 +12,7 @@ use futures_util::{
 use lapin::{
     ConnectionProperties, ErrorKind,
     message::Delivery,
-    options::{BasicConsumeOptions, BasicQosOptions},
+    options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
     tcp::AsyncTcpStream,
     types::{FieldTable, ShortString},
@@ -50,27 +50,11 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, logs in, and consumes. The caller bounds the time.
     pub(super) async fn open(settings: &RabbitmqSource, name: &str) -> Result<Connection, Fault> {
-        let address = settings
-            .broker
-            .address(BrokerProtocol::Amqp091)
-            .map_err(|text| Fault::new(FaultReason::Settings, text))?;
-        let credentials =
-            settings.broker.credentials.as_ref().ok_or_else(|| {
-                Fault::new(FaultReason::Settings, "`broker.credentials` are missing")
-            })?;
-        let login = Login::read(credentials).await?;
-        let wire = Quiet::new(dial(&address).await?);
-        let (near, bridge) = Bridge::start(wire)
-            .map_err(|error| Fault::new(FaultReason::Unreachable, error.to_string()))?;
-        let heartbeat = settings.broker.heartbeat.std();
-        let uri = uri(&address, login, heartbeat.as_secs());
-        let connection = connect(uri, near, name)
-            .await
-            .map_err(|error| at_the_door(&error))?;
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(|error| fault(&error))?;
+        let LoggedIn {
+            channel,
+            connection,
+            bridge,
+        } = log_in(settings, name).await?;
         channel
             .basic_qos(settings.prefetch, BasicQosOptions::default())
             .await
@@ -109,6 +93,65 @@ impl Connection {
             }
         }
     }
+}
+
+/// A connection on which nothing is consumed yet.
+struct LoggedIn {
+    // in the order in which they end
+    channel: lapin::Channel,
+    connection: lapin::Connection,
+    bridge: Bridge,
+}
+
+async fn log_in(settings: &RabbitmqSource, name: &str) -> Result<LoggedIn, Fault> {
+    let address = settings
+        .broker
+        .address(BrokerProtocol::Amqp091)
+        .map_err(|text| Fault::new(FaultReason::Settings, text))?;
+    let credentials = settings
+        .broker
+        .credentials
+        .as_ref()
+        .ok_or_else(|| Fault::new(FaultReason::Settings, "`broker.credentials` are missing"))?;
+    let login = Login::read(credentials).await?;
+    let wire = Quiet::new(dial(&address).await?);
+    let (near, bridge) = Bridge::start(wire)
+        .map_err(|error| Fault::new(FaultReason::Unreachable, error.to_string()))?;
+    let heartbeat = settings.broker.heartbeat.std();
+    let uri = uri(&address, login, heartbeat.as_secs());
+    let connection = connect(uri, near, name)
+        .await
+        .map_err(|error| at_the_door(&error))?;
+    let channel = connection
+        .create_channel()
+        .await
+        .map_err(|error| fault(&error))?;
+    Ok(LoggedIn {
+        channel,
+        connection,
+        bridge,
+    })
+}
+
+/// Connects and logs in, and asks whether each queue is there. The caller bounds the time.
+pub(super) async fn look(settings: &RabbitmqSource) -> Result<(), Fault> {
+    let logged_in = log_in(settings, "check").await?;
+    for queue in &settings.queues {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let asked = logged_in
+            .channel
+            .queue_declare(named(queue)?, options, FieldTable::default());
+        asked.await.map_err(|error| fault(&error))?;
+    }
+    Ok(())
+}
+
+fn named(queue: &str) -> Result<ShortString, Fault> {
+    ShortString::try_new(queue)
+        .map_err(|error| Fault::new(FaultReason::Settings, error.to_string()))
 }
 
 async fn connect(uri: AMQPUri, near: TcpStream, name: &str) -> lapin::Result<lapin::Connection> {
@@ -154,11 +197,9 @@ async fn consume(
     number: usize,
     queue: &str,
 ) -> Result<BoxStream<'static, (usize, Option<lapin::Result<Delivery>>)>, Fault> {
-    let name = ShortString::try_new(queue)
-        .map_err(|error| Fault::new(FaultReason::Settings, error.to_string()))?;
     let consumer = channel
         .basic_consume(
-            name,
+            named(queue)?,
             ShortString::default(), // the broker names it
             BasicConsumeOptions::default(),
             FieldTable::default(),

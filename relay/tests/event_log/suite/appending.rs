@@ -3,7 +3,7 @@
 use crate::subject::*;
 use sse_relay::{
     cursor::{EventId, Predecessor},
-    event_log::AppendError,
+    event_log::{AppendError, Appended},
 };
 use std::time::Duration;
 
@@ -57,6 +57,55 @@ pub async fn a_publish_is_all_or_nothing(implementation: &dyn Implementation) {
     let appended = ids(&subject.publish(batch).await.unwrap());
     assert_eq!(subject.all("a").await, appended);
     assert_eq!(subject.tail.publishes().last().unwrap().len(), 3);
+}
+
+pub async fn publishes_that_are_handed_over_together_keep_their_order_each_with_its_own_outcome(
+    implementation: &dyn Implementation,
+) {
+    let subject = Subject::open(implementation, Limits::none()).await;
+    subject.publish(ending("ended")).await.unwrap();
+    subject
+        .publish(keyed("a", &["x"], "used", 1))
+        .await
+        .unwrap();
+    let mut together = vec![
+        keyed("ended", &["refused"], "e", 1),
+        keyed("a", &["other"], "used", 2),
+        keyed("a", &["x"], "used", 1),
+    ];
+    // more than one call to another server has
+    for n in 0..150 {
+        let channel = ["a", "b"][n % 2];
+        together.push(keyed(channel, &["1", "2"], &n.to_string(), 1));
+    }
+    together.push(keyed("a", &["1", "2"], "0", 1));
+    together.push(ending("b"));
+    together.push(publication("b", &["too late"]));
+    let outcomes = subject.log.append_all(together.clone()).await;
+    assert_eq!(outcomes.len(), together.len());
+    assert_eq!(outcomes[0], Err(AppendError::Ended(name("ended"))));
+    assert_eq!(outcomes[1], Err(AppendError::KeyReused));
+    assert!(matches!(outcomes[2], Ok(Appended::Repeat(_))));
+    let new = &outcomes[3..153];
+    for (offset, channel) in ["a", "b"].into_iter().enumerate() {
+        let ours = new.iter().skip(offset).step_by(2);
+        let ours: Vec<EventId> = ours
+            .flat_map(|outcome| ids(outcome.as_ref().unwrap()))
+            .collect();
+        assert_eq!(ours.len(), 150);
+        assert!(ascending(&ours), "{channel}: {ours:?}");
+    }
+    let first = new[0].as_ref().unwrap().places().to_vec();
+    assert_eq!(outcomes[153], Ok(Appended::Repeat(first)));
+    assert!(matches!(outcomes[154], Ok(Appended::New(_))));
+    assert_eq!(outcomes[155], Err(AppendError::Ended(name("b"))));
+    // all of it was appended before, and is known
+    let again = subject.log.append_all(together[3..153].to_vec()).await;
+    for (again, before) in again.iter().zip(new) {
+        let places = before.as_ref().unwrap().places().to_vec();
+        assert_eq!(*again, Ok(Appended::Repeat(places)));
+    }
+    assert_eq!(subject.log.append_all(Vec::new()).await, []);
 }
 
 pub async fn the_tail_gets_each_event_once_in_order_and_then_the_head_covers_it(
