@@ -173,6 +173,14 @@ async fn what_would_begin_another_log_is_refused() {
             json!({ "redis": { "external": { "standalone": null, "cluster": { "hosts": ["a"] } } } }),
             "cannot move into or out of a Cluster",
         ),
+        (
+            json!({ "redis": { "external": { "standalone": { "database": 3 } } } }),
+            "the log stays in the database that it began in;",
+        ),
+        (
+            json!({ "redis": { "external": { "standalone": null, "sentinel": { "master": "main", "hosts": ["a"], "database": 3 } } } }),
+            "the log stays in the database that it began in, also behind Sentinels",
+        ),
     ] {
         let patch = json!({ "spec": patch });
         let said = live.try_patch(patch).await.unwrap_err().to_string();
