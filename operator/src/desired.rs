@@ -8,6 +8,7 @@ pub mod http_route;
 mod ingress;
 mod monitoring;
 mod network_policy;
+mod quantity;
 pub mod redis;
 mod scaling;
 mod service;
@@ -27,7 +28,12 @@ use sha2::{Digest, Sha256};
 
 pub use self::exposure::beginning;
 
+pub use self::deployment::container::resources;
+pub use self::redis::maxmemory;
+pub use self::scaling::per_replica as streams_each;
+
 use self::deployment::container::policy;
+use self::deployment::tolerated;
 use crate::names::{APPLIED, COMPONENT};
 use crate::prove::wanted;
 use crate::tokens::{Generated, hex};
@@ -182,18 +188,24 @@ impl Desired {
 
 fn dynamic(object: &impl Serialize) -> DynamicObject {
     let mut json = serde_json::to_value(object).expect("an object is plain data");
-    without_nulls(&mut json);
+    without_nothing(&mut json);
     serde_json::from_value(json).expect("every object has kind and metadata")
 }
 
-/// To the API server a null is a field that is asked to be absent; we say nothing about it.
-fn without_nulls(value: &mut Value) {
+/// To the API server a null is a field that is asked to be absent; we say nothing about it. Of its own
+/// kinds it stores no empty list and no empty `matchLabels`, which say nothing either.
+fn without_nothing(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(without_nulls);
+            fields.values_mut().for_each(without_nothing);
+            fields.retain(|name, value| match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(labels) => name != "matchLabels" || !labels.is_empty(),
+                _ => true,
+            });
         }
-        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        Value::Array(items) => items.iter_mut().for_each(without_nothing),
         _ => {}
     }
 }

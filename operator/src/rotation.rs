@@ -93,10 +93,19 @@ impl Passwords {
         }
     }
 
-    /// Whether there is a next step.
+    /// How long it is until the next step, if there is one.
     #[must_use]
-    pub fn changing(&self) -> bool {
-        self.stage != Stage::Settled
+    pub fn due(&self, now: Timestamp) -> Option<Duration> {
+        let since = match &self.stage {
+            Stage::Settled => return None,
+            Stage::Announced { since, .. } | Stage::Switched { since, .. } => *since,
+        };
+        let passed = now.duration_since(since);
+        let passed = match passed.is_positive() {
+            true => passed.unsigned_abs(),
+            false => Duration::ZERO,
+        };
+        Some(SETTLED.saturating_sub(passed))
     }
 }
 
@@ -124,6 +133,9 @@ mod tests {
         let announced = start.step(Some("monday"), token(2), at(0));
         assert_eq!(announced.current, token(1));
         assert_eq!(announced.taken(), [&token(1), &token(2)]);
+        assert_eq!(announced.due(at(1)), Some(Duration::from_secs(179)));
+        assert_eq!(announced.due(at(-1)), Some(SETTLED));
+        assert_eq!(announced.due(at(500)), Some(Duration::ZERO));
         let waiting = announced.step(Some("monday"), token(9), at(179));
         assert_eq!(waiting.current, token(1));
         let switched = waiting.step(Some("monday"), token(9), at(180));
@@ -132,7 +144,7 @@ mod tests {
         let waiting = switched.step(Some("tuesday"), token(9), at(181));
         let done = waiting.step(Some("tuesday"), token(9), at(360));
         assert_eq!(done.taken(), [&token(2)]);
-        assert!(!done.changing());
+        assert_eq!(done.due(at(360)), None);
         let again = done.step(Some("tuesday"), token(3), at(361));
         assert_eq!(again.taken(), [&token(2), &token(3)]);
     }

@@ -8,7 +8,7 @@
 mod aim;
 mod past;
 
-pub use aim::{Aim, replicas};
+pub use aim::{Aim, HEADROOM, replicas};
 pub use past::Past;
 
 use std::time::Instant;

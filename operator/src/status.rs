@@ -1,6 +1,7 @@
 //! What is reported about a relay, as a pure function of what was found and done.
 
 mod conditions;
+mod defaults;
 mod effective;
 mod observed;
 mod redis;

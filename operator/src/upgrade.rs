@@ -1,23 +1,25 @@
 //! Which relay may follow the operator to a new version now: one at a time.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use kube::runtime::reflector::ObjectRef;
+use k8s_openapi::jiff::Timestamp;
 
-use crate::crd::{Pinned, SseRelay, UpgradePolicy};
+use crate::controller::Life;
+use crate::crd::{ConditionStatus, ConditionType, Pinned, SseRelay, UpgradePolicy};
 
 /// A relay that does not get there in this time lets others pass.
-const LONGEST: Duration = Duration::from_secs(1_800);
+pub const LONGEST: Duration = Duration::from_secs(1_800);
 
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub struct Turn {
-    holder: Option<(ObjectRef<SseRelay>, Instant)>,
+    holder: Option<(Life, Instant)>,
 }
 
 impl Turn {
     /// Whether it is `relay`'s turn; it takes a turn that is free.
-    pub fn take(&mut self, relay: &ObjectRef<SseRelay>, now: Instant) -> bool {
+    pub fn take(&mut self, relay: &Life, now: Instant) -> bool {
         match &self.holder {
             Some((holder, _)) if holder == relay => true,
             Some((_, since)) if now.duration_since(*since) < LONGEST => false,
@@ -28,8 +30,13 @@ impl Turn {
         }
     }
 
-    /// `relay` has got there, or is gone.
-    pub fn pass(&mut self, relay: &ObjectRef<SseRelay>) {
+    /// Takes the turn from a relay that is not among `there`.
+    pub fn only(&mut self, there: &HashSet<Life>) {
+        self.holder.take_if(|(holder, _)| !there.contains(holder));
+    }
+
+    /// `relay` has got there, cannot go on, or is gone.
+    pub fn pass(&mut self, relay: &Life) {
         if self
             .holder
             .as_ref()
@@ -38,6 +45,27 @@ impl Turn {
             self.holder = None;
         }
     }
+}
+
+/// Whether `relay` follows operators, has gone to `own`, and is not there yet by its status. Who has the
+/// turn is not known to an operator that has just begun to act; this is.
+#[must_use]
+pub fn on_its_way(relay: &SseRelay, own: &Pinned, now: Timestamp) -> bool {
+    let Some(status) = &relay.status else {
+        return false;
+    };
+    let begun = status.pinned.as_ref() == Some(own);
+    let lately = |since: Timestamp| now.duration_since(since).unsigned_abs() < LONGEST;
+    let moves = status.conditions.iter().any(|held| {
+        held.r#type == ConditionType::Progressing
+            && held.status == ConditionStatus::True
+            && lately(held.last_transition_time.0)
+    });
+    follows(relay) && begun && moves && relay.metadata.deletion_timestamp.is_none()
+}
+
+fn follows(relay: &SseRelay) -> bool {
+    relay.spec.upgrade_policy == UpgradePolicy::Auto && relay.spec.version.is_none()
 }
 
 /// What is to be done about a relay's version.
@@ -52,8 +80,7 @@ pub enum Upgrade {
 /// Whether `relay`, which stays at `pinned`, wants to follow an operator that brings `own`.
 #[must_use]
 pub fn upgrade(relay: &SseRelay, pinned: &Pinned, own: &Pinned) -> Upgrade {
-    let follows = relay.spec.upgrade_policy == UpgradePolicy::Auto && relay.spec.version.is_none();
-    if follows && pinned != own {
+    if follows(relay) && pinned != own {
         Upgrade::Wanted
     } else {
         Upgrade::Stay
@@ -99,7 +126,9 @@ fn parts(image: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crd::{SseRelaySpec, SseRelayStatus};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use crate::crd::{Condition, Reason, SseRelaySpec, SseRelayStatus};
 
     fn at(version: &str) -> Pinned {
         Pinned {
@@ -111,7 +140,7 @@ mod tests {
 
     #[test]
     fn one_relay_at_a_time_has_the_turn() {
-        let (one, other) = (ObjectRef::new("one"), ObjectRef::new("other"));
+        let (one, other) = (Life::named("one"), Life::named("other"));
         let now = Instant::now();
         let mut turn = Turn::default();
         assert!(turn.take(&one, now) && turn.take(&one, now));
@@ -124,6 +153,46 @@ mod tests {
             turn.take(&one, now + LONGEST),
             "one that hangs lets others pass"
         );
+    }
+
+    #[test]
+    fn a_relay_that_is_gone_keeps_no_turn() {
+        let (one, other) = (Life::named("one"), Life::named("other"));
+        let mut turn = Turn::default();
+        assert!(turn.take(&one, Instant::now()));
+        turn.only(&HashSet::from([one.clone(), other.clone()]));
+        assert!(!turn.take(&other, Instant::now()));
+        turn.only(&HashSet::from([other.clone()]));
+        assert!(turn.take(&other, Instant::now()));
+    }
+
+    #[test]
+    fn a_relay_is_on_its_way_by_its_status_for_a_bounded_time() {
+        let start = Timestamp::UNIX_EPOCH;
+        let mut relay = SseRelay::new("live", SseRelaySpec::default());
+        relay.spec.upgrade_policy = UpgradePolicy::Auto;
+        let progressing = |status| Condition {
+            r#type: ConditionType::Progressing,
+            status,
+            reason: Reason::RollingOut,
+            message: String::new(),
+            last_transition_time: Time(start),
+            observed_generation: None,
+        };
+        relay.status = Some(SseRelayStatus {
+            pinned: Some(at("0.2.0")),
+            conditions: vec![progressing(ConditionStatus::True)],
+            ..SseRelayStatus::default()
+        });
+        assert!(on_its_way(&relay, &at("0.2.0"), start));
+        assert!(!on_its_way(&relay, &at("0.3.0"), start));
+        assert!(!on_its_way(&relay, &at("0.2.0"), start + LONGEST));
+        relay.spec.upgrade_policy = UpgradePolicy::Manual;
+        assert!(!on_its_way(&relay, &at("0.2.0"), start));
+        relay.spec.upgrade_policy = UpgradePolicy::Auto;
+        let there = vec![progressing(ConditionStatus::False)];
+        relay.status.as_mut().unwrap().conditions = there;
+        assert!(!on_its_way(&relay, &at("0.2.0"), start));
     }
 
     #[test]

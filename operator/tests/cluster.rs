@@ -11,6 +11,7 @@ mod cluster {
     mod bad_input;
     mod change;
     mod chart;
+    mod derived;
     mod election;
     mod fault;
     mod gateway;

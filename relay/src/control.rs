@@ -6,6 +6,7 @@
 pub mod command;
 pub mod held_tickets;
 mod looking;
+pub mod recent;
 pub mod revocation;
 pub mod revocations;
 pub mod spreading;
@@ -197,6 +198,20 @@ impl Control {
         for revocation in gone {
             revocations.remove(&revocation.revoked.id(), now);
         }
+    }
+
+    /// Whether a later revocation of the same credentials holds here.
+    pub fn has_later(&self, than: &Revocation) -> bool {
+        self.revocations.read().has_later(than)
+    }
+
+    /// Whether there is a revocation of this id that the others do not know yet, made after this one.
+    pub fn has_unsaved(&self, id: &RevocationId, than: Option<&Revocation>) -> bool {
+        let unsaved = self.unsaved.lock();
+        let after = |one: &Revocation| than.is_none_or(|than| one.at > than.at);
+        unsaved
+            .iter()
+            .any(|one| one.revoked.id() == *id && after(one))
     }
 
     fn note_unsaved(&self, revocation: Revocation) {

@@ -17,6 +17,8 @@ mod elsewhere;
 mod limits;
 #[path = "fleet/looking.rs"]
 mod looking;
+#[path = "fleet/lost.rs"]
+mod lost;
 #[path = "fleet/orders.rs"]
 mod orders;
 #[path = "fleet/purging.rs"]

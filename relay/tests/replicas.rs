@@ -6,6 +6,8 @@
 
 #[path = "restart/http.rs"]
 mod http;
+#[path = "restart/patience.rs"]
+mod patience;
 #[path = "support/redis.rs"]
 mod servers;
 #[path = "restart/subscriber.rs"]

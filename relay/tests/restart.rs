@@ -9,10 +9,11 @@ mod restart {
     mod faults;
     pub mod http;
     pub mod load;
+    pub mod patience;
     pub mod process;
     mod scarcity;
     mod storage;
     pub mod subscriber;
 }
 
-use restart::{http, load, process, subscriber};
+use restart::{http, load, patience, process, subscriber};

@@ -17,7 +17,9 @@ pub fn prepare() -> io::Result<Option<Peer>> {
     };
     let (port, broker) = (free_port()?, free_port()?);
     let accepts = |port| Readiness::Accepts(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let words =
+        |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+    let python = Some(server.with_file_name("python")).filter(|python| python.is_file());
     Ok(Some(Peer {
         starts: vec![
             Start {
@@ -36,13 +38,20 @@ pub fn prepare() -> io::Result<Option<Peer>> {
             },
             Start {
                 program: env,
-                arguments: words(&[
-                    &format!("REDIS_URL=redis://127.0.0.1:{broker}"),
-                    "LOG_LEVEL=WARNING",
-                    &text(&server),
-                    "--host=127.0.0.1",
-                    &format!("--port={port}"),
-                ]),
+                arguments: [
+                    words(&[
+                        &format!("REDIS_URL=redis://127.0.0.1:{broker}"),
+                        "LOG_LEVEL=WARNING",
+                    ]),
+                    // its first line names the Python of before its environment was moved
+                    python.iter().map(|python| text(python)).collect(),
+                    words(&[
+                        &text(&server),
+                        "--host=127.0.0.1",
+                        &format!("--port={port}"),
+                    ]),
+                ]
+                .concat(),
                 readiness: accepts(port),
             },
         ],

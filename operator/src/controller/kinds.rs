@@ -1,31 +1,24 @@
 //! Kinds of other projects that relays have objects of. The status says it too, but may be read as it
 //! was before the last look: then objects of a way in that was left at once would be forgotten.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use kube::runtime::reflector::ObjectRef;
-
-use crate::crd::SseRelay;
+use super::life::Life;
 
 /// What this operator has written, for each relay, as `group/version/Kind`.
 #[derive(Debug, Default)]
-pub struct Kinds(HashMap<ObjectRef<SseRelay>, BTreeSet<String>>);
+pub struct Kinds(HashMap<Life, BTreeSet<String>>);
 
 impl Kinds {
     /// Objects of these kinds are about to be written. Returns all kinds of which there may be some.
-    pub fn begin(
-        &mut self,
-        relay: &ObjectRef<SseRelay>,
-        wanted: &[String],
-        in_status: &[String],
-    ) -> Vec<String> {
+    pub fn begin(&mut self, relay: &Life, wanted: &[String], in_status: &[String]) -> Vec<String> {
         let kinds = self.0.entry(relay.clone()).or_default();
         kinds.extend(wanted.iter().chain(in_status).cloned());
         kinds.iter().cloned().collect()
     }
 
     /// They were written, and objects of all other kinds are gone.
-    pub fn settled(&mut self, relay: &ObjectRef<SseRelay>, wanted: &[String]) {
+    pub fn settled(&mut self, relay: &Life, wanted: &[String]) {
         if wanted.is_empty() {
             self.forget(relay);
         } else {
@@ -34,8 +27,13 @@ impl Kinds {
         }
     }
 
+    /// Forgets all but these relays.
+    pub fn only(&mut self, there: &HashSet<Life>) {
+        self.0.retain(|relay, _| there.contains(relay));
+    }
+
     /// The relay is gone.
-    pub fn forget(&mut self, relay: &ObjectRef<SseRelay>) {
+    pub fn forget(&mut self, relay: &Life) {
         self.0.remove(relay);
     }
 }
@@ -50,7 +48,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_known_before_the_status_says_so_and_until_it_is_gone() {
-        let relay = ObjectRef::new("live");
+        let relay = Life::named("live");
         let mut kinds = Kinds::default();
         let one = list(&["a/v1/One"]);
         assert_eq!(kinds.begin(&relay, &one, &[]), one);

@@ -1,7 +1,7 @@
 //! One look at one relay: resolve, validate, desired, apply, status.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,20 +13,22 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
+use super::life::Life;
 use super::relays::Watched;
 use super::told::{tell, tell_healed};
-use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after};
+use super::{Context, LOOK_AGAIN, ON_ITS_WAY, after, soonest};
 use crate::apply::{Applied, Owner, Part, apply, foreign_kind, foreign_kinds, may_not_read};
-use crate::crd::{Pinned, SseRelay, SseRelayStatus};
+use crate::crd::{
+    ConditionStatus, ConditionType, Pinned, Reason, SseRelay, SseRelayStatus, UpgradePolicy,
+};
 use crate::desired::desired;
 use crate::metrics::Outcome;
 use crate::names::{OPERATOR, PAUSED, owner};
 use crate::resolve::{Resolved, resolve};
-use crate::rotation::SETTLED;
 use crate::status::{
     Rollout, Waits, Went, not_accepted, rollout, status, transitions, without_observed,
 };
-use crate::upgrade::{Upgrade, pinned, upgrade};
+use crate::upgrade::{Upgrade, on_its_way, pinned, upgrade};
 use crate::validate::{Fault, Valid, validate};
 
 /// Why a look at a relay came to nothing.
@@ -64,15 +66,14 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
 
 /// When to look again after `error`.
 pub fn on_error(watched: Arc<Watched>, error: &Error, context: Arc<Context>) -> Action {
-    let relay = ObjectRef::from_obj(&*watched).erase();
-    let key = ObjectRef::new(&relay.name).within(relay.namespace.as_deref().unwrap_or_default());
-    let wait = context.backoff.lock().failed(&key);
-    tracing::warn!(event = "reconcile.failed", relay = %key, %error, ?wait, "trying again");
+    let relay = ObjectRef::from_obj(&*watched);
+    let wait = context.backoff.lock().failed(&Life::of(&*watched));
+    tracing::warn!(event = "reconcile.failed", %relay, %error, ?wait, "trying again");
     after(wait)
 }
 
 async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), Error> {
-    let key = ObjectRef::from_obj(relay);
+    let key = Life::of(relay);
     if relay.metadata.deletion_timestamp.is_some() {
         forget(context, &key);
         return Ok((Outcome::unchanged, Action::await_change()));
@@ -82,6 +83,7 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         .get(PAUSED)
         .is_some_and(|value| value == "true")
     {
+        context.turn.lock().pass(&key);
         report(relay, context, &Went::Paused).await?;
         return Ok((Outcome::paused, Action::await_change()));
     }
@@ -92,17 +94,25 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
     };
     let (pinned, waits, resolved) = match read.await {
         Ok(read) => read,
-        Err(error) => return Err(not_read(relay, context, error).await),
+        Err(error) => {
+            context.turn.lock().pass(&key);
+            return Err(not_read(relay, context, error).await);
+        }
     };
     let valid = match validate(relay, &resolved) {
         Ok(valid) => valid,
         Err(faults) => {
+            context.turn.lock().pass(&key);
             report(relay, context, &Went::Faults(&faults)).await?;
             context.backoff.lock().forget(&key);
             // what must change is watched: the resource, its Secrets
             return Ok((Outcome::invalid, after(LOOK_AGAIN)));
         }
     };
+    if let Some(begun) = begun(relay, &pinned) {
+        // before the first pod is replaced, so that another operator knows whose turn it is
+        write(relay, context, &begun).await?;
+    }
     let objects = desired(&valid, &resolved.generated).objects(&valid, owner(relay).as_ref());
     let mut foreign = foreign_kinds(&objects);
     let before = context
@@ -129,9 +139,10 @@ async fn look(relay: &SseRelay, context: &Context) -> Result<(Outcome, Action), 
         waits,
         applied,
     };
-    let (outcome, action) = finish(relay, context, &key, done).await?;
-    let changing = valid.redis.is_some() && resolved.generated.redis.passwords.changing();
-    Ok((outcome, if changing { after(SETTLED) } else { action }))
+    let (outcome, wait) = finish(relay, context, &key, done).await?;
+    let passwords = &resolved.generated.redis.passwords;
+    let step = valid.redis.as_ref().and(passwords.due(Timestamp::now()));
+    Ok((outcome, soonest(wait, step)))
 }
 
 /// What the operator needs of `relay` could not be read. Where it may not, the status says so.
@@ -179,9 +190,9 @@ struct Done<'a> {
 async fn finish(
     relay: &SseRelay,
     context: &Context,
-    key: &ObjectRef<SseRelay>,
+    key: &Life,
     done: Done<'_>,
-) -> Result<(Outcome, Action), Error> {
+) -> Result<(Outcome, Duration), Error> {
     let Done {
         valid,
         foreign,
@@ -222,10 +233,10 @@ async fn finish(
         Outcome::changed
     };
     let soon = !complete || waits == Waits::Yes || refused.is_some();
-    Ok((outcome, after(if soon { ON_ITS_WAY } else { LOOK_AGAIN })))
+    Ok((outcome, if soon { ON_ITS_WAY } else { LOOK_AGAIN }))
 }
 
-fn forget(context: &Context, key: &ObjectRef<SseRelay>) {
+fn forget(context: &Context, key: &Life) {
     context.backoff.lock().forget(key);
     context.rivals.lock().forget(key);
     context.kinds.lock().forget(key);
@@ -236,7 +247,7 @@ fn forget(context: &Context, key: &ObjectRef<SseRelay>) {
 async fn version(
     relay: &SseRelay,
     context: &Context,
-    key: &ObjectRef<SseRelay>,
+    key: &Life,
 ) -> Result<(Pinned, Waits), kube::Error> {
     let known = relay
         .status
@@ -250,11 +261,33 @@ async fn version(
     if upgrade(relay, &stays, &context.own) == Upgrade::Stay {
         return Ok((stays, Waits::No));
     }
-    if context.turn.lock().take(key, Instant::now()) {
+    let now = Timestamp::now();
+    let another =
+        |other: &SseRelay| Life::of(other) != *key && on_its_way(other, &context.own, now);
+    let free = !context.shown.relays.any(another);
+    if free && context.turn.lock().take(key, Instant::now()) {
         Ok((context.own.clone(), Waits::No))
     } else {
         Ok((stays, Waits::Yes))
     }
+}
+
+/// What the status says from the moment on at which `relay` goes from one version to another.
+fn begun(relay: &SseRelay, to: &Pinned) -> Option<SseRelayStatus> {
+    let mut status = without_observed(relay.status.clone()?);
+    let from = status.pinned.replace(to.clone())?;
+    let upgraded = (&from.version, &from.repository) != (&to.version, &to.repository);
+    if !upgraded || relay.spec.upgrade_policy != UpgradePolicy::Auto {
+        return None;
+    }
+    let about = status.conditions.iter_mut();
+    for held in about.filter(|held| held.r#type == ConditionType::Progressing) {
+        held.status = ConditionStatus::True;
+        held.reason = Reason::RollingOut;
+        held.message = format!("version {} is on its way", to.version);
+        held.last_transition_time = Time(Timestamp::now());
+    }
+    Some(status)
 }
 
 /// The image of the relay's Deployment, if it has one.
@@ -266,7 +299,7 @@ async fn deployed(relay: &SseRelay, context: &Context) -> Result<Option<String>,
     Ok(template.and_then(|pod| pod.containers.into_iter().next()?.image))
 }
 
-fn rivals(context: &Context, key: &ObjectRef<SseRelay>, applied: &Applied) -> Vec<String> {
+fn rivals(context: &Context, key: &Life, applied: &Applied) -> Vec<String> {
     let mut rivals = context.rivals.lock();
     let now = Instant::now();
     for manager in applied.healed.iter().flat_map(|healed| &healed.by) {
@@ -314,7 +347,11 @@ async fn report(relay: &SseRelay, context: &Context, went: &Went<'_>) -> Result<
     Ok(())
 }
 
-async fn write(relay: &SseRelay, context: &Context, new: &SseRelayStatus) -> Result<(), Error> {
+async fn write(
+    relay: &SseRelay,
+    context: &Context,
+    new: &SseRelayStatus,
+) -> Result<(), kube::Error> {
     let namespace = relay.namespace().unwrap_or_default();
     let api: Api<SseRelay> = Api::namespaced(context.client.clone(), &namespace);
     let patch = json!({
@@ -329,6 +366,6 @@ async fn write(relay: &SseRelay, context: &Context, new: &SseRelayStatus) -> Res
     match written {
         // deleted in the meantime: nothing to report on any more
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => Ok(other.map(|_| ())?),
+        other => other.map(|_| ()),
     }
 }

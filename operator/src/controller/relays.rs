@@ -1,12 +1,13 @@
 //! The relays that there are, as the watches know them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::RwLock;
 
+use super::life::Life;
 use crate::crd::{ConditionStatus, ConditionType, KeyKind, SseRelay};
 use crate::names::Names;
 use crate::references::references;
@@ -44,6 +45,22 @@ impl Relays {
     /// Adds what one watch knows.
     pub fn add(&self, store: Store<Watched>) {
         self.stores.write().push(store);
+    }
+
+    /// All that there are.
+    #[must_use]
+    pub fn lives(&self) -> HashSet<Life> {
+        let relays = self.stores.read();
+        let relays = relays.iter().flat_map(Store::state);
+        relays.map(|relay| Life::of(&*relay)).collect()
+    }
+
+    /// Whether one that can be read is so.
+    #[must_use]
+    pub fn any(&self, is: impl Fn(&SseRelay) -> bool) -> bool {
+        let relays = self.stores.read();
+        let mut relays = relays.iter().flat_map(Store::state);
+        relays.any(|relay| relay.0.as_ref().is_ok_and(&is))
     }
 
     /// How many relays have each condition, zeros included.

@@ -1,11 +1,9 @@
 //! Who changes a relay's objects again and again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use kube::runtime::reflector::ObjectRef;
-
-use crate::crd::SseRelay;
+use super::life::Life;
 
 /// So many times within [`WINDOW`] is no accident any more.
 const TIMES: usize = 3;
@@ -16,12 +14,12 @@ const REMEMBERED: usize = 32;
 /// Changes by others that were put back, for each relay.
 #[derive(Debug, Default)]
 pub struct Rivals {
-    healed: HashMap<ObjectRef<SseRelay>, VecDeque<(Instant, String)>>,
+    healed: HashMap<Life, VecDeque<(Instant, String)>>,
 }
 
 impl Rivals {
     /// What `manager` changed was put back.
-    pub fn healed(&mut self, relay: &ObjectRef<SseRelay>, manager: &str, now: Instant) {
+    pub fn healed(&mut self, relay: &Life, manager: &str, now: Instant) {
         let healed = self.healed.entry(relay.clone()).or_default();
         healed.push_back((now, manager.to_owned()));
         if healed.len() > REMEMBERED {
@@ -30,7 +28,7 @@ impl Rivals {
     }
 
     /// Who has done so again and again, sorted.
-    pub fn of(&mut self, relay: &ObjectRef<SseRelay>, now: Instant) -> Vec<String> {
+    pub fn of(&mut self, relay: &Life, now: Instant) -> Vec<String> {
         let Some(healed) = self.healed.get_mut(relay) else {
             return Vec::new();
         };
@@ -48,8 +46,13 @@ impl Rivals {
         rivals
     }
 
+    /// Forgets all but these relays.
+    pub fn only(&mut self, there: &HashSet<Life>) {
+        self.healed.retain(|relay, _| there.contains(relay));
+    }
+
     /// The relay is gone.
-    pub fn forget(&mut self, relay: &ObjectRef<SseRelay>) {
+    pub fn forget(&mut self, relay: &Life) {
         self.healed.remove(relay);
     }
 }
@@ -60,8 +63,7 @@ mod tests {
 
     #[test]
     fn who_changes_things_three_times_in_ten_minutes_is_a_rival() {
-        let (mut rivals, relay, start) =
-            (Rivals::default(), ObjectRef::new("live"), Instant::now());
+        let (mut rivals, relay, start) = (Rivals::default(), Life::named("live"), Instant::now());
         rivals.healed(&relay, "kubectl", start);
         for _ in 0..2 {
             rivals.healed(&relay, "other", start);
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn only_so_many_changes_are_remembered() {
-        let (mut rivals, relay, now) = (Rivals::default(), ObjectRef::new("live"), Instant::now());
+        let (mut rivals, relay, now) = (Rivals::default(), Life::named("live"), Instant::now());
         for _ in 0..10 * REMEMBERED {
             rivals.healed(&relay, "other", now);
         }

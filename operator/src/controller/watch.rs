@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::controller::Error;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::Context;
 use super::pace::Pace;
 use super::reconcile::{on_error, reconcile};
 use super::relays::{Watched, with_class, with_object};
+use super::unwatched::{WAITING, look_after};
 use crate::crd::KeyKind;
 use crate::names::OPERATOR;
 use crate::observe::Observer;
@@ -42,7 +45,18 @@ pub async fn run(context: Arc<Context>, scope: &Scope, stop: watch::Receiver<boo
     let served = namespaces
         .into_iter()
         .map(|namespace| serve(context.clone(), namespace, stop.clone()));
-    futures_util::future::join_all(served).await;
+    tokio::select! {
+        _ = futures_util::future::join_all(served) => {}
+        () = forget_gone(&context) => {} // never: it ends with the first
+    }
+}
+
+/// Forgets relays that are gone, at intervals. Never returns.
+async fn forget_gone(context: &Context) {
+    loop {
+        tokio::time::sleep(context.every.observe).await;
+        context.forget_gone();
+    }
 }
 
 async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::Receiver<bool>) {
@@ -71,6 +85,10 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
         .owns(metadata::<NetworkPolicy>(client, namespace), owned.clone())
         .owns(metadata::<Ingress>(client, namespace), owned.clone())
         .owns(metadata::<StatefulSet>(client, namespace), owned.clone())
+        .owns(
+            metadata::<HorizontalPodAutoscaler>(client, namespace),
+            owned.clone(),
+        )
         .owns(metadata::<Deployment>(client, namespace), owned)
         .watches(
             metadata::<Secret>(client, namespace),
@@ -102,6 +120,17 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
         namespace.map(ToOwned::to_owned),
     );
     let proving = prover.run(store.clone(), context.every.prove);
+    let (changed, mut to_look_at) = mpsc::channel(WAITING);
+    let unwatched = look_after(
+        client.clone(),
+        namespace.map(ToOwned::to_owned),
+        store.clone(),
+        context.every.observe,
+        changed,
+    );
+    controller = controller.reconcile_on(futures_util::stream::poll_fn(move |context| {
+        to_look_at.poll_recv(context)
+    }));
     if namespace.is_none() {
         controller = controller.watches(
             Api::<IngressClass>::all(client.clone()),
@@ -112,11 +141,17 @@ async fn serve(context: Arc<Context>, namespace: Option<&str>, mut stop: watch::
     let reconciling = controller
         .graceful_shutdown_on(stopped.boxed().shared())
         .run(reconcile, on_error, context.clone())
-        .for_each(async |_| {}); // failures are told where they happen
+        .for_each(async |looked| {
+            // failures of looks are told where they happen, and a relay that is gone is none
+            if let Err(Error::QueueError(error)) = looked {
+                tracing::warn!(event = "watch.failed", %error, "a watch is begun anew");
+            }
+        });
     tokio::select! {
         () = reconciling => {}
         () = observing => {} // never: it ends with the first
         () = proving => {}   // never, too
+        () = unwatched => {} // nor this
     }
 }
 

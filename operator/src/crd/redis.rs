@@ -131,7 +131,13 @@ fn four_gibibytes() -> Bytes {
         .message("name exactly one of standalone, sentinel and cluster"),
     validation = Rule::new("has(self.cluster) == has(oldSelf.cluster)")
         .message("a log cannot move into or out of a Cluster, which divides it otherwise; to begin another one, make another SseRelay")
-        .field_path(".cluster")
+        .field_path(".cluster"),
+    validation = Rule::new("!has(self.standalone) || has(oldSelf.cluster) || self.standalone.database == (has(oldSelf.standalone) ? oldSelf.standalone.database : has(oldSelf.sentinel) ? oldSelf.sentinel.database : 0)")
+        .message("the log stays in the database that it began in; to begin another one, make another SseRelay")
+        .field_path(".standalone.database"),
+    validation = Rule::new("!has(self.sentinel) || has(oldSelf.cluster) || self.sentinel.database == (has(oldSelf.standalone) ? oldSelf.standalone.database : has(oldSelf.sentinel) ? oldSelf.sentinel.database : 0)")
+        .message("the log stays in the database that it began in, also behind Sentinels; to begin another one, make another SseRelay")
+        .field_path(".sentinel.database")
 )]
 pub struct ExternalRedis {
     /// One server.

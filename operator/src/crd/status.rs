@@ -1,5 +1,7 @@
 //! What the operator reports.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -70,14 +72,29 @@ pub struct Effective {
     /// Replicas that the Deployment is asked for.
     #[serde(default)]
     pub replicas: i32,
-    /// Memory that a pod asks for.
-    pub memory: String,
-    /// Processor time that a pod asks for.
-    pub cpu: String,
+    /// Memory that a pod asks for; absent, if `podTemplate.resources` asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// Processor time that a pod asks for; absent, if `podTemplate.resources` asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Connections that a replica takes.
     pub connections: i64,
     /// Time that a pod gets to leave.
     pub termination_grace_period: String,
+    /// Time that a pod takes to drain. Load balancers whose time for that the operator sets get as much,
+    /// up to an hour.
+    #[serde(default)]
+    pub drain: String,
+    /// Streams of each replica that autoscaling aims at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams_per_replica: Option<i64>,
+    /// Bytes that a Redis of the relay's own may fill with events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_max_memory: Option<String>,
+    /// What holds where the resource says nothing: its fields, and their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, String>,
     /// What every key of this relay begins with in Redis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis_prefix: Option<String>,

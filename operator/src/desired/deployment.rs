@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::{
 };
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-    SeccompProfile, Volume,
+    SeccompProfile, Toleration, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -99,6 +99,23 @@ fn annotations(valid: &Valid, given: &PodTemplate) -> BTreeMap<String, String> {
     annotations
 }
 
+/// As the API server stores them: it drops texts that are empty.
+pub fn tolerated(mut tolerations: Vec<Toleration>) -> Option<Vec<Toleration>> {
+    for toleration in &mut tolerations {
+        let Toleration {
+            effect,
+            key,
+            operator,
+            value,
+            toleration_seconds: _,
+        } = toleration;
+        for text in [effect, key, operator, value] {
+            text.take_if(|text| text.is_empty());
+        }
+    }
+    (!tolerations.is_empty()).then_some(tolerations)
+}
+
 fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
     let names = &valid.names;
     let image = valid.spec.image.clone().unwrap_or_default();
@@ -116,7 +133,7 @@ fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
         ..Volume::default()
     }];
     let spread = placement::spread(valid, &given);
-    let mut container = container::build(valid, image.pull_policy, given.resources);
+    let mut container = container::build(valid, image.pull_policy);
     if let Some((volume, mount)) = files::build(valid) {
         volumes.push(volume);
         container.volume_mounts.get_or_insert_default().push(mount);
@@ -140,7 +157,7 @@ fn pod(valid: &Valid, given: PodTemplate) -> PodSpec {
         volumes: Some(volumes),
         affinity: given.affinity,
         node_selector: (!given.node_selector.is_empty()).then_some(given.node_selector),
-        tolerations: (!given.tolerations.is_empty()).then_some(given.tolerations),
+        tolerations: tolerated(given.tolerations),
         priority_class_name: given.priority_class_name,
         ..PodSpec::default()
     }

@@ -4,6 +4,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
+use super::quantity::quantity;
 use crate::crd::Scaling;
 use crate::names::ADMIN_PORT;
 use crate::validate::Valid;
@@ -22,7 +23,7 @@ pub fn hpa(valid: &Valid) -> Option<HorizontalPodAutoscaler> {
             "maxReplicas": scaling.max,
             "metrics": [{ "type": "Pods", "pods": {
                 "metric": { "name": STREAMS },
-                "target": { "type": "AverageValue", "averageValue": per_replica(valid, scaling).to_string() },
+                "target": { "type": "AverageValue", "averageValue": quantity(&per_replica(valid, scaling).to_string()) },
             } }],
             "behavior": behavior(),
         },
@@ -64,7 +65,8 @@ fn target(valid: &Valid) -> Value {
     json!({ "apiVersion": "sserelay.dev/v1alpha1", "kind": "SseRelay", "name": valid.names.relay })
 }
 
-fn per_replica(valid: &Valid, scaling: &Scaling) -> i32 {
+/// Streams of each replica that are aimed at.
+pub fn per_replica(valid: &Valid, scaling: &Scaling) -> i32 {
     let three_quarters = (valid.spec.max_streams / 4).saturating_mul(3).max(1);
     scaling.per_replica.unwrap_or(three_quarters)
 }

@@ -20,7 +20,8 @@ pub struct Aim {
     pub down_after: Duration,
 }
 
-const HEADROOM: i32 = 25;
+/// Percent of `maxStreams` that are kept free, if the resource does not say it.
+pub const HEADROOM: i32 = 25;
 
 impl Aim {
     /// What `spec` asks for with `autoscaling.streams`; `None`, if it does not, or if what it says

@@ -2,7 +2,7 @@
 //! and then with them.
 
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason};
@@ -120,4 +120,64 @@ async fn a_route_says_what_is_missing_is_made_when_it_can_be_and_removed_when_it
         (!left).then_some(())
     })
     .await;
+}
+
+/// Waits until the object `live` is there again, after somebody took it away.
+async fn comes_back(objects: Api<DynamicObject>) {
+    let gone = until("it is there", async || objects.get("live").await.ok()).await;
+    objects
+        .delete("live", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("it is there again", async || {
+        let there = objects.get_opt("live").await.ok()??;
+        (there.metadata.uid != gone.metadata.uid).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_other_projects_come_back_when_somebody_removes_or_changes_them() {
+    let server = Server::start().await;
+    server.install_foreign_definitions().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("drift").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let spec = json!({
+        "gateway": { "parentRefs": [{ "name": "public" }], "hostnames": ["sse.example.com"], "implementation": "envoy-gateway" },
+        "redis": { "external": { "standalone": { "host": "redis" } } },
+        "autoscaling": { "hpa": { "max": 3 } },
+        "monitoring": { "podMonitor": true },
+    });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    live.deployment().await;
+    live.all_pods_serve().await;
+    live.says(About::Ready, Holds::True, Reason::AsAsked).await;
+    answer(&live, true, "fine").await;
+    live.says(About::RouteReady, Holds::True, Reason::AsAsked)
+        .await;
+    comes_back(api(&live, "autoscaling", "v2", "HorizontalPodAutoscaler")).await;
+    comes_back(api(
+        &live,
+        "gateway.envoyproxy.io",
+        "v1alpha1",
+        "BackendTrafficPolicy",
+    ))
+    .await;
+
+    let monitors = api(&live, "monitoring.coreos.com", "v1", "PodMonitor");
+    let other = json!({ "spec": { "podMetricsEndpoints": [] } });
+    monitors
+        .patch("live", &PatchParams::default(), &Patch::Merge(other))
+        .await
+        .unwrap();
+    until("what was changed is put back", async || {
+        let monitor = monitors.get("live").await.ok()?;
+        let endpoints = monitor.data["spec"]["podMetricsEndpoints"].as_array()?;
+        (!endpoints.is_empty()).then_some(())
+    })
+    .await;
+    assert!(live.told("PutBack").await.contains("PodMonitor live"));
+    // the last, since a route that no Gateway has taken yet has the relay looked at every few seconds
+    comes_back(route(&live)).await;
 }

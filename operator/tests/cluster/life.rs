@@ -1,18 +1,21 @@
 //! A relay from its creation to its end.
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
 use sse_relay_operator::crd::{ConditionStatus as Holds, ConditionType as About, Reason, SseRelay};
 
 use super::operator::{Operator, Served};
 use super::server::{Server, User};
-use super::{shared, until};
+use super::{patiently, shared, until};
+
+/// A hundred looks take a slow machine as long as they take.
+const MINUTES: std::time::Duration = std::time::Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_lines_become_everything_that_runs_a_relay() {
@@ -104,7 +107,41 @@ async fn a_hundred_looks_at_an_unchanged_relay_write_nothing() {
     let namespace = server.namespace("unchanged").await;
     let operator = Operator::of(client.clone(), &namespace, "0.1.0");
     let spec = json!({ "ingress": { "hosts": ["sse.example.com"], "controller": "ingress-nginx", "tls": { "secretName": "tls" } }, "maxLogBytes": "1024Mi" });
-    let live = Served::create(&client, &namespace, "live", spec).await;
+    stays_as_it_is(&client, &operator, &namespace, spec).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_looks_at_whatever_is_written_in_another_way_than_it_is_stored_write_nothing() {
+    let server = Server::start().await;
+    server.install_foreign_definitions().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("unchanged").await;
+    let operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let spec = json!({
+        "redis": { "managed": { "memory": "600M", "storage": { "size": "5000M" },
+            "tolerations": [{ "key": "", "operator": "Exists", "effect": "" }] } },
+        "gateway": { "parentRefs": [{ "name": "public" }], "hostnames": ["sse.example.com"], "implementation": "envoy-gateway" },
+        "autoscaling": { "hpa": { "min": 1, "max": 3, "perReplica": 10000 } },
+        "monitoring": { "podMonitor": true, "alerts": true, "dashboard": true },
+        "podTemplate": {
+            "resources": { "requests": { "cpu": "1000m", "memory": "0.5Gi" }, "limits": { "cpu": "1500m", "memory": "1024Mi" } },
+            "tolerations": [{ "key": "spot", "operator": "Exists", "value": "" }],
+            "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [],
+                "preferredDuringSchedulingIgnoredDuringExecution": [{ "weight": 1, "podAffinityTerm": {
+                    "topologyKey": "zone", "namespaces": [], "labelSelector": { "matchLabels": {}, "matchExpressions": [] } } }] } },
+        },
+    });
+    stays_as_it_is(&client, &operator, &namespace, spec).await;
+}
+
+/// Looks at a relay of this spec a hundred times, and sees that nothing is written.
+async fn stays_as_it_is(
+    client: &Client,
+    operator: &Operator,
+    namespace: &str,
+    spec: serde_json::Value,
+) {
+    let live = Served::create(client, namespace, "live", spec).await;
     live.deployment().await;
     live.all_pods_serve().await;
     live.says(About::Ready, Holds::True, Reason::AsAsked).await;
@@ -114,7 +151,7 @@ async fn a_hundred_looks_at_an_unchanged_relay_write_nothing() {
     let unchanged =
         || operator.metric("sse_relay_operator_reconciles_total{outcome=\"unchanged\"}");
     let start = unchanged();
-    until("a hundred more looks", async || {
+    patiently(MINUTES, "a hundred more looks", async || {
         // an annotation of nobody's changes nothing, and is looked at
         let count = unchanged() - start;
         live.patch(
@@ -158,6 +195,7 @@ async fn versions(live: &Served) -> Vec<String> {
     of!(NetworkPolicy);
     of!(Ingress);
     of!(Deployment);
+    of!(StatefulSet);
     assert!(versions.len() >= 9, "{versions:?}");
     versions
 }

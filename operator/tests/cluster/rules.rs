@@ -289,6 +289,16 @@ fn refused_changes() -> Vec<(Value, Value, &'static str)> {
         ),
         (
             external(),
+            json!({ "redis": { "external": { "standalone": { "database": 3 } } } }),
+            "the log stays in the database that it began in;",
+        ),
+        (
+            external(),
+            json!({ "redis": { "external": { "standalone": null, "sentinel": { "master": "main", "hosts": ["a"], "database": 3 } } } }),
+            "the log stays in the database that it began in, also behind Sentinels",
+        ),
+        (
+            external(),
             json!({ "redis": { "external": null, "managed": {} } }),
             "does not move from one Redis to another",
         ),

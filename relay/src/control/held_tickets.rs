@@ -1,5 +1,6 @@
 //! The tickets whose streams this replica has, and what the others are still to be told of them. Pure.
 
+use super::recent::Recent;
 use crate::{auth::TicketId, cursor::UnixMillis};
 use std::collections::{HashMap, VecDeque};
 
@@ -17,6 +18,15 @@ pub struct News {
     pub idle_since: Option<UnixMillis>,
 }
 
+/// A ticket as this replica wrote it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    pub text: String,
+    /// How often it had been changed by then.
+    pub changes: u64,
+    pub kept_until: UnixMillis,
+}
+
 /// Bounded by the streams of this replica: each has one ticket at most, and what is to be said of one
 /// that ended takes the place of what was to be said before.
 #[derive(Default, Debug)]
@@ -27,6 +37,9 @@ pub struct HeldTickets {
     extended: HashMap<TicketId, Option<UnixMillis>>,
     /// When those that are open are due again, in order; some are not open any more.
     due: VecDeque<(UnixMillis, TicketId, Box<str>)>,
+    /// Streams that ended lately, and when.
+    ended: Recent<(Box<str>, UnixMillis)>,
+    written: Recent<Record>,
 }
 
 impl HeldTickets {
@@ -45,7 +58,41 @@ impl HeldTickets {
             Some(_) => return,
             None => {}
         }
+        self.ended.put(id, (connection.into(), now), now);
         self.tell(id, connection, Some(now));
+    }
+
+    /// Redis has confirmed what this replica wrote.
+    pub fn wrote(&mut self, id: TicketId, record: Record, now: UnixMillis) {
+        self.written.put(id, record, now);
+    }
+
+    /// What Redis confirmed lately.
+    pub fn written(&mut self, now: UnixMillis) -> Vec<(TicketId, Record)> {
+        self.written.forget(now);
+        let written = self.written.iter();
+        written.map(|(id, record)| (*id, record.clone())).collect()
+    }
+
+    /// Redis may have lost what it was told lately: all streams that are open, and those that ended
+    /// lately, are to be told again.
+    pub fn tell_again(&mut self, now: UnixMillis) {
+        self.ended.forget(now);
+        for (id, connection) in &self.open {
+            self.news.entry(*id).or_insert_with(|| News {
+                id: *id,
+                connection: connection.clone(),
+                idle_since: None,
+            });
+        }
+        let ended = self.ended.iter();
+        for (id, (connection, since)) in ended.filter(|(id, _)| !self.open.contains_key(id)) {
+            self.news.entry(*id).or_insert_with(|| News {
+                id: *id,
+                connection: connection.clone(),
+                idle_since: Some(*since),
+            });
+        }
     }
 
     /// The grant of its stream was extended to this end.
@@ -61,6 +108,13 @@ impl HeldTickets {
             .collect()
     }
 
+    /// These could not be told; what was said since counts more.
+    pub fn put_back_extended(&mut self, untold: Vec<(TicketId, Option<UnixMillis>)>) {
+        for (id, expires) in untold {
+            self.extended.entry(id).or_insert(expires);
+        }
+    }
+
     fn tell(&mut self, id: TicketId, connection: &str, idle_since: Option<UnixMillis>) {
         let connection = connection.into();
         let news = News {
@@ -73,6 +127,8 @@ impl HeldTickets {
 
     /// What to tell now, at most so much.
     pub fn take(&mut self, now: UnixMillis, most: usize) -> Vec<News> {
+        self.ended.forget(now);
+        self.written.forget(now);
         let due = self.due.partition_point(|(due, ..)| *due <= now);
         for (_, id, connection) in self.due.drain(..due.min(most)).collect::<Vec<_>>() {
             if self.open.get(&id) == Some(&connection) {
@@ -95,6 +151,7 @@ impl HeldTickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::recent::RECENT;
 
     fn id(text: &str) -> TicketId {
         TicketId::of(text)
@@ -133,6 +190,54 @@ mod tests {
         held.opened(id("a"), "r-2", 1);
         held.closed(id("a"), "r-1", 2);
         assert_eq!(told(&mut held, 3), [("r-2".into(), None)]);
+    }
+
+    #[test]
+    fn what_redis_may_have_lost_is_told_again() {
+        let mut held = HeldTickets::default();
+        held.opened(id("a"), "r-1", 0);
+        held.opened(id("b"), "r-2", 0);
+        held.opened(id("c"), "r-3", 0);
+        held.closed(id("b"), "r-2", 5);
+        held.closed(id("c"), "r-3", 6);
+        held.opened(id("c"), "r-4", 7);
+        let all = [
+            ("r-1".into(), None),
+            ("r-2".into(), Some(5)),
+            ("r-4".into(), None),
+        ];
+        assert_eq!(told(&mut held, 8), all);
+        assert_eq!(told(&mut held, 9), []);
+        held.tell_again(10);
+        assert_eq!(told(&mut held, 10), all);
+        held.tell_again(RECENT + 5);
+        assert_eq!(
+            told(&mut held, RECENT + 5),
+            [("r-1".into(), None), ("r-4".into(), None)],
+            "a failover loses no more than the last moments"
+        );
+        held.tell_again(20);
+        held.closed(id("a"), "r-1", 20);
+        assert!(told(&mut held, 21).contains(&("r-1".into(), Some(20))));
+    }
+
+    #[test]
+    fn what_was_written_is_remembered_for_a_while_and_an_extension_until_it_is_told() {
+        let mut held = HeldTickets::default();
+        let record = |changes| Record {
+            text: "x".into(),
+            changes,
+            kept_until: 9,
+        };
+        held.wrote(id("a"), record(0), 0);
+        held.wrote(id("a"), record(1), 1);
+        assert_eq!(held.written(2), [(id("a"), record(1))]);
+        assert_eq!(held.written(RECENT + 1), []);
+        held.extended(id("a"), Some(1));
+        let untold = held.take_extended(10);
+        held.extended(id("a"), Some(2));
+        held.put_back_extended(untold);
+        assert_eq!(held.take_extended(10), [(id("a"), Some(2))]);
     }
 
     #[test]

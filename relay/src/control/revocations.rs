@@ -66,6 +66,12 @@ impl Revocations {
         self.by_revoked.get(&revocation.revoked) == Some(revocation)
     }
 
+    /// Whether the one for the same credentials was made after this one.
+    pub fn has_later(&self, than: &Revocation) -> bool {
+        let known = self.by_revoked.get(&than.revoked);
+        known.is_some_and(|known| known.at > than.at)
+    }
+
     /// Those that are not among these.
     pub fn besides(&self, known: &HashSet<RevocationId>) -> Vec<Revocation> {
         let unknown = self.ids.iter().filter(|(id, _)| !known.contains(id));
@@ -162,6 +168,19 @@ mod tests {
         assert!(revocations.remove(&id, 1).is_some());
         assert!(revocations.remove(&id, 1).is_none());
         assert!(!revocations.refuse(&who(Some("ann"), "page"), 1));
+    }
+
+    #[test]
+    fn of_two_for_the_same_credentials_the_one_that_was_made_later_is_known() {
+        let mut revocations = Revocations::new(1);
+        let at = |at| Revocation {
+            at,
+            ..subject("ann", 100)
+        };
+        assert!(!revocations.has_later(&at(0)));
+        revocations.add(at(5), 5).unwrap();
+        assert!(revocations.has_later(&at(4)));
+        assert!(!revocations.has_later(&at(5)) && !revocations.has_later(&at(6)));
     }
 
     #[test]

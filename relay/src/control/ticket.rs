@@ -71,6 +71,9 @@ pub struct Ticket {
     pub minted: Arc<Minted>,
     /// Until when it must be used for the first time.
     pub redeem_before: UnixMillis,
+    /// How often it was changed since it was made, in a store that replicas share: of two records of a
+    /// ticket the one with more is the later.
+    pub changes: u64,
     pub(super) used: Option<Use>,
 }
 
@@ -90,6 +93,7 @@ impl Ticket {
             grant: Arc::new(grant),
             minted: Arc::new(minted),
             redeem_before,
+            changes: 0,
             used: None,
         }
     }

@@ -1,7 +1,8 @@
 //! A ticket as replicas keep it for each other: text, with its version first. Pure.
 //!
 //! `1 CONNECTION IDLE JSON`: the stream that it opened last and since when that is over, each `-` if
-//! there is none, where a script can change them; and the rest.
+//! there is none, where a script can change them; and the rest, which begins with how often it was
+//! changed, where a script can see it.
 
 use super::ticket::{Fingerprint, Shape, Ticket, Use};
 use crate::{
@@ -17,6 +18,8 @@ use std::collections::BTreeMap;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rest {
+    #[serde(default)]
+    changes: u64,
     subscribe: Vec<String>,
     filters: Filter,
     subject: Option<Subject>,
@@ -40,6 +43,7 @@ const NONE: &str = "-";
 pub fn encode(ticket: &Ticket) -> String {
     let grant = &ticket.grant;
     let rest = Rest {
+        changes: ticket.changes,
         subscribe: grant.subscribe.iter().map(ToString::to_string).collect(),
         filters: grant.filters.clone(),
         subject: grant.subject.clone(),
@@ -78,6 +82,7 @@ pub fn decode(id: TicketId, record: &str) -> Option<Ticket> {
     };
     let minted = Minted { id, by: rest.by };
     let mut ticket = Ticket::new(grant, minted, rest.redeem_before);
+    ticket.changes = rest.changes;
     ticket.used = rest.user.map(|user| Use {
         client: user.client,
         shape: user.shape,
@@ -108,6 +113,7 @@ mod tests {
         let by = Evidence::Token("page".into());
         let mut ticket = Ticket::new(grant, Minted { id, by }, 30);
         assert_eq!(decode(id, &encode(&ticket)), Some(ticket.clone()));
+        ticket.changes = 3;
         let client = Fingerprint::of(&[TicketBinding::UserAgent], None, Some("a"));
         for idle_since in [None, Some(7)] {
             ticket.used = Some(Use {
@@ -119,8 +125,8 @@ mod tests {
             assert_eq!(decode(id, &encode(&ticket)), Some(ticket.clone()));
         }
         assert!(
-            encode(&ticket).starts_with("1 r-1 7 {"),
-            "as scripts change it"
+            encode(&ticket).starts_with("1 r-1 7 {\"changes\":3,"),
+            "as scripts change it, and see whether it is the later one"
         );
     }
 

@@ -125,6 +125,7 @@ impl Control {
         for _ in 0..TRIES {
             let (mut ticket, record) = shared(fleet, id, now).await?;
             let outcome = change(&mut ticket)?;
+            ticket.changes += 1;
             let written = fleet
                 .write_ticket(Some(&record), &ticket, self.reopen(), None, now)
                 .await

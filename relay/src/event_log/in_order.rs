@@ -32,10 +32,17 @@ pub async fn one_by_one<L: EventLog + ?Sized>(
     log: &L,
     publications: Vec<Publication>,
 ) -> Vec<Outcome> {
-    let mut lanes: HashMap<ChannelName, Vec<(usize, Publication)>> = HashMap::new();
+    // in the order in which channels come first, so that nothing is left to chance
+    let mut lanes: Vec<(ChannelName, Vec<(usize, Publication)>)> = Vec::new();
+    let mut places: HashMap<ChannelName, usize> = HashMap::new();
     for (index, publication) in publications.into_iter().enumerate() {
-        let lane = lanes.entry(publication.channel.clone()).or_default();
-        lane.push((index, publication));
+        let place = *places
+            .entry(publication.channel.clone())
+            .or_insert(lanes.len());
+        if place == lanes.len() {
+            lanes.push((publication.channel.clone(), Vec::new()));
+        }
+        lanes[place].1.push((index, publication));
     }
     let lanes = lanes.into_iter().map(|(channel, lane)| async move {
         let (mut held, mut outcomes) = (Held::default(), Vec::with_capacity(lane.len()));

@@ -88,9 +88,12 @@ impl Fleet {
             replication,
             change: beat.change,
         };
+        if self.may_have_lost(&at, began) {
+            self.restore_tickets().await?;
+        }
         self.learn(app, at, began).await?;
         self.gate.open_for(IN_TOUCH.saturating_sub(began.elapsed()));
-        self.tell_of_tickets(app).await
+        self.tell_of_tickets(app, &session).await
     }
 
     /// How many streams the other replicas have of each route. What cannot be learned now stays as it

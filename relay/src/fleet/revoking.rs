@@ -41,6 +41,17 @@ struct Change {
     revocation: Option<Revocation>,
 }
 
+impl Change {
+    /// Whether this replica knows something later about the same credentials: what the others could not
+    /// be told yet, or what Redis has lost.
+    fn is_behind(&self, app: &App, reading: Reading) -> bool {
+        let lost = reading == Reading::Restoring;
+        let read = self.revocation.as_ref();
+        app.control.has_unsaved(&self.id, read)
+            || lost && read.is_some_and(|read| app.control.has_later(read))
+    }
+}
+
 impl Fleet {
     /// Keeps a revocation for all replicas, and tells them.
     ///
@@ -80,7 +91,7 @@ impl Fleet {
         let mut ask = self.asks.begin();
         let deadline = tokio::time::Instant::now() + super::ANSWER_TIME;
         let message = message::order(&self.me, ask.number, order);
-        match self.keep(id, record, end, most, &message).await? {
+        match self.keep(id, record, end, 0, most, &message).await? {
             Kept::Kept(roster) => {
                 let others = roster.others(&self.me);
                 Ok(Revoked::Told(self.gather(&mut ask, others, deadline).await))
@@ -95,6 +106,7 @@ impl Fleet {
         id: &RevocationId,
         record: &str,
         end: UnixMillis,
+        at: UnixMillis,
         most: usize,
         message: &[u8],
     ) -> Result<Kept, FleetError> {
@@ -106,7 +118,8 @@ impl Fleet {
             self.keys.ends(),
         ];
         let keys = names.each_ref().map(|name| name.as_bytes());
-        let (end, most) = (end.to_string(), most.min(1 << 50).to_string());
+        let [end, at] = [end, at].map(|millis| millis.to_string());
+        let most = most.min(1 << 50).to_string();
         let (orders, epoch) = (
             self.keys.orders(),
             format!("{:016x}", rand::random::<u64>()),
@@ -119,9 +132,15 @@ impl Fleet {
             orders.as_bytes(),
             message,
             epoch.as_bytes(),
+            at.as_bytes(),
         ];
         let reply = self.primary.script(&scripts::REVOKE, &keys, &args).await?;
         Kept::parse(&reply)
+    }
+
+    /// Whether Redis may have lost some of what it has confirmed.
+    pub(super) fn may_have_lost(&self, at: &At, now: Instant) -> bool {
+        self.known.lock().reading(at, now) == Reading::Restoring
     }
 
     /// Reads what this replica may not know, and puts into Redis what only this replica does.
@@ -130,12 +149,17 @@ impl Fleet {
         match reading {
             Reading::Nothing => {}
             Reading::Changes(after) => {
-                self.read(app, after, |_| {}).await?;
+                let known = |change: &Change| change.is_behind(app, reading);
+                self.read(app, after, |change| !known(change)).await?;
             }
             Reading::Whole | Reading::Restoring => {
                 let mut there = HashSet::new();
-                self.read(app, 0, |id| {
-                    there.insert(id.clone());
+                self.read(app, 0, |change| {
+                    let behind = change.is_behind(app, reading);
+                    if !behind {
+                        there.insert(change.id.clone());
+                    }
+                    !behind
                 })
                 .await?;
                 let missing = app.control.revocations_besides(&there);
@@ -155,7 +179,8 @@ impl Fleet {
         let most = app.config().revocations.max;
         for revocation in missing {
             let (id, record) = (revocation.revoked.id(), record(&revocation));
-            let kept = self.keep(&id, &record, revocation.until, most, b"").await?;
+            let Revocation { until, at, .. } = revocation;
+            let kept = self.keep(&id, &record, until, at, most, b"").await?;
             match kept {
                 Kept::Full => tracing::error!(
                     event = "revocations.full",
@@ -167,17 +192,17 @@ impl Fleet {
         Ok(())
     }
 
-    /// Reads what changed after a change, applies it here, and tells each id.
+    /// Reads what changed after a change, and applies here what is wanted of it.
     async fn read(
         &self,
         app: &App,
         mut after: u64,
-        mut each: impl FnMut(&RevocationId),
+        mut wants: impl FnMut(&Change) -> bool,
     ) -> Result<(), FleetError> {
         loop {
-            let (changes, last) = self.page(after).await?;
-            changes.iter().for_each(|change| each(&change.id));
+            let (mut changes, last) = self.page(after).await?;
             let full = changes.len() >= PAGE;
+            changes.retain(&mut wants);
             let (gone, held): (Vec<_>, Vec<_>) = changes
                 .into_iter()
                 .partition(|change| change.revocation.is_none());

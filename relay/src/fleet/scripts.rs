@@ -6,6 +6,7 @@ use crate::redis::{CommandError, Reply, lua_script};
 lua_script!(BEAT, "beat.lua");
 lua_script!(LEASE, "lease.lua");
 lua_script!(ORDER, "order.lua");
+lua_script!(PUT_BACK, "put_back.lua");
 lua_script!(REVOKE, "revoke.lua");
 lua_script!(SHARES, "shares.lua");
 lua_script!(SHED, "shed.lua");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn ticket(relay: &Relay, body: &Value) -> String {
+pub fn ticket(relay: &Relay, body: &Value) -> String {
     let made = relay.request(
         "POST",
         "/v1/tickets",
@@ -13,12 +13,12 @@ fn ticket(relay: &Relay, body: &Value) -> String {
     made.json()["ticket"].as_str().unwrap().to_owned()
 }
 
-fn query(ticket: &str) -> String {
+pub fn query(ticket: &str) -> String {
     format!("channel=orders.eu&ticket={ticket}")
 }
 
 /// The status that a client of this name gets; the stream ends at once.
-fn try_open(relay: &Relay, ticket: &str, agent: &str) -> Answer {
+pub fn try_open(relay: &Relay, ticket: &str, agent: &str) -> Answer {
     let target = format!("/v1/events?{}", query(ticket));
     let agent = format!("User-Agent: {agent}");
     relay.request("HEAD", &target, &[&agent], b"")

@@ -2,9 +2,10 @@
 //! what they carry, since ids of two epochs do not compare.
 
 use crate::{
-    findings::{Sent, describe, is_told, parse},
+    findings::{Sent, Told, describe, parse},
     fleet::Fleet,
     http,
+    patience::Patience,
     subscriber::{Manner, Subscriber},
 };
 use sse_relay::cursor::Place;
@@ -12,7 +13,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
@@ -23,11 +24,11 @@ use std::{
 const PACE: Duration = Duration::from_millis(3);
 /// Events that each channel must have at least, on average.
 const ENOUGH: usize = 60;
-/// How long subscriptions may take to get the last events.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long publishers may take for one more event.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What was acknowledged, once that is known, and how long subscriptions may take to get it.
-type All = Mutex<Option<(Vec<Sent>, Instant)>>;
+type All = OnceLock<(Vec<Sent>, Patience)>;
 
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -62,7 +63,7 @@ impl Load {
         publishers: usize,
         subscriptions: &[(&'static [&'static str], Manner)],
     ) -> Load {
-        let (stop, all) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let (stop, all) = (Arc::new(AtomicBool::new(false)), Arc::new(All::new()));
         let acknowledged = Arc::new(AtomicUsize::new(0));
         let subscribers = subscriptions
             .iter()
@@ -103,7 +104,8 @@ impl Load {
         let all: Vec<Sent> = publishers
             .flat_map(|thread| thread.join().unwrap())
             .collect();
-        *self.all.lock().unwrap() = Some((all.clone(), Instant::now() + PATIENCE));
+        let told = self.all.set((all.clone(), Patience::begin()));
+        assert!(told.is_ok(), "a load settles once");
         let counts = self.subscribers.into_iter().map(|thread| {
             let (channels, subscriber) = thread.join().unwrap();
             let wanted = all.iter().filter(|sent| selects(channels, sent.channel));
@@ -159,25 +161,64 @@ fn subscribe(
     all: &All,
 ) -> Subscriber {
     let mut subscriber = Subscriber::of(to, channels, manner);
-    let over = || all.lock().unwrap().is_some();
-    subscriber.read_through(over, |subscriber| {
-        let all = all.lock().unwrap();
-        let Some((all, deadline)) = all.as_ref() else {
-            return false;
-        };
-        let wanted = all.iter().filter(|sent| selects(channels, sent.channel));
-        let told = |sent: &&Sent| !is_told(&subscriber.gaps, sent.at);
-        let wanted: Vec<&Sent> = wanted.filter(told).collect();
-        let has_all = || {
-            let seen = subscriber.events.iter().map(|(_, data)| data.as_str());
-            let seen: HashSet<&str> = seen.collect();
-            wanted
-                .iter()
-                .all(|sent| seen.contains(sent.data().as_str()))
-        };
-        subscriber.events.len() >= wanted.len() && has_all() || Instant::now() > *deadline
-    });
+    let mut missing = Missing::default();
+    subscriber.read_through(
+        || all.get().is_some(),
+        |subscriber| {
+            let Some((all, patience)) = all.get() else {
+                return false;
+            };
+            missing.look(channels, subscriber, all, patience);
+            missing.is_nothing || patience.is_over()
+        },
+    );
     subscriber
+}
+
+/// Whether a subscription lacks anything; found anew only when something has come, since a thousand of
+/// them ask all the time.
+#[derive(Default)]
+struct Missing {
+    /// What is to come, given so many gaps.
+    wanted: Option<(usize, HashSet<String>)>,
+    /// Events that had come.
+    events: Option<usize>,
+    is_nothing: bool,
+}
+
+impl Missing {
+    fn look(
+        &mut self,
+        channels: &[&str],
+        subscriber: &Subscriber,
+        all: &[Sent],
+        patience: &Patience,
+    ) {
+        let (events, gaps) = (&subscriber.events, &subscriber.gaps);
+        if self.events == Some(events.len())
+            && matches!(&self.wanted, Some((count, _)) if *count == gaps.len())
+        {
+            return;
+        }
+        if self.events.is_none_or(|before| before < events.len()) {
+            patience.moved();
+        }
+        self.events = Some(events.len());
+        if !matches!(&self.wanted, Some((count, _)) if *count == gaps.len()) {
+            let told = Told::by(gaps);
+            let wanted = all
+                .iter()
+                .filter(|sent| selects(channels, sent.channel) && !told.names(sent.at));
+            self.wanted = Some((gaps.len(), wanted.map(Sent::data).collect()));
+        }
+        let Some((_, wanted)) = &self.wanted else {
+            return;
+        };
+        self.is_nothing = events.len() >= wanted.len() && {
+            let seen: HashSet<&str> = events.iter().map(|(_, data)| data.as_str()).collect();
+            wanted.iter().all(|data| seen.contains(data.as_str()))
+        };
+    }
 }
 
 fn selects(channels: &[&str], channel: &str) -> bool {
@@ -196,10 +237,10 @@ fn count(subscriber: &Subscriber, wanted: &[Sent]) -> Count {
     };
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut latest: HashMap<_, usize> = HashMap::new();
-    let gaps = &subscriber.gaps;
+    let told = Told::by(&subscriber.gaps);
     for (id, data) in &subscriber.events {
         // what is lost after it was delivered, and published again, comes again
-        let lost = Place::parse(id).filter(|at| is_told(gaps, *at));
+        let lost = Place::parse(id).filter(|at| told.names(*at));
         *seen.entry(data).or_default() += usize::from(lost.is_none());
         let (whose, number) = parse(data);
         // of two primaries at once each has an order: one of what was lost with it, and one of what stays
@@ -213,7 +254,7 @@ fn count(subscriber: &Subscriber, wanted: &[Sent]) -> Count {
         .iter()
         .filter(|sent| !seen.contains_key(sent.data().as_str()));
     for sent in missing {
-        match is_told(gaps, sent.at) {
+        match told.names(sent.at) {
             true => count.told += 1,
             false => count.lost += 1,
         }

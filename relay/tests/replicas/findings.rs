@@ -107,30 +107,53 @@ fn reordered(text: &mut String, subscriber: &Subscriber) {
     }
 }
 
-/// Whether a gap names the range that a place lies in, and says that it is missing for certain. Between
-/// places of two epochs all epochs between them are meant.
-pub fn is_told(gaps: &[serde_json::Value], at: Place) -> bool {
-    gaps.iter().any(|gap| {
-        let places = |name: &str| {
-            gap[name]
-                .as_str()
-                .and_then(Places::parse)
-                .unwrap_or_default()
+/// What gaps say is missing for certain, each range once: who leaves and comes back is told of the same one
+/// again and again.
+pub struct Told(Vec<(Places, Places)>);
+
+impl Told {
+    pub fn by(gaps: &[serde_json::Value]) -> Told {
+        let certain = gaps.iter().filter(|gap| gap["certain"] == true);
+        let range = |gap: &serde_json::Value| {
+            let places = |name: &str| gap[name].as_str().and_then(Places::parse);
+            (
+                places("after").unwrap_or_default(),
+                places("until").unwrap_or_default(),
+            )
         };
-        let bound = |name: &str| places(name).in_partition(at.partition);
-        let of_its_epoch = |bound: Option<Place>| bound.filter(|bound| bound.epoch == at.epoch);
-        let (mut after, mut until) = (of_its_epoch(bound("after")), of_its_epoch(bound("until")));
-        if let (None, None, Some(first), Some(last)) =
-            (after, until, bound("after"), bound("until"))
-            && first.epoch != last.epoch
-        {
-            (after, until) = (Some(first), Some(last));
+        let mut told = Vec::new();
+        for range in certain.map(range) {
+            if !told.contains(&range) {
+                told.push(range);
+            }
         }
-        gap["certain"] == true
-            && (after.is_some() || until.is_some())
-            && after.is_none_or(|after| after.id < at.id)
-            && until.is_none_or(|until| at.id <= until.id)
-    })
+        Told(told)
+    }
+
+    /// Whether one names the range that a place lies in. Between places of two epochs all epochs between
+    /// them are meant.
+    pub fn names(&self, at: Place) -> bool {
+        self.0.iter().any(|(after, until)| {
+            let of_its_epoch = |bound: Option<Place>| bound.filter(|bound| bound.epoch == at.epoch);
+            let (first, last) = (
+                after.in_partition(at.partition),
+                until.in_partition(at.partition),
+            );
+            let (mut after, mut until) = (of_its_epoch(first), of_its_epoch(last));
+            if let (None, None, Some(first), Some(last)) = (after, until, first, last)
+                && first.epoch != last.epoch
+            {
+                (after, until) = (Some(first), Some(last));
+            }
+            (after.is_some() || until.is_some())
+                && after.is_none_or(|after| after.id < at.id)
+                && until.is_none_or(|until| at.id <= until.id)
+        })
+    }
+}
+
+pub fn is_told(gaps: &[serde_json::Value], at: Place) -> bool {
+    Told::by(gaps).names(at)
 }
 
 /// Channel and publisher, and the number.

@@ -50,13 +50,19 @@ impl Fleet {
 
     /// A relay on each of these, which lead to one Redis.
     pub fn on_each(urls: &[String]) -> Fleet {
+        Fleet::on_each_with(urls, &[])
+    }
+
+    /// The same, each with these settings too.
+    pub fn on_each_with(urls: &[String], more: &[(&str, &str)]) -> Fleet {
         let settings = urls.iter().map(|url| {
             let settings = [
                 ("SSE_RELAY_REDIS__URL", url.as_str()),
                 ("SSE_RELAY_LOGGING__LEVEL", LOGGED),
             ];
-            let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            owned.to_vec()
+            let all = settings.iter().chain(more);
+            all.map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
         });
         Fleet::of(settings.collect())
     }

@@ -11,7 +11,10 @@ use crate::{
     subscriber::Manner,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 const RELAYS: usize = 3;
 const CHANNELS: &[&str] = &["a", "b", "c", "x.1", "x.2"];
@@ -32,10 +35,12 @@ fn mix<F: Copy + std::fmt::Debug>(
     faults: &[F],
     mut strike: impl FnMut(F, &mut StdRng),
 ) {
-    for round in 0..rounds() {
+    let (rounds, began) = (rounds(), Instant::now());
+    for round in 1..=rounds {
         sleep(millis(random, 50..700));
         let fault = faults[random.random_range(0..faults.len())];
-        println!("{round}: {fault:?}");
+        let seconds = began.elapsed().as_secs();
+        println!("{round} of {rounds}, after {seconds} s: {fault:?}");
         strike(fault, random);
     }
 }

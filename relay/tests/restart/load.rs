@@ -2,17 +2,18 @@
 
 use crate::{
     http,
+    patience::Patience,
     subscriber::{Manner, Subscriber},
 };
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Between two events of a publisher.
@@ -80,7 +81,7 @@ fn publish(
 }
 
 /// The last id of each channel, and how long to wait for it at most.
-type Until = Mutex<Option<(HashMap<&'static str, String>, Instant)>>;
+type Until = OnceLock<(HashMap<&'static str, String>, Patience)>;
 
 /// Subscriptions that read from the beginning until told that all was published.
 pub struct Subscribers {
@@ -92,7 +93,7 @@ pub struct Subscribers {
 impl Subscribers {
     /// One for each set of channels and manner.
     pub fn start(to: SocketAddr, of: &[(&'static [&'static str], Manner)]) -> Subscribers {
-        let until = Arc::new(Mutex::new(None));
+        let until = Arc::new(Until::new());
         let start = |of: &(&'static [&'static str], Manner)| {
             let ((channels, manner), until) = (*of, until.clone());
             std::thread::spawn(move || (channels, subscribe(to, channels, manner, &until)))
@@ -109,18 +110,24 @@ fn subscribe(
     until: &Until,
 ) -> Subscriber {
     let mut subscriber = Subscriber::of(to, channels, manner);
-    let over = || until.lock().unwrap().is_some();
-    subscriber.read_through(over, |subscriber| {
-        let until = until.lock().unwrap();
-        let Some((ends, deadline)) = until.as_ref() else {
-            return false;
-        };
-        let last = subscriber.events.last().map(|(id, _)| id.as_str());
-        let ends = ends
-            .iter()
-            .filter(|(channel, _)| selects(channels, channel));
-        ends.map(|(_, id)| id.as_str()).max() <= last || Instant::now() > *deadline
-    });
+    let mut had = 0;
+    subscriber.read_through(
+        || until.get().is_some(),
+        |subscriber| {
+            let Some((ends, patience)) = until.get() else {
+                return false;
+            };
+            if subscriber.events.len() > had {
+                had = subscriber.events.len();
+                patience.moved();
+            }
+            let last = subscriber.events.last().map(|(id, _)| id.as_str());
+            let ends = ends
+                .iter()
+                .filter(|(channel, _)| selects(channels, channel));
+            ends.map(|(_, id)| id.as_str()).max() <= last || patience.is_over()
+        },
+    );
     subscriber
 }
 
@@ -152,8 +159,8 @@ pub fn settle(publishers: Publishers, subscribers: Subscribers) -> Vec<Count> {
         let end = ends.entry(event.channel).or_default();
         *end = event.id.clone().max(std::mem::take(end));
     }
-    let deadline = Instant::now() + Duration::from_secs(20);
-    *subscribers.until.lock().unwrap() = Some((ends, deadline));
+    let told = subscribers.until.set((ends, Patience::begin()));
+    assert!(told.is_ok(), "a load settles once");
     let counts = subscribers.threads.into_iter().map(|thread| {
         let (channels, subscriber) = thread.join().unwrap();
         let count = count(channels, &subscriber, &acknowledged);

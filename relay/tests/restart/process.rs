@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 
 pub struct Relay {
     process: Option<Child>,

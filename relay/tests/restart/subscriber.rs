@@ -93,7 +93,7 @@ impl Subscriber {
 
     /// As [`Subscriber::read_until`], for one that has to be satisfied soon.
     pub fn read_soon(&mut self, mut enough: impl FnMut(&Subscriber) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         self.read_until(|subscriber| {
             let done = enough(subscriber);
             let (events, notes) = (&subscriber.events, &subscriber.notes);

@@ -22,7 +22,8 @@ use std::{
 use tempfile::TempDir;
 
 /// Everything that is waited for comes within this, or the test fails.
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// Generous, since machines are slow and busy at times.
+pub const LIMIT: Duration = Duration::from_secs(90);
 /// How often a relay is started anew because a port was taken that was free a moment before.
 const TRIES: u32 = 5;
 

@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, HTTPGetAction, Probe, ResourceRequirements,
     SecurityContext, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::crd::PullPolicy;
 use crate::desired::config_map::FILE;
+use crate::desired::quantity::{self, quantity};
 use crate::desired::service::{ADMIN, HTTP};
 use crate::names::{ADMIN_PORT, PUBLIC_PORT};
 use crate::validate::Valid;
@@ -18,11 +18,7 @@ use crate::validate::Valid;
 pub const CONFIG_VOLUME: &str = "config";
 const CONFIG_DIRECTORY: &str = "/etc/sse-relay";
 
-pub fn build(
-    valid: &Valid,
-    pull: PullPolicy,
-    resources: Option<ResourceRequirements>,
-) -> Container {
+pub fn build(valid: &Valid, pull: PullPolicy) -> Container {
     Container {
         name: "relay".to_owned(),
         image: Some(valid.image.clone()),
@@ -33,7 +29,7 @@ pub fn build(
             format!("{CONFIG_DIRECTORY}/{FILE}"),
         ]),
         ports: Some(vec![port(HTTP, PUBLIC_PORT), port(ADMIN, ADMIN_PORT)]),
-        resources: Some(resources.unwrap_or_else(|| derived(valid))),
+        resources: Some(resources(valid)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -93,16 +89,26 @@ fn probe(path: &str, period: i32, failures: i32, timeout: i32) -> Probe {
     }
 }
 
+/// What a pod asks for: what the resource says, else what is derived.
+#[must_use]
+pub fn resources(valid: &Valid) -> ResourceRequirements {
+    let given = valid.spec.pod_template.as_ref();
+    match given.and_then(|given| given.resources.clone()) {
+        Some(given) => quantity::resources(given),
+        None => derived(valid),
+    }
+}
+
 /// Memory as request and limit, since what the relay keeps is bounded; processor time as request
 /// only, since a limit would delay events.
 fn derived(valid: &Valid) -> ResourceRequirements {
     let memory = (
         "memory".to_owned(),
-        Quantity(valid.sizing.memory.to_string()),
+        quantity(&valid.sizing.memory.to_string()),
     );
     ResourceRequirements {
         requests: Some(BTreeMap::from([
-            ("cpu".to_owned(), Quantity(valid.sizing.cpu())),
+            ("cpu".to_owned(), quantity(&valid.sizing.cpu())),
             memory.clone(),
         ])),
         limits: Some(BTreeMap::from([memory])),

@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::{
     LocalObjectReference, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
     SecretVolumeSource, SecurityContext, TCPSocketAction, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::PORT;
@@ -15,7 +14,8 @@ use super::configuration::FILE;
 use super::service::REDIS;
 use super::users::{ACL, AGENT};
 use crate::crd::ManagedRedis;
-use crate::desired::policy;
+use crate::desired::quantity::quantity;
+use crate::desired::{policy, tolerated};
 use crate::validate::{Store, Valid};
 
 /// Where the volume is.
@@ -61,14 +61,14 @@ pub fn build(valid: &Valid, managed: &ManagedRedis, store: &Store) -> PodSpec {
         containers: vec![server(store, &pull), agent(valid, &pull)],
         volumes: Some(volumes(valid)),
         node_selector: (!managed.node_selector.is_empty()).then(|| managed.node_selector.clone()),
-        tolerations: (!managed.tolerations.is_empty()).then(|| managed.tolerations.clone()),
+        tolerations: tolerated(managed.tolerations.clone()),
         priority_class_name: managed.priority_class_name.clone(),
         ..PodSpec::default()
     }
 }
 
 fn server(store: &Store, pull: &str) -> Container {
-    let memory = ("memory".to_owned(), Quantity(store.memory.to_string()));
+    let memory = ("memory".to_owned(), quantity(&store.memory.to_string()));
     Container {
         name: "redis".to_owned(),
         image: Some(store.image.clone()),
@@ -80,7 +80,7 @@ fn server(store: &Store, pull: &str) -> Container {
         ports: Some(vec![port(REDIS, PORT)]),
         resources: Some(ResourceRequirements {
             requests: Some(BTreeMap::from([
-                ("cpu".to_owned(), Quantity("250m".to_owned())),
+                ("cpu".to_owned(), quantity("250m")),
                 memory.clone(),
             ])),
             limits: Some(BTreeMap::from([memory])),
@@ -101,7 +101,7 @@ fn server(store: &Store, pull: &str) -> Container {
 }
 
 fn agent(valid: &Valid, pull: &str) -> Container {
-    let resource = |name: &str, amount: &str| (name.to_owned(), Quantity(amount.to_owned()));
+    let resource = |name: &str, amount: &str| (name.to_owned(), quantity(amount));
     Container {
         name: "agent".to_owned(),
         image: Some(valid.image.clone()),

@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec,
     VolumeResourceRequirements,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::pod::{self, DATA_VOLUME};
 use crate::crd::{DeletionPolicy, ManagedRedis};
 use crate::desired::hash;
+use crate::desired::quantity::quantity;
 use crate::names::CONFIGURATION;
 use crate::validate::{Store, Valid};
 
@@ -78,7 +78,7 @@ fn claim(valid: &Valid, managed: &ManagedRedis, store: &Store) -> PersistentVolu
             resources: Some(VolumeResourceRequirements {
                 requests: Some(BTreeMap::from([(
                     "storage".to_owned(),
-                    Quantity(store.size.to_string()),
+                    quantity(&store.size.to_string()),
                 )])),
                 limits: None,
             }),

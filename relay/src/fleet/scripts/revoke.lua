@@ -3,8 +3,8 @@
 -- KEYS 1 replicas   2 state {e, r}   3 revocations {id: record}   4 revocations by change
 --      5 revocations by their end
 -- ARGV 1 id   2 record; empty: taken back   3 its end in ms
---      4 most   5 shard channel of orders   6 order; empty: keep it only if the id is not known, and
---      tell nobody   7 epoch, should the state begin
+--      4 most   5 shard channel of orders   6 order; empty: tell nobody, and keep it only if nothing
+--      later is known of the id   7 epoch, should the state begin   8 when it was revoked, in ms
 -- Answer: {"ok" or "full" or "known", time, replica, its last beat, ...}
 local now = clock()
 local over = call('ZRANGEBYSCORE', KEYS[5], '-inf', fmt('%.0f', now), 'LIMIT', 0, 1000)
@@ -15,7 +15,11 @@ if #over > 0 then
 end
 local known = call('HGET', KEYS[3], ARGV[1])
 if known and ARGV[6] == '' then
-  return with_replicas({ 'known' }, KEYS[1], now)
+  -- one that was taken back has no time but that of its change
+  local since = match(known, '"at":(%d+)') or (known == '' and call('ZSCORE', KEYS[4], ARGV[1]))
+  if not since or tonumber(since) >= tonumber(ARGV[8]) then
+    return with_replicas({ 'known' }, KEYS[1], now)
+  end
 end
 if not known and ARGV[2] ~= '' and call('ZCARD', KEYS[5]) >= tonumber(ARGV[4]) then
   return with_replicas({ 'full' }, KEYS[1], now)
