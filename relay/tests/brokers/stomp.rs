@@ -8,6 +8,11 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::mpsc::{Receiver, channel},
+};
 
 const KINDS: [Kind; 2] = [Kind::Activemq, Kind::Artemis];
 
@@ -146,12 +151,87 @@ fn more_than_may_be_under_way_comes_all_the_same() {
     });
 }
 
+/// The port of a way to `broker` on which clients that know 1.1 and 1.2 seem to know only 1.1; and what
+/// version the broker chose, of each connection.
+fn knowing_only_1_1(broker: &Broker) -> (u16, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (chosen, versions) = channel();
+    let there = broker.at.ports.stomp;
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, chosen) = (client.unwrap(), chosen.clone());
+            std::thread::spawn(move || {
+                let mut server = TcpStream::connect(("127.0.0.1", there)).unwrap();
+                let hello = String::from_utf8(first_frame(&mut client)).unwrap();
+                assert!(hello.contains("accept-version:1.1,1.2\n"), "{hello}");
+                let hello = hello.replace("accept-version:1.1,1.2\n", "accept-version:1.1\n");
+                server.write_all(hello.as_bytes()).unwrap();
+                let answer = first_frame(&mut server);
+                client.write_all(&answer).unwrap();
+                let answer = String::from_utf8(answer).unwrap();
+                let mut lines = answer.lines();
+                let version = lines.find_map(|line| line.strip_prefix("version:"));
+                let _ = chosen.send(version.unwrap_or_default().to_owned());
+                let mut ways = [&client, &server].map(|way| way.try_clone().unwrap());
+                let back = std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut server, &mut client);
+                    let _ = client.shutdown(Shutdown::Both);
+                });
+                let [from, to] = &mut ways;
+                let _ = std::io::copy(from, to);
+                let _ = to.shutdown(Shutdown::Both);
+                back.join().unwrap();
+            });
+        }
+    });
+    (port, versions)
+}
+
+/// All bytes up to the end of a frame.
+fn first_frame(from: &mut TcpStream) -> Vec<u8> {
+    let mut frame = Vec::new();
+    while frame.last() != Some(&0) {
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        frame.extend(byte);
+    }
+    frame
+}
+
+#[test]
+fn over_the_version_before_messages_come_once_and_are_acknowledged() {
+    each(|broker, mut producer| {
+        let (port, versions) = knowing_only_1_1(&broker);
+        let mapping = json!({"channel": "q", "attributes": {"place": "${attributes.place}"}});
+        let mut sources = source(&broker, json!({"destinations": ["/queue/q"]}), mapping);
+        sources[0]["stomp"]["broker"]["url"] = json!(format!("stomp://127.0.0.1:{port}"));
+        let first = relay(&sources);
+        wait_until_connected(&first, "mq");
+        assert_eq!(versions.recv().unwrap(), "1.1");
+        // a colon and a backslash in a header
+        let place = "place:a\\cb\\\\d\n";
+        for body in [&b"one"[..], b"two"] {
+            producer.send_with("/queue/q", place, body).unwrap();
+        }
+        assert_eq!(events_until(&first, "q", "two"), ["one", "two"]);
+        let mut place = first.subscribe("channel=q&from=earliest&filter.place=a%3Ab%5Cd");
+        place.body_until("data: two\n\n");
+        drop(first);
+        // what was acknowledged is not there for the next one
+        let second = relay(&sources);
+        wait_until_connected(&second, "mq");
+        assert_eq!(versions.recv().unwrap(), "1.1");
+        producer.send_with("/queue/q", "", b"three").unwrap();
+        assert_eq!(events_until(&second, "q", "three"), ["three"]);
+    });
+}
+
 #[test]
 fn a_server_that_speaks_something_else_is_told() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answers = std::thread::spawn(move || {
-        use std::io::Write;
         for socket in listener.incoming().take(2) {
             let _ = socket
                 .unwrap()

@@ -1,6 +1,6 @@
 //! Publishes on their way to Redis. What waits while a call is under way goes together, of whatever
 //! channels, since a call costs Redis more than an event in it. A publish that finds no call under way
-//! goes at once, unless one began less than a window ago and company can be expected ([`pace`]).
+//! goes at once, unless one began less than a window ago and company can be expected (`pace`).
 //!
 //! A channel has one call under way at most, so its publishes keep their order whatever is tried again.
 
