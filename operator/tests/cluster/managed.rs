@@ -27,7 +27,7 @@ fn managed(more: Value) -> Value {
 struct RedisPod {
     folder: TempDir,
     port: u16,
-    _server: Process,
+    server: Option<Process>,
     _agent: Process,
 }
 
@@ -48,10 +48,7 @@ impl RedisPod {
         let words = |words: &[&str]| -> Vec<String> {
             words.iter().map(|word| (*word).to_owned()).collect()
         };
-        let server = Process::start(
-            &words(&["redis-server", &at("redis.conf")]),
-            Path::new(&at("redis.log")),
-        );
+        let server = redis_server(folder.path());
         let agent = Process::start(
             &words(&[
                 &relay_program().display().to_string(),
@@ -70,9 +67,15 @@ impl RedisPod {
         Self {
             folder,
             port,
-            _server: server,
+            server: Some(server),
             _agent: agent,
         }
+    }
+
+    /// Kills Redis, and starts it again on what it has on disk.
+    fn restart(&mut self) {
+        self.server = None;
+        self.server = Some(redis_server(self.folder.path()));
     }
 
     fn file(&self, name: &str) -> String {
@@ -96,6 +99,12 @@ impl RedisPod {
         })
         .await;
     }
+}
+
+fn redis_server(folder: &Path) -> Process {
+    let file = folder.join("redis.conf").display().to_string();
+    let command = ["redis-server".to_owned(), file];
+    Process::start(&command, &folder.join("redis.log"))
 }
 
 /// Files of the Secret, as the kubelet renews them.
@@ -211,6 +220,50 @@ async fn a_relay_works_with_its_own_redis_while_its_password_is_replaced() {
     assert!(redis.takes(&next));
     live.says(About::RedisReady, Holds::True, Reason::AsAsked)
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_relay_was_told_outlives_its_redis() {
+    let server = shared().await;
+    let client = server.client(User::Admin);
+    let namespace = server.namespace("redis-restarts").await;
+    let _operator = Operator::of(client.clone(), &namespace, "0.1.0");
+    let mut spec = managed(json!({ "memory": "64Mi", "storage": { "size": "128Mi" } }));
+    spec["auth"] = json!({ "anonymous": { "publish": ["**"], "subscribe": ["**"] } });
+    let live = Served::create(&client, &namespace, "live", spec).await;
+    live.deployment().await;
+    let mut redis = RedisPod::start(&live).await;
+    let password = value(&live, PASSWORD).await.unwrap();
+    redis.until_takes(&password, true).await;
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let password_file = redis.file(PASSWORD);
+    let variables = [
+        ("SSE_RELAY_REDIS__URL", url.as_str()),
+        (
+            "SSE_RELAY_REDIS__CREDENTIALS__PASSWORD_FILE",
+            &password_file,
+        ),
+    ];
+    let configuration = live.configuration().await;
+    let path = "/v1/channels/a/events";
+    for number in 0..3 {
+        // a new one each time: it remembers nothing of its own
+        let relay = RelayProcess::start(&configuration, &variables).await;
+        until("the relay takes an event", async || {
+            let answer = relay.request("POST", path, &format!("told {number}"));
+            answer.starts_with("HTTP/1.1 201").then_some(())
+        })
+        .await;
+        until("the log has all that it was told", async || {
+            let has = relay.request("GET", path, "");
+            let all = (0..=number).all(|told| has.contains(&format!("told {told}")));
+            all.then_some(())
+        })
+        .await;
+        drop(relay);
+        redis.restart();
+        redis.until_takes(&password, true).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

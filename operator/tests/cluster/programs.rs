@@ -104,6 +104,22 @@ impl RelayProcess {
     }
 }
 
+impl RelayProcess {
+    /// The whole answer to a request with this body of text.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let mut socket = TcpStream::connect((self.address, 8080)).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}:8080\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
 /// An address of loopback that no other relay of this process has, nor most likely of any other.
 fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);

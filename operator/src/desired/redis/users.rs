@@ -67,6 +67,10 @@ fn entry(key: &str, token: &Token) -> (String, ByteString) {
 }
 
 /// The file: one line for each user, passwords as hashes.
+///
+/// Nobody can be the default user, who is off. All the same it is allowed everything, since Redis reads its
+/// append-only file in that user's name: Redis up to 8.2 and Valkey up to 8.1 drop each transaction in it that
+/// the user may not do, which is every script that wrote more than once, and begin with an empty log.
 fn acl(valid: &Valid, users: &RedisUsers) -> String {
     let hashes: Vec<String> = users
         .passwords
@@ -77,7 +81,7 @@ fn acl(valid: &Valid, users: &RedisUsers) -> String {
     let prefix = valid.config.redis.as_ref().map(|redis| &redis.prefix);
     let rules = RedisRole::Relay.rules(prefix.map_or("", String::as_str));
     format!(
-        "user default off resetpass resetkeys resetchannels -@all\nuser relay on resetpass {} {rules}\nuser agent on resetpass #{} {AGENT_RULES}\n",
+        "user default off resetpass allkeys allchannels +@all\nuser relay on resetpass {} {rules}\nuser agent on resetpass #{} {AGENT_RULES}\n",
         hashes.join(" "),
         users.agent.hash(),
     )
