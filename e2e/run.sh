@@ -174,6 +174,7 @@ step "a deleted relay and an uninstalled chart leave only the definition"
 kubectl delete sserelay live >/dev/null
 nothing() { [ -z "$(kubectl get all,configmaps,secrets,serviceaccounts,ingresses,networkpolicies,poddisruptionbudgets -l app.kubernetes.io/instance=live -o name)" ]; }
 await "all its objects are gone" nothing
+kubectl delete configmap authorities -n sse-relay-system >/dev/null # which this run had made
 "$cluster" run helm3 uninstall sse-relay-operator --namespace sse-relay-system --wait >/dev/null
 kubectl get crd sserelays.sserelay.dev >/dev/null
 nothing_of_the_chart() {
@@ -183,7 +184,7 @@ nothing_of_the_chart() {
   left+=$(left_in sse-relay-system)
   [ -z "$left" ] || { echo "e2e: left over: $left" >&2; return 1; }
 }
-await "nothing of the chart is left" nothing_of_the_chart
+await "nothing of the chart is left" nothing_of_the_chart || { nothing_of_the_chart; exit 1; }
 nothing_at_all() { [ -z "$(left_in default)" ]; }
 await "nothing is left where the relays were" nothing_at_all || { left_in default >&2; exit 1; }
 
